@@ -1,0 +1,205 @@
+"""The agent's verbs. Each reads one JSON document on standard input and ends with one JSON line."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import subprocess
+import sys
+from typing import Any, Callable, Optional
+
+from . import VERSION, converge, install, mount, recovery, worker
+from . import status as status_verb
+from .context import say, verdict
+from .errors import Problem, Problems
+from .files import write_json
+from .guard import hold
+from .journal import PHASES, locked
+from .places import Places
+from .s3 import StoreError
+from .settings import merge
+from .system import CommandFailed
+
+PLACES = Places()
+
+#: Failures of the world outside, told in one line; anything else is a defect and keeps its traceback.
+EXPECTED = (StoreError, CommandFailed, OSError, http.client.HTTPException, subprocess.TimeoutExpired)
+
+
+def _status(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
+    context = install.load(PLACES, document)
+    if arguments.wait:
+        context.system.wait_until(
+            lambda: (worker.running(PLACES, context.system) or {"target": arguments.phase})["target"] == arguments.phase,
+            arguments.wait, every=0.5,
+        )  # fmt: skip
+        context = install.load(PLACES, document)
+    answer = status_verb.observe(context)
+    if arguments.phase and context.journal.phase != arguments.phase:
+        answer["plan"] = status_verb.plan(context, arguments.phase)
+    return answer
+
+
+def _install(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
+    context = install.load(PLACES, document)
+    with locked(PLACES):
+        install.install(context, arguments.sha256, document)
+    return {"version": VERSION}
+
+
+def _mount(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
+    context = install.load(PLACES, document)
+    with locked(PLACES):
+        recovery.recover(context)
+        install.install_mount(context, document)
+    return {"version": VERSION}
+
+
+def _converge(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
+    """Attach to a run to the same phase; wait for one to another; else start, if the server is as it was seen."""
+    target = arguments.phase
+    if document:
+        install.keep(PLACES, document)
+    context = install.load(PLACES)
+    request = worker.running(PLACES, context.system)
+    while request:
+        say(f"attached to the run to {request['target']} that is under way")
+        done = worker.follow(PLACES, context.system, request, say)
+        if request["target"] == target:
+            return _passed(done)
+        request = worker.running(PLACES, context.system)
+    context = install.load(PLACES)
+    if converge.settled(context, target):
+        return {"already": True, **converge.facts(context)}
+    if arguments.after not in ("any", str(context.journal.generation)):
+        raise Problem(
+            f"the server changed since it was looked at (generation {context.journal.generation}, phase "
+            f"{context.journal.phase}; expected generation {arguments.after})",
+            "run pulumi up again: it looks anew and shows the plan",
+        )
+    return _passed(worker.follow(PLACES, context.system, worker.start(PLACES, context.system, target), say))
+
+
+def _passed(done: dict[str, Any]) -> dict[str, Any]:
+    if not done["ok"]:
+        raise Problem(done["what"], done["fix"])
+    return {name: value for name, value in done.items() if name not in ("ok", "id")}
+
+
+def _work(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
+    """Inside the transient unit: progress to its file and the journal, the verdict to its file."""
+    context = install.load(PLACES)
+    request = json.loads(PLACES.request.read_text())
+
+    def tell(text: str) -> None:
+        say(text)
+        with open(PLACES.progress, "a", encoding="utf-8") as progress:
+            progress.write(text + "\n")
+
+    context.say = tell
+    try:
+        with locked(PLACES):
+            converge.converge(context, request["target"])
+        done = {"ok": True, **converge.facts(context)}
+    except Problem as problem:
+        done = {"ok": False, "what": problem.what, "fix": problem.fix}
+    except EXPECTED as error:
+        done = {"ok": False, "what": _one_line(error), "fix": "see journalctl -u matrix-media-store-converge"}
+    write_json(PLACES.verdict, {"id": request["id"], **done})
+    return done
+
+
+def _recover(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
+    with locked(PLACES):
+        context = install.load(PLACES)
+        recovery.recover(context, boot=arguments.boot)
+    return {"phase": context.journal.phase, "serving": context.journal.serving}
+
+
+def _home(arguments: argparse.Namespace, everything: bool) -> dict[str, Any]:
+    """Delete verbs: the store comes home first, whatever the state believed."""
+    context = install.load(PLACES)
+    if not converge.settled(context, "local"):
+        arguments.phase, arguments.after = "local", "any"
+        _converge(arguments, {})
+    context = install.load(PLACES)
+    with locked(PLACES):
+        install.uninstall(context, everything)
+    return {"phase": "local"}
+
+
+def _answers(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
+    context = install.load(PLACES)
+    mount.check_answers(context, arguments.where)
+    return {"answers": str(arguments.where)}
+
+
+def _guard(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
+    hold(install.load(PLACES))
+    return {"guard": "passed"}
+
+
+def parser() -> argparse.ArgumentParser:
+    from pathlib import Path
+
+    main = argparse.ArgumentParser(prog="matrix-media-store", description="The agent of matrix-media-store.")
+    main.add_argument("--version", action="version", version=VERSION)
+    verbs = main.add_subparsers(dest="verb", required=True)
+
+    def verb(name: str, run: Callable[..., dict[str, Any]], text: str, settings: bool = False) -> argparse.ArgumentParser:
+        made = verbs.add_parser(name, help=text, description=text)
+        made.set_defaults(run=run)
+        if settings:
+            made.add_argument("settings", nargs="?", default="{}", help="settings by section, as JSON; secrets come on stdin")
+        return made
+
+    status = verb("status", _status, "What holds here; with --phase, what that phase would change. Read only.", True)
+    status.add_argument("--phase", choices=PHASES)
+    status.add_argument("--wait", type=float, default=0, help="seconds to wait for a run to another phase")
+    install_ = verb("install", _install, "Check the server and put the agent in place.", True)
+    install_.add_argument("--agent-version", help="shown in previews")
+    install_.add_argument("--sha256", required=True)
+    verb("mount", _mount, "Put goofys, rclone, credentials, units and the guard in place.", True)
+    move = verb("converge", _converge, "Bring the server to a phase.", True)
+    move.add_argument("--phase", choices=PHASES, required=True)
+    move.add_argument("--after", default="any", help="the generation that was seen, or any")
+    verb("unmount", lambda a, d: _home(a, False), "Bring the store home, then take the mount away.")
+    verb("uninstall", lambda a, d: _home(a, True), "Bring the store home, then take everything away.")
+    verb("work", _work, "Inside the transient unit only.")
+    recover = verb("recover", _recover, "Finish or undo what was interrupted.")
+    recover.add_argument("--boot", action="store_true")
+    verb("guard", _guard, "Return once the media store is there; for the services' drop-ins.")
+    verb("answers", _answers, "Return once the mount at a path answers.").add_argument("where", type=Path)
+    return main
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".replace("\n", " ")[:2000]
+
+
+def main(argv: Optional[list[str]] = None) -> int:
+    """Exit status 0, or 1 after a line for each problem that says what is wrong and how to mend it."""
+    arguments = parser().parse_args(argv)
+    piped = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+    problems: list[str]
+    try:
+        secret = json.loads(piped) if piped.strip() else {}
+        secret.pop("agent", None)
+        document = merge(json.loads(getattr(arguments, "settings", "{}")), secret)
+        verdict(arguments.run(arguments, document))
+        return 0
+    except Problems as error:
+        problems = [str(problem) for problem in error.problems]
+    except Problem as error:
+        problems = [str(error)]
+    except EXPECTED as error:
+        problems = [_one_line(error)]
+    for problem in problems:
+        say(f"error: {problem}")
+    verdict({"error": problems})
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

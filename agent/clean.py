@@ -1,0 +1,88 @@
+"""The local copy goes, after one more full comparison.
+
+What is true if the power fails: the bucket serves throughout. Until the rename nothing changed; after
+it, files that were compared and did not change since are unlinked one by one, and a later run compares
+what is left anew, or fetches what is missing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from . import content, media_tables, mirror
+from .context import Context
+from .errors import Problem
+from .files import rename, sync_folder, write_atomic
+from .restore import removing_path
+from .tree import Entry, entry, walk
+
+
+def clean(context: Context) -> None:
+    """live -> clean."""
+    backup, removing = context.settings.host.backup_path, removing_path(context)
+    if backup.exists() and removing.exists():
+        raise Problem(f"both {backup} and {removing} exist", "look what is in the second, and move it away")
+    root = backup if backup.exists() else removing
+    if root.exists():
+        _compare_and_remove(context, root, removing)
+    context.say("clean: the local copy is gone; the bucket is the only place of the media store")
+
+
+def _compare_and_remove(context: Context, root: Path, removing: Path) -> None:
+    with context.manifest() as manifest:
+        files, size = manifest.load_local(walk(root, context.settings.migration.exclude))
+        manifest.load_remote(mirror.listed(context))
+        mirror.check_deletions(context, manifest, manifest.gone_remotely(), "the bucket")
+        content.settle(manifest, context.bucket, root)
+        only_local, different = manifest.missing_remotely(), manifest.different()
+        purged = media_tables.purged(context, only_local)
+        confirmed = set(context.settings.migration.confirmed)
+        unresolved = [path for path in only_local if path not in purged | confirmed]
+        unresolved += [path for path in different if path not in confirmed]
+        if unresolved:
+            _refuse(context, unresolved)
+        equal, _ = manifest.equal()
+        context.say(f"clean: {equal:,} of {files:,} files, {size / 1e6:,.1f} MB compared equal; {len(purged):,} were purged")
+        compared = list(manifest.all_local())
+    context.journal.facts["last"] = {"compared": equal, "purged": len(purged), "files": files, "bytes": size}
+    if root != removing:
+        rename(root, removing)
+    for known in compared:
+        _unlink(removing, known)
+    for name in context.settings.migration.exclude:
+        shutil.rmtree(removing / name, ignore_errors=True)  # left out on purpose: Synapse rebuilds it
+    _remove_empty(removing)
+    if removing.exists():
+        raise Problem(
+            f"{removing} holds files that came after the comparison", "look at them; move them away or run pulumi up again"
+        )
+
+
+def _refuse(context: Context, unresolved: list[str]) -> None:
+    report = context.places.var / "unresolved.txt"
+    write_atomic(report, ("\n".join(unresolved) + "\n").encode())
+    raise Problem(
+        f"{len(unresolved):,} files of the local copy are not in the bucket with the same content, "
+        f"{unresolved[0]!r} among them; nothing was removed",
+        f"the whole list is in {report}: look at them, and name in migration.confirmed those that may go",
+    )
+
+
+def _unlink(root: Path, known: Entry) -> None:
+    """Only the very file that was compared."""
+    try:
+        if entry(root, known.path) == known:
+            os.unlink(root / known.path)
+    except FileNotFoundError:
+        pass
+
+
+def _remove_empty(root: Path) -> None:
+    for folder, _, _ in os.walk(root, topdown=False):
+        try:
+            os.rmdir(folder)
+        except OSError:
+            pass  # not empty: reported by the caller
+    sync_folder(root.parent)

@@ -1,0 +1,89 @@
+"""Checksums of file content, as an S3 store would state them."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Iterable, Iterator
+
+from .manifest import Manifest
+from .s3 import Bucket, Object, StoreError
+from .tree import Entry, entry
+
+#: rclone uploads files above this in parts; below, the ETag is the MD5 of the content.
+PART_CUTOFF = 64 << 20
+#: Size of one part; the ETag of a multipart object is the MD5 of its parts' MD5s.
+PART_SIZE = 16 << 20
+#: Threads that read back objects or ask for them; more gain nothing on small servers.
+THREADS = 16
+
+
+def checksums(path: Path, size: int) -> tuple[str, str]:
+    """MD5 of a file, and the ETag it has when uploaded in parts ('' where it would be one part)."""
+    whole = hashlib.md5()
+    parts = []
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(PART_SIZE), b""):
+            whole.update(block)
+            if size >= PART_CUTOFF:
+                parts.append(hashlib.md5(block).digest())
+    multipart = f"{hashlib.md5(b''.join(parts)).hexdigest()}-{len(parts)}" if parts else ""
+    return whole.hexdigest(), multipart
+
+
+def _print(root: Path, known: Entry) -> Iterator[tuple[Entry, str, str]]:
+    """Nothing where the file changed or vanished meanwhile: the next walk sees it."""
+    try:
+        md5, parts = checksums(root / known.path, known.size)
+        if entry(root, known.path) == known:
+            yield known, md5, parts
+    except FileNotFoundError:
+        return
+
+
+def print_files(manifest: Manifest, root: Path, entries: Iterable[Entry]) -> None:
+    """Read local files and keep their checksums, in lots, so that an interruption loses little."""
+    lot: list[tuple[Entry, str, str]] = []
+    with ThreadPoolExecutor(2) as pool:
+        for found in pool.map(lambda e: list(_print(root, e)), entries):
+            lot.extend(found)
+            if len(lot) >= 2000:
+                manifest.add_prints(lot)
+                lot = []
+    manifest.add_prints(lot)
+
+
+def read_back(manifest: Manifest, bucket: Bucket, objects: list[Object]) -> None:
+    """Read objects whose ETag does not tell their content, and keep their MD5."""
+
+    def read(item: Object) -> list[tuple[str, str, str]]:
+        try:
+            return [(item.key, item.etag, bucket.md5(item.key))]
+        except StoreError as error:
+            if error.status == 404:
+                return []
+            raise
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        manifest.add_read(row for rows in pool.map(read, objects) for row in rows)
+
+
+def settle(manifest: Manifest, bucket: Bucket, root: Path) -> None:
+    """Read whatever must be read, on either side, to say for every name whether it is equal."""
+    print_files(manifest, root, manifest.unprinted())
+    doubtful = manifest.doubtful()
+    if doubtful:
+        read_back(manifest, bucket, doubtful)
+
+
+def ask(manifest: Manifest, bucket: Bucket, paths: list[str]) -> None:
+    """Correct what the last listing said of these names by asking for each."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        for path, found in zip(paths, pool.map(bucket.head, paths)):
+            manifest.set_remote(path, found)
+
+
+def delete_objects(bucket: Bucket, keys: list[str]) -> None:
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(bucket.delete, keys))

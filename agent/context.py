@@ -1,0 +1,66 @@
+"""What every step works with."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Callable
+
+from .journal import Journal
+from .manifest import Manifest
+from .places import Places
+from .s3 import Bucket
+from .settings import Settings
+from .system import System
+
+
+def say(text: str) -> None:
+    """One progress line."""
+    print(text, flush=True)
+
+
+@dataclass
+class Context:
+    """The server, its settings and its journal; `say` reports progress."""
+
+    places: Places
+    settings: Settings
+    system: System
+    journal: Journal
+    say: Callable[[str], None] = say
+    started: float = field(default_factory=time.time)
+    bucket: Bucket = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bucket = Bucket(self.settings.store)
+
+    def save(self) -> None:
+        self.journal.save(self.places)
+
+    def manifest(self) -> Manifest:
+        return Manifest(self.places.manifest)
+
+    @property
+    def owner(self) -> tuple[int, int]:
+        """uid and gid of the media store, as found when it was local."""
+        facts = self.journal.facts
+        return facts["uid"], facts["gid"]
+
+
+class Stopwatch:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return round(time.monotonic() - self._start, 3)
+
+
+def verdict(document: dict) -> None:
+    """The last line of a verb's output: one JSON object."""
+    sys.stdout.write(json.dumps(document, sort_keys=True) + "\n")
+    sys.stdout.flush()

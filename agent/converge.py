@@ -1,0 +1,106 @@
+"""From whatever holds to the phase wanted, edge by edge, forward or back."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from . import clean, cutover, mirror, mount, owner, recovery, restore, services
+from .context import Context
+from .journal import PHASES
+
+
+def route(current: str, target: str) -> list[tuple[str, str]]:
+    """The transitions between two phases, each between neighbours."""
+    here, there = PHASES.index(current), PHASES.index(target)
+    step = 1 if there > here else -1
+    return [(PHASES[i], PHASES[i + step]) for i in range(here, there, step)]
+
+
+def _prepare(context: Context) -> None:
+    owner.claim(context)
+    mount.start_staging(context)
+
+
+def _mirror(context: Context) -> None:
+    if context.settings.migration.copy_method == "rsync":
+        mount.check_answers(context, context.places.staging)
+    context.journal.facts["last"] = mirror.mirror(context)
+
+
+def _local(context: Context) -> None:
+    mount.stop_staging(context)
+    owner.release(context)
+
+
+def _nothing(context: Context) -> None:
+    """The copies in the bucket stay: removing them would only make the next mirror longer."""
+
+
+#: What each transition does. `cutover` and `restore` journal their own commit, inside the window.
+EDGES: dict[tuple[str, str], Callable[[Context], None]] = {
+    ("local", "prepare"): _prepare,
+    ("prepare", "mirror"): _mirror,
+    ("mirror", "live"): cutover.go_live,
+    ("live", "clean"): clean.clean,
+    ("clean", "live"): restore.refill,
+    ("live", "mirror"): restore.back_to_local,
+    ("mirror", "prepare"): _nothing,
+    ("prepare", "local"): _local,
+}
+
+
+def settled(context: Context, target: str) -> bool:
+    """Whether the server is where it should be and nothing is left to prove."""
+    journal = context.journal
+    proven = journal.serving != "bucket" or journal.facts.get("proven", False)
+    return journal.phase == target and journal.step is None and proven
+
+
+def converge(context: Context, target: str) -> None:
+    """Bring the server to `target`. The caller holds the lock."""
+    journal = context.journal
+    recovery.recover(context)
+    journal.base = journal.generation
+    context.save()
+    if target not in ("local",):
+        owner.check(context)
+    if journal.phase == "live" and not settled(context, "live") and target in ("live", "clean"):
+        cutover.go_live(context)
+    for edge in route(journal.phase, target):
+        context.say(f"{edge[0]} -> {edge[1]}")
+        EDGES[edge](context)
+        if journal.phase != edge[1]:
+            journal.phase = edge[1]
+            journal.generation += 1
+        context.save()
+
+
+def plan(context: Context, target: str) -> list[str]:
+    """What `converge` would do, in words for a preview. Pure but for one walk that the caller made."""
+    journal = context.journal
+    words = {
+        ("local", "prepare"): "mount the bucket at the staging path and see it answer; claim the bucket for this server",
+        ("prepare", "mirror"): "copy the local store into the bucket and compare every file; services run on",
+        ("mirror", "live"): "copy what is new; stop {services}; copy the last files; the bucket becomes the media store; "
+        "start them again; prove it (old files, a new file, the homeserver)",
+        ("live", "clean"): "compare every file of the local copy once more, then remove the local copy",
+        ("clean", "live"): "fetch the whole store from the bucket into a local copy; services run on",
+        ("live", "mirror"): "fetch what is new; stop {services}; fetch the last files; the local copy becomes the media store "
+        "again; start them",
+        ("mirror", "prepare"): "nothing on the server; the copies in the bucket stay",
+        ("prepare", "local"): "unmount the staging path; give the bucket free",
+    }
+    names = ", ".join(services.running(context)) or "the services that write media"
+    return [f"{a} -> {b}: {words[a, b].format(services=names)}" for a, b in route(journal.phase, target)]
+
+
+def facts(context: Context) -> dict[str, Any]:
+    """The verdict's numbers."""
+    journal = context.journal
+    return {
+        "phase": journal.phase,
+        "serving": journal.serving,
+        "generation": journal.generation,
+        "base": journal.base,
+        **journal.facts.get("last", {}),
+    }

@@ -1,0 +1,56 @@
+"""Writing files so that a power loss leaves the old one or the new one, never a half."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in `folder` survive a power loss."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> bool:
+    """Replace `path` by `data` with `mode`; says whether anything had to change."""
+    if path.is_file() and path.read_bytes() == data and (path.stat().st_mode & 0o777) == mode:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(path.name + ".new")
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(fd, "wb") as file:
+        os.fchmod(fd, mode)
+        file.write(data)
+        file.flush()
+        os.fsync(fd)
+    os.replace(new, path)
+    sync_folder(path.parent)
+    return True
+
+
+def write_json(path: Path, document: Any) -> bool:
+    return write_atomic(path, (json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """The document in `path`, or None where there is no such file."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+
+
+def rename(source: Path, target: Path) -> None:
+    """Rename and make it last; the target must not exist (rename(2) would replace an empty folder)."""
+    if os.path.lexists(target):
+        raise FileExistsError(f"{target} exists already")
+    os.rename(source, target)
+    sync_folder(target.parent)
+    if source.parent != target.parent:
+        sync_folder(source.parent)

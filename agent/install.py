@@ -1,0 +1,115 @@
+"""Putting the agent and what it needs on the server, and taking it away."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from typing import Any
+
+from . import VERSION, mount, preflight
+from .context import Context
+from .errors import Problem
+from .files import read_json, sync_folder, write_atomic, write_json
+from .journal import Journal
+from .places import Places
+from .settings import merge, parse
+from .system import System
+
+#: What the agent calls, and the package that brings it, by package manager.
+PROGRAMS = {"fusermount": "fuse3", "rclone": "rclone", "rsync": "rsync"}
+PACKAGE_MANAGERS: dict[str, list[str]] = {
+    "apt-get": ["apt-get", "install", "--yes", "--no-install-recommends"],
+    "dnf": ["dnf", "install", "--assumeyes"],
+    "pacman": ["pacman", "--sync", "--noconfirm", "--needed"],
+}
+
+
+def load(places: Places, *documents: dict[str, Any]) -> Context:
+    """The server as the agent last knew it, with newer settings laid over."""
+    known = read_json(places.settings) or {}
+    return Context(places, parse(merge(known, *documents)), System(), Journal.load(places))
+
+
+def keep(places: Places, *documents: dict[str, Any]) -> None:
+    """Remember settings for the units that run without the stack."""
+    write_json(places.settings, merge(read_json(places.settings) or {}, *documents))
+
+
+def install(context: Context, sha256: str, document: dict[str, Any]) -> None:
+    """Check the server, then put this very agent in place. Changes nothing else."""
+    places = context.places
+    preflight.run(context)
+    with open(sys.path[0], "rb") as file:
+        data = file.read()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise Problem("the agent did not arrive as it was sent", "run pulumi up again")
+    write_atomic(places.agent, data, 0o755)
+    if context.journal.serving == "local":
+        owner = context.settings.host.store_path.stat()
+        context.journal.facts.update(uid=owner.st_uid, gid=owner.st_gid)
+        context.save()
+    keep(places, {"host": document["host"]})
+    context.say(f"agent {VERSION} is in place; the server passed all checks")
+
+
+def missing_packages() -> list[str]:
+    return [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
+
+
+def install_packages(context: Context) -> None:
+    """From the server's own package manager."""
+    packages = missing_packages()
+    if not packages:
+        return
+    for program, argv in PACKAGE_MANAGERS.items():
+        if shutil.which(program):
+            context.say(f"installing {', '.join(packages)} with {program}")
+            if program == "apt-get":
+                context.system.run(["apt-get", "update", "--quiet"], timeout=600)
+            context.system.run([*argv, *packages], timeout=1800)
+            return
+    raise Problem(f"{', '.join(packages)} are missing, and no package manager is known here", "install them by hand")
+
+
+def check_same_bucket(context: Context) -> None:
+    """The bucket may only change while nothing relies on it."""
+    old = read_json(context.places.settings) or {}
+    before, now = old.get("store", {}), context.settings.store
+    moved = before and (before["endpoint"], before["bucket"]) != (now.endpoint, now.bucket)
+    if not moved:
+        return
+    if context.journal.phase not in ("local", "prepare"):
+        raise Problem(
+            f"store.bucket changed from {before['bucket']} to {now.bucket} in phase {context.journal.phase}",
+            "set phase to prepare first: the media comes back, and can then go to the other bucket",
+        )
+    context.places.manifest.unlink(missing_ok=True)
+
+
+def install_mount(context: Context, document: dict[str, Any]) -> None:
+    """Programs, credentials and units; what runs on the bucket already takes a change in a short window."""
+    preflight.run(context)
+    check_same_bucket(context)
+    install_packages(context)
+    keep(context.places, {name: document[name] for name in ("store", "mount")})
+    changed = mount.install(context)
+    if changed and context.journal.serving == "bucket":
+        mount.remount(context)
+    elif changed and context.journal.phase in ("prepare", "mirror"):
+        mount.stop_staging(context)
+        mount.start_staging(context)
+    context.say("goofys, its credentials, its units and the guard are in place" + ("" if changed else " (nothing new)"))
+
+
+def uninstall(context: Context, everything: bool) -> None:
+    """Take the mount away; with `everything`, the agent too. The store must be local."""
+    if context.journal.serving != "local":
+        raise Problem("the media store still lives in the bucket", "run pulumi up with phase prepare first")
+    mount.remove(context)
+    if everything:
+        for folder in (context.places.etc, context.places.var, context.places.lib):
+            if folder.exists():
+                shutil.rmtree(folder)
+                sync_folder(folder.parent)
+        context.say("the agent is gone; the media store is local")

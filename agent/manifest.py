@@ -1,0 +1,200 @@
+"""What is known of the files on both sides, in one SQLite file: it must hold a million names.
+
+`local` and `remote` are the last walk and the last listing. `prints` are checksums of local content,
+good while a file's metadata stays. `known` are the files that were proven equal on both sides.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Iterable, Iterator
+
+from .s3 import Object
+from .tree import Entry
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS local (path TEXT PRIMARY KEY, size INT, mtime INT, ctime INT, inode INT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS remote (path TEXT PRIMARY KEY, size INT, etag TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS prints (
+  path TEXT PRIMARY KEY, size INT, mtime INT, ctime INT, inode INT, md5 TEXT, parts TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS read (path TEXT PRIMARY KEY, etag TEXT, md5 TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS known (path TEXT PRIMARY KEY, size INT, etag TEXT, md5 TEXT) WITHOUT ROWID;
+"""
+
+#: A checksum belongs to a file as long as none of these moved; the inode and ctime catch a clock step.
+_SAME_FILE = "p.path = l.path AND p.size = l.size AND p.mtime = l.mtime AND p.ctime = l.ctime AND p.inode = l.inode"
+
+#: The object's content is the file's: by single-part ETag, by multipart ETag, or by having read it back.
+_SAME_CONTENT = "r.size = l.size AND (r.etag = p.md5 OR r.etag = p.parts OR (b.etag = r.etag AND b.md5 = p.md5))"
+
+_BOTH = f"""FROM local l JOIN remote r ON r.path = l.path
+  LEFT JOIN prints p ON {_SAME_FILE} LEFT JOIN read b ON b.path = l.path"""
+
+
+class Manifest:
+    """One connection; every method is one transaction."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._db = sqlite3.connect(str(path))
+        self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _TABLES)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Manifest:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _paths(self, query: str, *values: object) -> list[str]:
+        return [row[0] for row in self._db.execute(query, values)]
+
+    def _count(self, query: str) -> tuple[int, int]:
+        count, total = self._db.execute(query).fetchone()
+        return count, total or 0
+
+    # What was seen
+
+    def load_local(self, entries: Iterable[Entry]) -> tuple[int, int]:
+        """Take the last walk; returns files and bytes."""
+        with self._db:
+            self._db.execute("DELETE FROM local")
+            self._db.executemany(
+                "INSERT INTO local VALUES (?, ?, ?, ?, ?)", ((e.path, e.size, e.mtime, e.ctime, e.inode) for e in entries)
+            )
+        return self._count("SELECT count(*), sum(size) FROM local")
+
+    def load_remote(self, objects: Iterable[Object]) -> tuple[int, int]:
+        """Take the last full listing; returns objects and bytes."""
+        with self._db:
+            self._db.execute("DELETE FROM remote")
+            self._db.executemany("INSERT INTO remote VALUES (?, ?, ?)", ((o.key, o.size, o.etag) for o in objects))
+        return self._count("SELECT count(*), sum(size) FROM remote")
+
+    def set_remote(self, path: str, found: Object | None) -> None:
+        """Correct one object after the last listing."""
+        with self._db:
+            self._db.execute("DELETE FROM remote WHERE path = ?", (path,))
+            if found:
+                self._db.execute("INSERT INTO remote VALUES (?, ?, ?)", (path, found.size, found.etag))
+
+    def add_prints(self, rows: Iterable[tuple[Entry, str, str]]) -> None:
+        """Checksums of local content: MD5 and multipart ETag (empty where the file is one part)."""
+        with self._db:
+            self._db.executemany(
+                "INSERT OR REPLACE INTO prints VALUES (?, ?, ?, ?, ?, ?, ?)",
+                ((e.path, e.size, e.mtime, e.ctime, e.inode, md5, parts) for e, md5, parts in rows),
+            )
+
+    def add_read(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        """Checksums read back from the bucket: path, the object's ETag, MD5."""
+        with self._db:
+            self._db.executemany("INSERT OR REPLACE INTO read VALUES (?, ?, ?)", rows)
+
+    # What follows from it
+
+    def unprinted(self) -> list[Entry]:
+        """Local files with an object of the same size whose content has not been read yet."""
+        return [
+            Entry(*row)
+            for row in self._db.execute(
+                f"SELECT l.path, l.size, l.mtime, l.ctime, l.inode {_BOTH} WHERE r.size = l.size AND p.path IS NULL"
+            )
+        ]
+
+    def doubtful(self) -> list[Object]:
+        """Objects of the right size whose ETag tells nothing: to be read back."""
+        return [
+            Object(*row)
+            for row in self._db.execute(
+                f"SELECT r.path, r.size, r.etag {_BOTH} WHERE r.size = l.size AND p.path IS NOT NULL"
+                " AND r.etag NOT IN (p.md5, p.parts) AND (b.etag IS NULL OR b.etag <> r.etag)"
+            )
+        ]
+
+    def missing_remotely(self) -> list[str]:
+        """Local files that have no object."""
+        return self._paths("SELECT path FROM local WHERE path NOT IN (SELECT path FROM remote) ORDER BY path")
+
+    def missing_locally(self) -> list[str]:
+        """Objects that have no local file."""
+        return self._paths("SELECT path FROM remote WHERE path NOT IN (SELECT path FROM local) ORDER BY path")
+
+    def different(self) -> list[str]:
+        """Names on both sides that are not proven equal."""
+        return self._paths(f"SELECT l.path {_BOTH} WHERE NOT coalesce({_SAME_CONTENT}, 0) ORDER BY l.path")
+
+    def equal(self) -> tuple[int, int]:
+        """Files and bytes proven equal on both sides."""
+        return self._count(f"SELECT count(*), sum(l.size) {_BOTH} WHERE {_SAME_CONTENT}")
+
+    def learn(self) -> None:
+        """Remember as known exactly what is proven equal now."""
+        with self._db:
+            self._db.execute("DELETE FROM known")
+            self._db.execute(
+                f"INSERT INTO known SELECT l.path, l.size, r.etag, p.md5 {_BOTH} WHERE {_SAME_CONTENT}"
+            )
+            self._db.execute("DELETE FROM prints WHERE path NOT IN (SELECT path FROM local)")
+            self._db.execute("DELETE FROM read WHERE path NOT IN (SELECT path FROM remote)")
+
+    # What changed since it was known
+
+    def changed_locally(self) -> list[Entry]:
+        """Files of the last walk that are not known, or not the files whose checksums are known."""
+        return [
+            Entry(*row)
+            for row in self._db.execute(
+                "SELECT l.path, l.size, l.mtime, l.ctime, l.inode FROM local l"
+                f" LEFT JOIN prints p ON {_SAME_FILE} LEFT JOIN known k ON k.path = l.path AND k.md5 = p.md5"
+                " WHERE k.path IS NULL ORDER BY l.path"
+            )
+        ]
+
+    def gone_locally(self) -> list[str]:
+        """Known files that the last walk did not find."""
+        return self._paths("SELECT path FROM known WHERE path NOT IN (SELECT path FROM local) ORDER BY path")
+
+    def gone_remotely(self) -> list[str]:
+        """Known files, still here, that the last listing did not find."""
+        return self._paths(
+            "SELECT path FROM known WHERE path NOT IN (SELECT path FROM remote)"
+            " AND path IN (SELECT path FROM local) ORDER BY path"
+        )
+
+    def known(self) -> tuple[int, int]:
+        return self._count("SELECT count(*), sum(size) FROM known")
+
+    def sample(self, count: int, largest: int) -> list[tuple[str, str]]:
+        """Paths and MD5 of known files chosen at random, none above `largest` bytes."""
+        return list(
+            self._db.execute(
+                "SELECT path, md5 FROM known WHERE size <= ? ORDER BY random() LIMIT ?", (largest, count)
+            )
+        )
+
+    def local(self, paths: Iterable[str]) -> Iterator[Entry]:
+        """Entries of the last walk for these names."""
+        for path in paths:
+            row = self._db.execute("SELECT path, size, mtime, ctime, inode FROM local WHERE path = ?", (path,)).fetchone()
+            if row:
+                yield Entry(*row)
+
+    def all_local(self) -> Iterator[Entry]:
+        """Every entry of the last walk."""
+        for row in self._db.execute("SELECT path, size, mtime, ctime, inode FROM local"):
+            yield Entry(*row)
+
+    def remote(self, paths: Iterable[str]) -> Iterator[Object]:
+        """Objects of the last listing for these names."""
+        for path in paths:
+            row = self._db.execute("SELECT path, size, etag FROM remote WHERE path = ?", (path,)).fetchone()
+            if row:
+                yield Object(*row)
+
+    def remote_bytes(self, paths: Iterable[str]) -> int:
+        """Bytes of the objects named."""
+        return sum(item.size for item in self.remote(paths))

@@ -1,0 +1,121 @@
+"""Everything in the local store is also in the bucket, and was compared. Services run all the time."""
+
+from __future__ import annotations
+
+import time
+
+from . import content, copying
+from .context import Context
+from .errors import Problem
+from .manifest import Manifest
+from .places import RESERVED_PREFIX
+from .s3 import Object
+from .system import CommandFailed
+from .tree import walk
+
+#: Rounds of copying and comparing before a file that never becomes equal is an error.
+ROUNDS = 4
+#: Fewer deletions than this need no confirmation in small stores, if they are not half of it.
+FEW = 20
+
+
+def listed(context: Context) -> list[Object]:
+    """The media store's objects; what the program keeps for itself and what is left out is not among them."""
+    skip = (RESERVED_PREFIX, *(f"{name}/" for name in context.settings.migration.exclude))
+    return [item for item in context.bucket.list() if not item.key.startswith(skip) and not item.key.endswith("/")]
+
+
+def allowed_deletions(known: int, percent: float) -> int:
+    """How many deletions are taken on the word of a listing without confirmation."""
+    return max(int(known * percent / 100), min(FEW, known // 2))
+
+
+def check_deletions(context: Context, manifest: Manifest, gone: list[str], where: str) -> None:
+    """`Problem` where suspiciously many known files are gone."""
+    known, _ = manifest.known()
+    limit = allowed_deletions(known, context.settings.migration.deletion_limit_percent)
+    if len(gone) > limit:
+        raise Problem(
+            f"{len(gone):,} of {known:,} known files are gone from {where}, more than the limit of {limit:,}",
+            "look why; if that is right, set migration.deletionLimitPercent higher for one run",
+        )
+
+
+def mirror(context: Context) -> dict[str, int]:
+    """Copy, compare, repeat until all is equal. Returns files, bytes and what was copied.
+
+    A file that changes meanwhile is left to the window, which sees its newer ctime.
+    """
+    root = context.settings.host.store_path
+    started = time.time_ns()
+    copied = 0
+    with context.manifest() as manifest:
+        failure = None
+        for turn in range(1, ROUNDS + 1):
+            files, size = manifest.load_local(walk(root, context.settings.migration.exclude))
+            manifest.load_remote(listed(context))
+            if turn == 1:
+                _remove_purged(context, manifest)
+            content.settle(manifest, context.bucket, root)
+            wrong = manifest.missing_remotely() + manifest.different()
+            if not wrong:
+                break
+            entries = list(manifest.local(wrong))
+            if turn > 1 and all(entry.ctime >= started for entry in entries):
+                break  # written while we copied: the window takes them
+            if turn == ROUNDS:
+                raise Problem(
+                    f"{len(wrong):,} files are not equal in the bucket after {ROUNDS - 1} copies, {wrong[0]!r} among them"
+                    + (f" ({failure})" if failure else ""),
+                    "see journalctl -u matrix-media-store-converge on the server; nothing was changed there",
+                )
+            amount = sum(entry.size for entry in entries)
+            context.say(f"mirror: {len(wrong):,} files, {amount / 1e6:,.1f} MB to copy of {files:,}, {size / 1e6:,.1f} MB")
+            try:
+                copying.upload(context, root, wrong, amount)
+            except CommandFailed as error:
+                failure = error  # what is wrong now is seen by comparing, not by the exit status
+            copied += len(wrong)
+        manifest.learn()
+        known, known_bytes = manifest.known()
+    context.say(f"mirror: {known:,} files, {known_bytes / 1e6:,.1f} MB are in the bucket and equal")
+    return {"files": known, "bytes": known_bytes, "copied": copied}
+
+
+def _remove_purged(context: Context, manifest: Manifest) -> None:
+    """Take out of the bucket what was known on both sides and is now gone here (purged by Synapse)."""
+    present = set(manifest.missing_locally())
+    gone = [path for path in manifest.gone_locally() if path in present]
+    check_deletions(context, manifest, gone, "the local store")
+    if gone:
+        context.say(f"mirror: {len(gone):,} files were purged here; removing them from the bucket")
+        content.delete_objects(context.bucket, gone)
+        for path in gone:
+            manifest.set_remote(path, None)
+
+
+def delta(context: Context) -> dict[str, int]:
+    """What changed since `mirror`, without a listing; proven for these files. Runs in the window too."""
+    root = context.settings.host.store_path
+    with context.manifest() as manifest:
+        manifest.load_local(walk(root, context.settings.migration.exclude))
+        changed = manifest.changed_locally()
+        gone = manifest.gone_locally()
+        check_deletions(context, manifest, gone, "the local store")
+        paths = [entry.path for entry in changed]
+        if paths:
+            content.print_files(manifest, root, changed)
+            copying.upload(context, root, paths, sum(entry.size for entry in changed), method="rclone")
+            content.ask(manifest, context.bucket, paths)
+            content.settle(manifest, context.bucket, root)
+        content.delete_objects(context.bucket, gone)
+        for path in gone:
+            manifest.set_remote(path, None)
+        wrong = manifest.missing_remotely() + manifest.different()
+        if wrong:
+            raise Problem(
+                f"{len(wrong):,} files changed lately are not equal in the bucket, {wrong[0]!r} among them",
+                "run pulumi up again; the local store stays in use",
+            )
+        manifest.learn()
+    return {"changed": len(paths), "removed": len(gone)}

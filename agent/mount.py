@@ -1,0 +1,200 @@
+"""The bucket mounted as a folder: goofys under systemd, at the staging path or at the media store."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import urllib.request
+from pathlib import Path
+
+from .context import Context
+from .copying import write_rclone_conf
+from .errors import Problem
+from .files import sync_folder, write_atomic
+from .places import MOUNT_UNIT, RECOVER_UNIT, RESERVED_PREFIX, STAGING_UNIT
+from .journal import Step
+from .services import install_guard, patterns, remove_guard, running
+from .settings import MountSettings, StoreSettings
+from .templates import quote, render
+
+#: One server writes to the bucket, so what goofys remembers stays true; the playbook takes the same.
+CACHE_TTL = "60m0s"
+#: How long a mount may take to answer, with retries of the store behind it.
+ANSWER_SECONDS = 60
+
+
+def goofys_argv(binary: Path, store: StoreSettings, where: Path, uid: int, gid: int) -> list[str]:
+    """goofys in the foreground; only the owner of the media store gets in."""
+    return [
+        str(binary), "-f",
+        "--endpoint", store.endpoint,
+        "--region", store.region,
+        "--uid", str(uid), "--gid", str(gid),
+        "--dir-mode", "0700", "--file-mode", "0600",
+        "--stat-cache-ttl", CACHE_TTL, "--type-cache-ttl", CACHE_TTL,
+        "-o", "allow_other",
+        store.bucket, str(where),
+    ]  # fmt: skip
+
+
+def credentials_env(store: StoreSettings) -> str:
+    return f"AWS_ACCESS_KEY_ID={store.access_key_id}\nAWS_SECRET_ACCESS_KEY={store.secret_access_key}\n"
+
+
+def unit_text(context: Context, where: Path, description: str) -> bytes:
+    uid, gid = context.owner
+    argv = goofys_argv(context.places.goofys, context.settings.store, where, uid, gid)
+    return render(
+        "mount.service",
+        description=description,
+        credentials=str(context.places.credentials),
+        command=" ".join(map(quote, argv)),
+        where=quote(str(where)),
+        agent=str(context.places.agent),
+        memory=context.settings.mount.memory_max,
+    )
+
+
+def fetch_goofys(target: Path, mount: MountSettings) -> bool:
+    """Put the pinned goofys in place. Raises `Problem` where it is not the file that was pinned."""
+    if target.is_file() and hashlib.sha256(target.read_bytes()).hexdigest() == mount.goofys_sha256:
+        return False
+    try:
+        with urllib.request.urlopen(mount.goofys_url, timeout=60) as answer:
+            data = answer.read()
+    except OSError as error:
+        raise Problem(
+            f"goofys cannot be had from {mount.goofys_url}: {error}",
+            "make that address reachable from the server, or set mount.goofysUrl to file:///path on the server",
+        ) from None
+    found = hashlib.sha256(data).hexdigest()
+    if found != mount.goofys_sha256:
+        raise Problem(
+            f"goofys from {mount.goofys_url} has SHA-256 {found}, not {mount.goofys_sha256}",
+            "check the download; set mount.goofysSha256 only to the sum of a file you trust",
+        )
+    return write_atomic(target, data, 0o755)
+
+
+def _final(context: Context) -> Path:
+    return context.settings.host.store_path
+
+
+def install(context: Context) -> bool:
+    """Programs, credentials, units and guard; starts and stops nothing. Says whether anything changed."""
+    places, store = context.places, context.settings.store
+    places.staging.mkdir(parents=True, exist_ok=True)
+    services = " ".join(name for name in patterns(context) if "*" not in name and name.endswith(".service"))
+    changed = [
+        fetch_goofys(places.goofys, context.settings.mount),
+        write_rclone_conf(places, store),
+        write_atomic(places.credentials, credentials_env(store).encode(), 0o600),
+        write_atomic(
+            places.units / STAGING_UNIT,
+            unit_text(context, places.staging, "Matrix media store's bucket, at the staging path"), 0o644,
+        ),
+        write_atomic(
+            places.units / MOUNT_UNIT, unit_text(context, _final(context), "Matrix media store, from its bucket"), 0o644
+        ),
+        write_atomic(
+            places.units / RECOVER_UNIT, render("recover.service", agent=str(places.agent), before=services), 0o644
+        ),
+        install_guard(context),
+    ]  # fmt: skip
+    if any(changed):
+        context.system.systemctl("daemon-reload")
+    context.system.systemctl("enable", "--quiet", RECOVER_UNIT)
+    return any(changed)
+
+
+def remove(context: Context) -> None:
+    """Take away all that `install` put there. The store must be local."""
+    stop_staging(context)
+    remove_guard(context)
+    for unit in (STAGING_UNIT, MOUNT_UNIT, RECOVER_UNIT):
+        path = context.places.units / unit
+        if path.exists():
+            context.system.systemctl("disable", "--now", "--quiet", unit)
+            path.unlink()
+    context.system.systemctl("daemon-reload")
+    for path in (context.places.goofys, context.places.rclone_conf, context.places.credentials):
+        path.unlink(missing_ok=True)
+
+
+def start_staging(context: Context) -> None:
+    """Mount the bucket at the staging path and see it answer to the media store's owner."""
+    context.system.start([STAGING_UNIT])
+    check_answers(context, context.places.staging)
+
+
+def stop_staging(context: Context) -> None:
+    if (context.places.units / STAGING_UNIT).exists():
+        context.system.stop([STAGING_UNIT])
+    context.system.unmount(context.places.staging)
+
+
+def start_final(context: Context) -> None:
+    """Mount the bucket as the media store, now and at each boot."""
+    context.system.systemctl("enable", "--quiet", MOUNT_UNIT)
+    context.system.start([MOUNT_UNIT])
+    check_answers(context, _final(context))
+
+
+def stop_final(context: Context) -> None:
+    context.system.systemctl("disable", "--quiet", MOUNT_UNIT)
+    context.system.stop([MOUNT_UNIT])
+    context.system.unmount(_final(context))
+
+
+def make_mount_point(path: Path) -> None:
+    """An empty folder that only root may enter: were the mount gone, nobody could write beneath it."""
+    path.mkdir(mode=0o000)
+    os.chown(path, 0, 0)
+    sync_folder(path.parent)
+
+
+def remove_mount_point(path: Path) -> None:
+    """Only if it is an empty folder; anything else is somebody's data and stops here."""
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+        sync_folder(path.parent)
+
+
+def answers(context: Context, where: Path, timeout: float = 20) -> bool:
+    """Whether the bucket is mounted at `where` and answers to the media store's owner.
+
+    A name never asked for before, so that no cache answers.
+    """
+    if not context.system.mounted(where):
+        return False
+    name = f"{RESERVED_PREFIX}is-it-there-{secrets.token_hex(8)}"
+    uid, gid = context.owner
+    try:
+        return context.system.as_user(uid, gid, lambda: not (where / name).exists(), timeout)
+    except OSError:  # TimeoutError too
+        return False
+
+
+def check_answers(context: Context, where: Path) -> None:
+    if not context.system.wait_until(lambda: answers(context, where), ANSWER_SECONDS):
+        raise Problem(
+            f"the bucket mounted at {where} does not answer",
+            f"see journalctl -u {MOUNT_UNIT} -u {STAGING_UNIT} on the server",
+        )
+
+
+def remount(context: Context) -> None:
+    """Take changed settings or keys into use while the bucket serves: a short window."""
+    units = running(context)
+    context.journal.step = Step("remount", "delta", units)
+    context.save()
+    try:
+        context.system.stop(units)
+        context.system.stop([MOUNT_UNIT])
+        context.system.unmount(_final(context))
+    finally:
+        start_final(context)
+        context.system.start(units)
+        context.journal.step = None
+        context.save()

@@ -1,0 +1,213 @@
+"""The way back: what the bucket holds comes to the local copy, which becomes the media store again.
+
+What is true if the power fails: until `swapping` the bucket serves and the local copy only gained
+files; from `swapping` on the local copy is complete, and recovery finishes the swap. No local file is
+ever unlinked: what was replaced or is gone from the bucket moves to dated folders beside the store.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from . import content, copying, mirror, mount, proof, recovery, services
+from .context import Context, Stopwatch
+from .errors import Problem
+from .files import rename, sync_folder
+from .journal import Step
+from .manifest import Manifest
+from .preflight import SPARE_BYTES
+from .tree import entry, walk
+
+#: Modes of restored files and folders: the homeserver's user only, as goofys showed them.
+FILE_MODE, FOLDER_MODE = 0o600, 0o700
+#: Rounds of fetching before an object that never arrives whole is an error.
+ROUNDS = 4
+
+
+def incomplete_path(context: Context) -> Path:
+    """A local copy that is still being filled, after `clean`."""
+    backup = context.settings.host.backup_path
+    return backup.with_name(backup.name + ".incomplete")
+
+
+def removing_path(context: Context) -> Path:
+    """A local copy that `clean` was removing."""
+    backup = context.settings.host.backup_path
+    return backup.with_name(backup.name + ".removing")
+
+
+def refill(context: Context) -> None:
+    """clean -> live: a whole local copy again, while the bucket serves."""
+    backup, incomplete = context.settings.host.backup_path, incomplete_path(context)
+    if not backup.exists():
+        if removing_path(context).exists() and not incomplete.exists():
+            rename(removing_path(context), incomplete)
+        _own_folder(context, incomplete)
+        pull(context, incomplete)
+        rename(incomplete, backup)
+
+
+def back_to_local(context: Context) -> None:
+    """live -> mirror."""
+    refill(context)
+    pull(context, context.settings.host.backup_path)
+    _swap_back(context)
+
+
+def _swap_back(context: Context) -> None:
+    """The window: services stop, the last uploads come home, the local copy is the store again."""
+    journal, backup = context.journal, context.settings.host.backup_path
+    units = services.running(context)
+    context.say(f"restore: stopping {', '.join(units) or 'nothing (no service runs)'}")
+    journal.step, journal.serving = Step("restore", "delta", units), "none"
+    context.save()
+    down = Stopwatch()
+    try:
+        context.system.stop(units)
+        work = Stopwatch()
+        fetched = pull(context, backup)
+        set_aside_gone(context, backup)
+        context.system.sync()
+        journal.step.stage = "swapping"
+        context.save()
+        recovery.bring_local_copy_home(context)
+    except BaseException:
+        recovery.recover(context)
+        raise
+    seconds = work.seconds
+    journal.step.stage, journal.serving, journal.phase = "starting", "local", "mirror"
+    journal.generation += 1
+    journal.facts["last"] = {"window_seconds": seconds, "window_files": fetched}
+    context.save()
+    context.system.start(units)
+    journal.step = None
+    context.save()
+    if units:
+        proof.wait_for_homeserver(context)
+    journal.facts["last"]["services_stopped_seconds"] = down.seconds
+    context.save()
+    context.say(f"restore: the local store serves again; services were stopped for {down.seconds:.1f} s")
+    mount.start_staging(context)
+    _learn(context)
+
+
+def _learn(context: Context) -> None:
+    """Remember what is equal on both sides now, so that later deletions are understood."""
+    root = context.settings.host.store_path
+    with context.manifest() as manifest:
+        files, size = manifest.load_local(walk(root, context.settings.migration.exclude))
+        content.settle(manifest, context.bucket, root)
+        manifest.learn()
+    context.journal.facts["last"].update(files=files, bytes=size)
+    context.save()
+
+
+def pull(context: Context, root: Path) -> int:
+    """Bring what is new or different in the bucket to the local copy; returns the number of files."""
+    fetched = 0
+    for turn in range(1, ROUNDS + 1):
+        with context.manifest() as manifest:
+            manifest.load_local(walk(root, context.settings.migration.exclude))
+            manifest.load_remote(mirror.listed(context))
+            content.settle(manifest, context.bucket, root)
+            wanted = manifest.missing_locally() + manifest.different()
+            if not wanted:
+                return fetched
+            if turn == ROUNDS:
+                raise Problem(
+                    f"{len(wanted):,} objects did not arrive whole after {ROUNDS - 1} tries, {wanted[0]!r} among them",
+                    "see journalctl -u matrix-media-store-converge on the server; the bucket serves on",
+                )
+            size = manifest.remote_bytes(wanted)
+            _check_space(context, size)
+            context.say(f"restore: {len(wanted):,} files, {size / 1e6:,.1f} MB to fetch")
+            fetched += _fetch(context, manifest, root, wanted, size)
+    raise AssertionError("unreachable")
+
+
+def _check_space(context: Context, size: int) -> None:
+    parent = context.settings.host.store_path.parent
+    free = shutil.disk_usage(parent).free
+    if free < size + SPARE_BYTES:
+        raise Problem(
+            f"{size / 1e6:,.0f} MB must come back from the bucket, and {free / 1e6:,.0f} MB are free at {parent}",
+            "free or add disk space there; the bucket serves on, nothing was stopped",
+        )
+
+
+def _fetch(context: Context, manifest: Manifest, root: Path, wanted: list[str], size: int) -> int:
+    """Download beside the local copy, check, then move each file into place."""
+    incoming = root.with_name(root.name + ".incoming")
+    shutil.rmtree(incoming, ignore_errors=True)  # ours: half downloads of an earlier run
+    _own_folder(context, incoming)
+    copying.download(context, incoming, wanted, size)
+    expected = {item.key: item for item in manifest.remote(wanted)}
+    prints, read = [], []
+    for path in wanted:
+        source = incoming / path
+        if not source.is_file():
+            continue  # deleted in the bucket meanwhile, or it failed: the next round tells
+        md5, parts = content.checksums(source, source.stat().st_size)
+        etag = expected[path].etag
+        if etag not in (md5, parts):
+            if context.bucket.md5(path) != md5:
+                continue
+            read.append((path, etag, md5))
+        _place(context, root, path, source)
+        prints.append((entry(root, path), md5, parts))
+    manifest.add_prints(prints)
+    manifest.add_read(read)
+    shutil.rmtree(incoming)
+    return len(prints)
+
+
+def _place(context: Context, root: Path, path: str, source: Path) -> None:
+    uid, gid = context.owner
+    target = root / path
+    _own_folders(context, root, target.parent)
+    os.chown(source, uid, gid)
+    os.chmod(source, FILE_MODE)
+    if target.exists():
+        kept = _dated(context, "replaced") / path
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        if not kept.exists():  # the first is the old local one; later ones came from the bucket
+            os.link(target, kept)
+    os.replace(source, target)
+
+
+def set_aside_gone(context: Context, root: Path) -> None:
+    """What is gone from the bucket (purged while live) must not come back: out of the store, not deleted."""
+    with context.manifest() as manifest:
+        gone = manifest.gone_remotely()
+        mirror.check_deletions(context, manifest, gone, "the bucket")
+    if gone:
+        folder = _dated(context, "removed")
+        context.say(f"restore: {len(gone):,} files were purged while live; they are kept in {folder}")
+        for path in gone:
+            kept = folder / path
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(root / path, kept)
+
+
+def _dated(context: Context, kind: str) -> Path:
+    """One folder a run and kind beside the store; root's own."""
+    store = context.settings.host.store_path
+    folder = store.with_name(f"{store.name}-{kind}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(context.started))}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _own_folder(context: Context, folder: Path) -> None:
+    uid, gid = context.owner
+    folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    os.chown(folder, uid, gid)
+    sync_folder(folder.parent)
+
+
+def _own_folders(context: Context, root: Path, folder: Path) -> None:
+    if folder != root and not folder.is_dir():
+        _own_folders(context, root, folder.parent)
+        _own_folder(context, folder)

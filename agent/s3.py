@@ -1,0 +1,207 @@
+"""A small S3 client: signature version 4 over http.client, for all that is not bulk copying.
+
+Copying is rclone's work. This serves the checks that must run before anything is installed, and
+listings with ETag and time, which the comparison needs.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import hmac
+import http.client
+import ssl
+import threading
+import time
+import urllib.parse
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Iterator, Optional
+
+from .errors import Problem
+from .settings import StoreSettings
+
+#: Tries for one request; throttling and restarts of a store pass within about 15 seconds.
+ATTEMPTS = 6
+TIMEOUT_SECONDS = 60
+_NO_BODY = hashlib.sha256(b"").hexdigest()
+
+
+@dataclass(frozen=True)
+class Object:
+    """An object as a listing or HEAD shows it; size in bytes, ETag without quotes."""
+
+    key: str
+    size: int
+    etag: str
+
+
+class StoreError(Exception):
+    """The store's refusal: HTTP status and the error code it gave."""
+
+    def __init__(self, status: int, code: str, what: str) -> None:
+        super().__init__(f"{what}: {status} {code}")
+        self.status = status
+        self.code = code
+
+
+def sign(
+    method: str, host: str, path: str, query: str, region: str, key_id: str, secret: str, digest: str, when: str
+) -> dict[str, str]:
+    """Headers that authenticate a request (AWS Signature Version 4); `when` is 20261231T235959Z."""
+    headers = {"host": host, "x-amz-content-sha256": digest, "x-amz-date": when}
+    names = ";".join(sorted(headers))
+    canonical = "\n".join(
+        [method, path, query, *(f"{name}:{headers[name]}" for name in sorted(headers)), "", names, digest]
+    )
+    scope = f"{when[:8]}/{region}/s3/aws4_request"
+    to_sign = "\n".join(["AWS4-HMAC-SHA256", when, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+    key = ("AWS4" + secret).encode()
+    for part in (when[:8], region, "s3", "aws4_request"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
+    headers["authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={key_id}/{scope}, SignedHeaders={names}, Signature={signature}"
+    )
+    return headers
+
+
+class Bucket:
+    """One bucket; a connection for each thread."""
+
+    def __init__(self, store: StoreSettings) -> None:
+        self.store = store
+        url = urllib.parse.urlsplit(store.endpoint)
+        self._secure = url.scheme == "https"
+        self._host = url.netloc
+        self._local = threading.local()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if getattr(self._local, "connection", None) is None:
+            if self._secure:
+                context = ssl.create_default_context()
+                self._local.connection = http.client.HTTPSConnection(
+                    self._host, timeout=TIMEOUT_SECONDS, context=context
+                )
+            else:
+                self._local.connection = http.client.HTTPConnection(self._host, timeout=TIMEOUT_SECONDS)
+        return self._local.connection
+
+    def _close(self) -> None:
+        if getattr(self._local, "connection", None) is not None:
+            self._local.connection.close()
+            self._local.connection = None
+
+    def _send(self, method: str, key: str, query: dict[str, str], body: bytes) -> http.client.HTTPResponse:
+        path = "/" + urllib.parse.quote(self.store.bucket + ("/" + key if key else ""), safe="/-_.~")
+        line = "&".join(
+            f"{urllib.parse.quote(name, safe='-_.~')}={urllib.parse.quote(value, safe='-_.~')}"
+            for name, value in sorted(query.items())
+        )
+        digest = hashlib.sha256(body).hexdigest() if body else _NO_BODY
+        when = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        headers = sign(
+            method, self._host, path, line, self.store.region,
+            self.store.access_key_id, self.store.secret_access_key, digest, when,
+        )  # fmt: skip
+        connection = self._connection()
+        connection.request(method, path + ("?" + line if line else ""), body=body or None, headers=headers)
+        return connection.getresponse()
+
+    def open(
+        self, method: str, key: str, query: Optional[dict[str, str]] = None, body: bytes = b"", attempts: int = ATTEMPTS
+    ) -> http.client.HTTPResponse:
+        """A response with status 2xx whose body is still to be read; anything else is an error."""
+        for attempt in range(1, attempts + 1):
+            last = attempt == attempts
+            try:
+                response = self._send(method, key, query or {}, body)
+            except (OSError, http.client.HTTPException):
+                self._close()
+                if last:
+                    raise
+            else:
+                if response.status < 300:
+                    return response
+                text = response.read()
+                if response.status < 500 and response.status != 429 or last:
+                    raise StoreError(response.status, _error_code(text), f"{method} {key or self.store.bucket}")
+            time.sleep(min(0.2 * 2**attempt, 5))  # back-off, bounded by ATTEMPTS
+        raise AssertionError("unreachable")
+
+    def date(self) -> datetime.datetime:
+        """The store's clock, from an unsigned request (its answer may well be 403)."""
+        connection = self._connection()
+        connection.request("GET", "/")
+        response = connection.getresponse()
+        response.read()
+        header = response.getheader("Date")
+        if header is None:
+            raise Problem(f"{self.store.endpoint} answers without a Date header", "check that it is an S3 endpoint")
+        return parsedate_to_datetime(header)
+
+    def list(self, prefix: str = "", attempts: int = ATTEMPTS, page: int = 1000) -> Iterator[Object]:
+        """Every object whose key begins with `prefix`, page by page."""
+        token = ""
+        while True:
+            query = {"list-type": "2", "max-keys": str(page), "encoding-type": "url", "prefix": prefix}
+            if token:
+                query["continuation-token"] = token
+            root = ElementTree.fromstring(self.open("GET", "", query, attempts=attempts).read())
+            space = root.tag.partition("}")[0] + "}" if root.tag.startswith("{") else ""
+            encoded = root.findtext(f"{space}EncodingType") == "url"
+            for item in root.iter(f"{space}Contents"):
+                key = item.findtext(f"{space}Key") or ""
+                yield Object(
+                    urllib.parse.unquote_plus(key) if encoded else key,
+                    int(item.findtext(f"{space}Size") or 0),
+                    (item.findtext(f"{space}ETag") or "").strip('"'),
+                )
+            if root.findtext(f"{space}IsTruncated") != "true":
+                return
+            token = root.findtext(f"{space}NextContinuationToken") or ""
+            if not token:
+                raise Problem("the store cut a listing short without saying where to go on", "try again; nothing was changed")
+
+    def head(self, key: str) -> Optional[Object]:
+        """The object, or None where there is none."""
+        try:
+            response = self.open("HEAD", key)
+        except StoreError as error:
+            if error.status == 404:
+                return None
+            raise
+        response.read()
+        return Object(key, int(response.getheader("Content-Length") or 0), (response.getheader("ETag") or "").strip('"'))
+
+    def get(self, key: str) -> Optional[bytes]:
+        """The whole of a small object, or None."""
+        try:
+            return self.open("GET", key).read()
+        except StoreError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def md5(self, key: str) -> str:
+        """MD5 of the object's content, by reading it back."""
+        digest = hashlib.md5()
+        response = self.open("GET", key)
+        for block in iter(lambda: response.read(1 << 20), b""):
+            digest.update(block)
+        return digest.hexdigest()
+
+    def put(self, key: str, body: bytes) -> None:
+        self.open("PUT", key, body=body).read()
+
+    def delete(self, key: str) -> None:
+        self.open("DELETE", key).read()
+
+
+def _error_code(text: bytes) -> str:
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError:
+        return ""
+    return next((item.text or "" for item in root.iter() if item.tag.rpartition("}")[2] == "Code"), "")

@@ -1,0 +1,68 @@
+"""The services that write media: which they are, and their drop-ins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Sequence
+
+from .context import Context
+from .errors import Problem
+from .files import sync_folder, write_atomic
+from .templates import render
+
+#: What writes media on a server set up by matrix-docker-ansible-deploy.
+WRITERS = (
+    "matrix-synapse.service",
+    "matrix-synapse-worker-*.service",
+    "matrix-synapse-s3-storage-provider-migrate.timer",
+    "matrix-synapse-s3-storage-provider-migrate.service",
+)
+DROP_IN = "matrix-media-store.conf"
+
+
+def patterns(context: Context) -> Sequence[str]:
+    return context.settings.host.services or WRITERS
+
+
+def running(context: Context) -> list[str]:
+    """Units that write media and run now; these are stopped, and exactly these started again."""
+    found = context.system.units(patterns(context))
+    return sorted(unit for unit, active in found.items() if active in ("active", "activating", "reloading"))
+
+
+def required(context: Context) -> list[str]:
+    """The running writers; a `Problem` where there are none, since nothing could be proven then."""
+    units = running(context)
+    if not units:
+        raise Problem(
+            f"none of the services runs that write media ({', '.join(patterns(context))})",
+            "start the homeserver, or name its units in host.services",
+        )
+    return units
+
+
+def drop_in_folders(context: Context) -> list[Path]:
+    """Folders for the guard: `name-*.service` is covered by systemd's `name-.service.d`."""
+    folders = []
+    for pattern in patterns(context):
+        name, dot, kind = pattern.rpartition(".")
+        if kind == "service":
+            folders.append(context.places.units / f"{name.rstrip('*')}{dot}{kind}.d")
+    return folders
+
+
+def install_guard(context: Context) -> bool:
+    """Put the drop-ins in place; takes effect at each service's next start."""
+    text = render("guard.conf", agent=str(context.places.agent))
+    changed = [write_atomic(folder / DROP_IN, text, 0o644) for folder in drop_in_folders(context)]
+    return any(changed)
+
+
+def remove_guard(context: Context) -> None:
+    for folder in drop_in_folders(context):
+        path = folder / DROP_IN
+        if path.exists():
+            path.unlink()
+            sync_folder(folder)
+            if not any(folder.iterdir()):
+                folder.rmdir()

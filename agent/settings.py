@@ -1,0 +1,100 @@
+"""What the stack told the server, by section; secrets among it, so the file is 0600."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from .errors import Problem
+
+
+@dataclass(frozen=True)
+class HostSettings:
+    """The server and its homeserver."""
+
+    name: str = ""
+    media_store: str = "/matrix/synapse/storage/media-store"
+    services: list[str] = field(default_factory=list)
+    homeserver_url: str = "http://127.0.0.1:8008"
+    database: str = "auto"
+
+    @property
+    def store_path(self) -> Path:
+        return Path(self.media_store)
+
+    @property
+    def backup_path(self) -> Path:
+        return self.store_path.with_name(self.store_path.name + "-local-backup")
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """The bucket, as any S3 client needs it."""
+
+    endpoint: str = ""
+    region: str = ""
+    bucket: str = ""
+    adopt: bool = False
+    access_key_id: str = field(default="", repr=False)
+    secret_access_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class MountSettings:
+    """How the bucket is mounted."""
+
+    goofys_url: str = ""
+    goofys_sha256: str = ""
+    memory_max: str = "1G"
+
+
+@dataclass(frozen=True)
+class MigrationSettings:
+    """How files are copied, compared and proven."""
+
+    copy_method: str = "rclone"
+    transfers: int = 32
+    exclude: list[str] = field(default_factory=list)
+    deletion_limit_percent: float = 5.0
+    confirmed: list[str] = field(default_factory=list)
+    access_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Settings:
+    host: HostSettings = field(default_factory=HostSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    mount: MountSettings = field(default_factory=MountSettings)
+    migration: MigrationSettings = field(default_factory=MigrationSettings)
+
+
+_SECTIONS = {f.name: f.default_factory for f in fields(Settings)}  # type: ignore[misc]
+
+
+def parse(document: dict[str, Any]) -> Settings:
+    """Settings from sections; an unknown section, key or type is a `Problem` that names it."""
+    made = {}
+    for name, values in document.items():
+        section = _SECTIONS.get(name)
+        if section is None:
+            raise Problem(f"unknown settings section {name!r}", "agent and program differ in version: run pulumi up again")
+        known = {f.name: f for f in fields(section)}  # type: ignore[arg-type]
+        default = section()
+        for key, value in values.items():
+            if key not in known:
+                raise Problem(f"unknown setting {name}.{key}", "agent and program differ in version: run pulumi up again")
+            wanted = type(getattr(default, key))
+            if not isinstance(value, wanted) and not (wanted is float and isinstance(value, int)):
+                raise Problem(f"setting {name}.{key} is not a {wanted.__name__}", "correct it in the stack's configuration")
+        made[name] = section(**values)
+    return Settings(**made)
+
+
+def merge(base: dict[str, Any], *documents: dict[str, Any]) -> dict[str, Any]:
+    """Documents of sections laid over each other, key by key."""
+    merged = {name: dict(values) for name, values in base.items()}
+    for document in documents:
+        for name, values in document.items():
+            merged[name] = {**merged.get(name, {}), **values}
+    return merged

@@ -1,0 +1,66 @@
+"""What holds on the server, read only; and what a phase would change."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any
+
+from . import VERSION, converge, mount, services, worker
+from .context import Context
+from .errors import Problem
+from .restore import removing_path
+from .tree import walk
+
+#: Bytes a second and files a second assumed for estimates before anything was measured.
+ASSUMED_BYTES, ASSUMED_FILES = 20e6, 150.0
+
+
+def observe(context: Context) -> dict[str, Any]:
+    """The journal and the system, side by side."""
+    journal, store = context.journal, context.settings.host.store_path
+    return {
+        "version": VERSION,
+        "phase": journal.phase,
+        "serving": journal.serving,
+        "generation": journal.generation,
+        "base": journal.base,
+        "settled": converge.settled(context, journal.phase),
+        "mounted": context.system.mounted(store),
+        "running": worker.running(context.places, context.system),
+        "services": context.system.units(services.patterns(context)),
+        "local_copy": str(context.settings.host.backup_path) if context.settings.host.backup_path.exists() else None,
+        "removing": removing_path(context).exists(),
+        "last": journal.facts.get("last", {}),
+    }
+
+
+def plan(context: Context, target: str) -> dict[str, Any]:
+    """Numbers for the preview of `target`: one walk over metadata, no listing of the bucket."""
+    host = context.settings.host
+    root = host.store_path if context.journal.serving == "local" else host.backup_path
+    steps = converge.plan(context, target)
+    numbers: dict[str, Any] = {"steps": steps, "free_bytes": shutil.disk_usage(host.store_path.parent).free}
+    if not steps:
+        return numbers
+    try:
+        entries = list(walk(root, context.settings.migration.exclude)) if root.is_dir() else []
+    except Problem as problem:
+        return {**numbers, "problem": str(problem)}
+    numbers.update(files=len(entries), bytes=sum(entry.size for entry in entries))
+    if context.places.manifest.exists():
+        with context.manifest() as manifest:
+            known, known_bytes = manifest.known()
+    else:
+        known, known_bytes = 0, 0
+    numbers["copy_files"] = max(0, len(entries) - known)
+    numbers["copy_bytes"] = max(0, numbers["bytes"] - known_bytes)
+    numbers["seconds"] = round(numbers["copy_bytes"] / ASSUMED_BYTES + numbers["copy_files"] / ASSUMED_FILES)
+    return numbers
+
+
+def healthy(context: Context) -> bool:
+    """Whether who should serve does: used after a converge that had nothing to do."""
+    if context.journal.serving == "bucket":
+        return mount.answers(context, context.settings.host.store_path)
+    return os.path.isdir(context.settings.host.store_path)

@@ -1,0 +1,148 @@
+"""The thin layer that executes: processes, systemd, mounts. Everything else decides."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Callable, Optional, Sequence, TypeVar
+
+T = TypeVar("T")
+
+#: How long a step may take to stop or start the services before it is called a failure.
+SERVICE_TIMEOUT_SECONDS = 300
+
+
+class CommandFailed(Exception):
+    """A program's failure, with the end of what it printed (programs get secrets in files, never print them)."""
+
+    def __init__(self, argv: Sequence[str], status: int, output: str) -> None:
+        tail = " | ".join(output.strip().splitlines()[-3:])[-600:]
+        super().__init__(f"{Path(argv[0]).name} {argv[1] if len(argv) > 1 else ''} ended with status {status}: {tail}")
+        self.status = status
+
+
+class System:
+    """This server."""
+
+    def run(self, argv: Sequence[str], timeout: Optional[float] = None, check: bool = True) -> str:
+        """The program's standard output; `CommandFailed` on another exit status than 0."""
+        done = subprocess.run(
+            list(argv), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, errors="replace"
+        )
+        if check and done.returncode:
+            raise CommandFailed(argv, done.returncode, done.stderr or done.stdout)
+        return done.stdout
+
+    def succeeds(self, argv: Sequence[str]) -> bool:
+        return subprocess.run(list(argv), stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+
+    def systemctl(self, *arguments: str, check: bool = True) -> str:
+        return self.run(["systemctl", *arguments], timeout=SERVICE_TIMEOUT_SECONDS, check=check)
+
+    def is_active(self, unit: str) -> bool:
+        return self.succeeds(["systemctl", "is-active", "--quiet", unit])
+
+    def units(self, patterns: Sequence[str]) -> dict[str, str]:
+        """Units that are loaded and match, with their active state."""
+        listing = self.run(
+            ["systemctl", "list-units", "--all", "--plain", "--no-legend", "--full", "--no-pager", *patterns]
+        )
+        found = {}
+        for line in listing.splitlines():
+            unit, load, active = line.split()[:3]
+            if load == "loaded":
+                found[unit] = active
+        return found
+
+    def stop(self, units: Sequence[str]) -> None:
+        """Stop units together and wait until they are down."""
+        if units:
+            self.systemctl("stop", *units)
+
+    def start(self, units: Sequence[str], wait: bool = True) -> None:
+        if units:
+            self.systemctl("start", *([] if wait else ["--no-block"]), *units)
+
+    def mounted(self, path: Path) -> bool:
+        """Whether something is mounted exactly at `path`; dead FUSE mounts count."""
+        wanted = str(path)
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+            return any(_unescape(line.split()[4]) == wanted for line in file)
+
+    def unmount(self, path: Path) -> None:
+        """Take every mount off `path`; lazily, since containers may still hold copies of it."""
+        while self.mounted(path):
+            self.run(["umount", "--lazy", str(path)])
+
+    def as_user(self, uid: int, gid: int, action: Callable[[], T], timeout: float = 30) -> T:
+        """Run `action` in a child with another user's rights, bounded in time: a dead mount may hang.
+
+        Raises OSError with what the child met, TimeoutError where it did not answer.
+        """
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reader)
+            try:
+                if os.getuid() == 0 and (uid, gid) != (0, 0):
+                    os.setgroups([])
+                    os.setgid(gid)
+                    os.setuid(uid)
+                answer = repr(("ok", action()))
+            except OSError as error:
+                answer = repr(("error", f"{error.strerror}"))
+            except BaseException as error:  # the child must answer and end, whatever happened
+                answer = repr(("error", f"{type(error).__name__}"))
+            with os.fdopen(writer, "w") as pipe:
+                pipe.write(answer)
+            os._exit(0)
+        os.close(writer)
+        return _answer(reader, child, timeout)
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float, every: float = 0.1) -> bool:
+        """Whether `condition` came true within `seconds`."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(every)
+        return True
+
+    def sync(self) -> None:
+        os.sync()
+
+
+def _answer(reader: int, child: int, timeout: float) -> T:  # type: ignore[type-var]
+    import ast
+    import select
+    import signal
+
+    try:
+        chunks = []
+        deadline = time.monotonic() + timeout
+        while True:
+            ready, _, _ = select.select([reader], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                os.kill(child, signal.SIGKILL)
+                raise TimeoutError(f"no answer within {timeout:.0f} s")
+            block = os.read(reader, 1 << 16)
+            if not block:
+                break
+            chunks.append(block)
+    finally:
+        os.close(reader)
+        # A child stuck in a dead mount cannot be reaped now; init does it later.
+        os.waitpid(child, os.WNOHANG)
+    verdict, value = ast.literal_eval(b"".join(chunks).decode())
+    if verdict == "error":
+        raise OSError(value)
+    return value
+
+
+def _unescape(field: str) -> str:
+    """Mount points in mountinfo have blanks and backslashes as octal."""
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        field = field.replace(code, char)
+    return field

@@ -1,0 +1,65 @@
+"""Long-running programs of the sandbox: started once, found again, ended by id."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from .world import LOGS, RUN
+
+
+def _pidfile(name: str) -> Path:
+    return RUN / f"{name}.pid"
+
+
+def pid(name: str) -> int | None:
+    """The process's id while it runs; the start time guards against an id that was given anew."""
+    try:
+        number, started = _pidfile(name).read_text().split()
+        return int(number) if _started(int(number)) == started else None
+    except (OSError, ValueError):
+        return None
+
+
+def _started(number: int) -> str:
+    return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[19]
+
+
+def start(name: str, argv: Sequence[str | Path], env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own, with its output in a log file."""
+    RUN.mkdir(parents=True, exist_ok=True)
+    LOGS.mkdir(parents=True, exist_ok=True)
+    with (LOGS / f"{name}.log").open("ab") as log:
+        process = subprocess.Popen(
+            [str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            env={**os.environ, **(env or {})}, start_new_session=True,
+        )  # fmt: skip
+    _pidfile(name).write_text(f"{process.pid} {_started(process.pid)}")
+    return process
+
+
+def stop(name: str, kind: int = signal.SIGTERM, seconds: float = 60) -> None:
+    """End the program, and wait until it has; kill it after `seconds`."""
+    number = pid(name)
+    if number is None:
+        return
+    handle = os.pidfd_open(number)
+    try:
+        for this, patience in ((kind, seconds), (signal.SIGKILL, 30.0)):
+            signal.pidfd_send_signal(handle, this)
+            if _ended(handle, patience):
+                break
+    finally:
+        os.close(handle)
+    _pidfile(name).unlink(missing_ok=True)
+
+
+def _ended(handle: int, seconds: float) -> bool:
+    import select
+
+    poller = select.poll()
+    poller.register(handle, select.POLLIN)
+    return bool(poller.poll(seconds * 1000))

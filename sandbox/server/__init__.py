@@ -1,0 +1,189 @@
+"""The Debian server of the sandbox: image, boot, and commands on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+from .. import process
+from ..world import (
+    BIN,
+    CERTIFICATES,
+    HOME,
+    HOST_ADDRESS,
+    HOST_KEY,
+    IMAGE,
+    LOGS,
+    NAME,
+    SEED,
+    SERVER,
+    SERVER_ADDRESS,
+    SSH_KEY,
+    run,
+    tell,
+)
+
+HERE = Path(__file__).parent
+LIBRARIES = HOME / "synapse"
+PACKAGES = (
+    "systemd,systemd-sysv,dbus,openssh-server,python3,rsync,rclone,fuse3,sudo,ca-certificates,"
+    "iproute2,curl,procps"
+)
+#: Debian 12: its Python is the one Synapse's libraries are chosen for.
+SUITE, PYTHON = "bookworm", "3.11"
+SYNAPSE = "matrix-synapse==1.163.2"
+#: As on old installs of the playbook.
+MATRIX_ID = 991
+PROCESS = "server"
+
+
+def build_image() -> None:
+    """Debian with systemd and sshd, and Synapse's libraries beside it; once."""
+    if not (IMAGE / "etc/sandbox-ready").exists():
+        shutil.rmtree(IMAGE, ignore_errors=True)
+        tell("making the server's image (about 1 min) ...")
+        run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", SUITE, IMAGE)
+        _configure(IMAGE)
+    if not (LIBRARIES / "bin").exists():
+        tell("installing Synapse's libraries (about 1 min) ...")
+        new = LIBRARIES.with_name("synapse.new")
+        shutil.rmtree(new, ignore_errors=True)
+        run(
+            HOME.parent / ".venv/bin/pip", "install", "--quiet", "--target", new, "--python-version", PYTHON,
+            "--implementation", "cp", "--only-binary=:all:", SYNAPSE,
+        )  # fmt: skip
+        shutil.rmtree(LIBRARIES, ignore_errors=True)
+        new.rename(LIBRARIES)
+
+
+def make_ssh_keys() -> None:
+    SSH_KEY.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for key in (SSH_KEY, HOST_KEY):
+        if not key.exists():
+            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "sandbox", "-f", key)
+
+
+def _write(path: Path, text: str, mode: int = 0o644) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+
+
+def _configure(image: Path) -> None:
+    """What a provider's image would bring: address, keys, the `matrix` user, /dev/fuse for all."""
+    _write(
+        image / "etc/systemd/network/10-host0.network",
+        f"[Match]\nName=host0\n[Network]\nAddress={SERVER_ADDRESS}/24\nGateway={HOST_ADDRESS}\n",
+    )
+    # nspawn passes the device with mode 0600; on real servers it is open to all.
+    _write(image / "etc/tmpfiles.d/fuse.conf", "z /dev/fuse 0666 root root\n")
+    _write(image / "root/.ssh/authorized_keys", SSH_KEY.with_suffix(".pub").read_text(), 0o600)
+    (image / "root/.ssh").chmod(0o700)
+    for old in (image / "etc/ssh").glob("ssh_host_*"):
+        old.unlink()
+    _write(image / "etc/ssh/ssh_host_ed25519_key", HOST_KEY.read_text(), 0o600)
+    _write(image / "etc/ssh/sshd_config.d/sandbox.conf", "UseDNS no\n")
+    _write(image / "etc/hostname", "matrix-server\n")
+    _write(image / "etc/machine-id", "")
+    shutil.copy(CERTIFICATES / "ca.crt", image / "usr/local/share/ca-certificates/sandbox.crt")
+    run("chroot", image, "update-ca-certificates")
+    run("chroot", image, "systemctl", "enable", "systemd-networkd", "ssh")
+    run("chroot", image, "groupadd", "--gid", str(MATRIX_ID), "matrix")
+    run(
+        "chroot", image, "useradd", "--uid", str(MATRIX_ID), "--gid", "matrix", "--home-dir", "/matrix",
+        "--no-create-home", "--shell", "/usr/sbin/nologin", "matrix",
+    )  # fmt: skip
+    _write(image / "etc/systemd/system/matrix-synapse.service", (HERE / "matrix-synapse.service").read_text())
+    run("chroot", image, "systemctl", "enable", "matrix-synapse")
+    _write(image / "etc/sandbox-ready", "")
+
+
+def own(path: Path) -> None:
+    """Give a tree to the server's `matrix` user."""
+    for folder, _, files in os.walk(path):
+        for item in (folder, *(os.path.join(folder, name) for name in files)):
+            os.chown(item, MATRIX_ID, MATRIX_ID, follow_symlinks=False)
+
+
+def empty_matrix(root: Path) -> None:
+    """/matrix as the playbook lays it, without media."""
+    config, storage = root / "matrix/synapse/config", root / "matrix/synapse/storage"
+    for folder in (config, storage / "media-store"):
+        folder.mkdir(parents=True)
+    for name in ("homeserver.yaml", "log.yaml"):
+        shutil.copy(HERE / name, config / name)
+    own(root / "matrix")
+    (root / "matrix").chmod(0o750)
+
+
+def fresh(seeded: bool = True) -> None:
+    """A server that nothing was done to yet; with the seed's media, or with none."""
+    down()
+    shutil.rmtree(SERVER, ignore_errors=True)
+    run("cp", "--archive", "--reflink=auto", IMAGE, SERVER)
+    if seeded:
+        run("cp", "--archive", "--reflink=auto", SEED / "matrix", SERVER / "matrix")
+    else:
+        empty_matrix(SERVER)
+
+
+def up() -> None:
+    """Boot it and wait until systemd says that boot is done."""
+    if process.pid(PROCESS) is not None:
+        return
+    LOGS.mkdir(parents=True, exist_ok=True)
+    ready = HOME / "run" / "ready.sock"
+    ready.parent.mkdir(parents=True, exist_ok=True)
+    ready.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(ready))
+        listener.settimeout(120)
+        started = process.start(
+            PROCESS,
+            [
+                "systemd-nspawn", "--quiet", "--directory", SERVER, "--boot", f"--machine={NAME}",
+                "--register=no", "--keep-unit", "--notify-ready=yes", "--console=pipe",
+                f"--network-bridge={NAME}", "--bind=/dev/fuse", "--property=DeviceAllow=/dev/fuse rwm",
+                f"--bind-ro={LIBRARIES}:/opt/synapse", f"--bind-ro={BIN / 'goofys'}:/opt/goofys/goofys",
+            ],
+            env={"NOTIFY_SOCKET": str(ready)},
+        )  # fmt: skip
+        while True:
+            try:
+                message = listener.recv(4096).decode()
+            except TimeoutError:
+                raise SystemExit(f"sandbox: the server did not boot; see {LOGS / 'server.log'}") from None
+            if "READY=1" in message.splitlines():
+                break
+            if started.poll() is not None:
+                raise SystemExit(f"sandbox: the server ended while booting; see {LOGS / 'server.log'}")
+
+
+def down() -> None:
+    """Shut the server down as a power button would; it is killed after a minute."""
+    process.stop(PROCESS, signal.SIGTERM)
+
+
+def kill() -> None:
+    """A power loss: every process of the server ends at once."""
+    process.stop(PROCESS, signal.SIGKILL)
+
+
+def ssh(*command: str, check: bool = True, stdin: str = "") -> str:
+    """Run a command on the server; returns its standard output."""
+    known = SSH_KEY.with_name("known_hosts")
+    known.write_text(f"{SERVER_ADDRESS} {HOST_KEY.with_suffix('.pub').read_text()}")
+    done = subprocess.run(
+        [
+            "ssh", "-i", str(SSH_KEY), "-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes",
+            "-o", "LogLevel=ERROR", f"root@{SERVER_ADDRESS}", *command,
+        ],
+        input=stdin, capture_output=True, text=True,
+    )  # fmt: skip
+    if check and done.returncode:
+        raise RuntimeError(f"{command} ended with status {done.returncode} on the server: {done.stdout}{done.stderr}")
+    return done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import subprocess
 import sys
 from typing import Any, Callable, Optional
@@ -151,7 +152,7 @@ def parser() -> argparse.ArgumentParser:
         made = verbs.add_parser(name, help=text, description=text)
         made.set_defaults(run=run)
         if settings:
-            made.add_argument("settings", nargs="?", default="{}", help="settings by section, as JSON; secrets come on stdin")
+            made.add_argument("--settings", default="{}", help="settings by section, as JSON; secrets come on stdin")
         return made
 
     status = verb("status", _status, "What holds here; with --phase, what that phase would change. Read only.", True)
@@ -183,6 +184,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     arguments = parser().parse_args(argv)
     piped = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
     problems: list[str]
+    os.umask(0o077)  # what the agent writes is root's alone, unless it says otherwise
     try:
         secret = json.loads(piped) if piped.strip() else {}
         secret.pop("agent", None)

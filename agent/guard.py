@@ -20,7 +20,8 @@ def reason_to_wait(context: Context, journal: Journal) -> str:
     if journal.serving == "none":
         return "the media store is being moved"
     if journal.serving == "bucket":
-        return "" if mount.answers(context, store) else f"the bucket is not mounted at {store}"
+        reason = mount.trouble(context, store)
+        return f"the bucket does not serve at {store}: {reason}" if reason else ""
     if not store.is_dir() or context.system.mounted(store):
         return f"{store} is not the local media store"
     return ""

@@ -16,6 +16,7 @@ from .places import MOUNT_UNIT, RECOVER_UNIT, RESERVED_PREFIX, STAGING_UNIT
 from .journal import Step
 from .services import install_guard, patterns, remove_guard, running
 from .settings import MountSettings, StoreSettings
+from .system import CommandFailed
 from .templates import quote, render
 
 #: One server writes to the bucket, so what goofys remembers stays true; the playbook takes the same.
@@ -85,6 +86,7 @@ def install(context: Context) -> bool:
     """Programs, credentials, units and guard; starts and stops nothing. Says whether anything changed."""
     places, store = context.places, context.settings.store
     places.staging.mkdir(parents=True, exist_ok=True)
+    places.var.chmod(0o711)  # the homeserver's user passes through to the staging path; files in it are 0600
     services = " ".join(name for name in patterns(context) if "*" not in name and name.endswith(".service"))
     changed = [
         fetch_goofys(places.goofys, context.settings.mount),
@@ -122,10 +124,19 @@ def remove(context: Context) -> None:
         path.unlink(missing_ok=True)
 
 
+def _start(context: Context, unit: str, where: Path) -> None:
+    try:
+        context.system.start([unit])
+    except CommandFailed:
+        raise Problem(
+            f"{unit} does not start: {trouble(context, where) or 'goofys ended'}", f"see journalctl -u {unit} on the server"
+        ) from None
+    check_answers(context, where)
+
+
 def start_staging(context: Context) -> None:
     """Mount the bucket at the staging path and see it answer to the media store's owner."""
-    context.system.start([STAGING_UNIT])
-    check_answers(context, context.places.staging)
+    _start(context, STAGING_UNIT, context.places.staging)
 
 
 def stop_staging(context: Context) -> None:
@@ -137,8 +148,7 @@ def stop_staging(context: Context) -> None:
 def start_final(context: Context) -> None:
     """Mount the bucket as the media store, now and at each boot."""
     context.system.systemctl("enable", "--quiet", MOUNT_UNIT)
-    context.system.start([MOUNT_UNIT])
-    check_answers(context, _final(context))
+    _start(context, MOUNT_UNIT, _final(context))
 
 
 def stop_final(context: Context) -> None:
@@ -161,25 +171,41 @@ def remove_mount_point(path: Path) -> None:
         sync_folder(path.parent)
 
 
-def answers(context: Context, where: Path, timeout: float = 20) -> bool:
-    """Whether the bucket is mounted at `where` and answers to the media store's owner.
+def _look(path: Path) -> None:
+    """Raises the OSError that a dead or forbidden mount gives; that there is no such file is fine."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        pass
 
-    A name never asked for before, so that no cache answers.
+
+def trouble(context: Context, where: Path, timeout: float = 20) -> str:
+    """Why the bucket does not serve at `where` to the media store's owner; empty where it does.
+
+    Asks for a name never asked for before, so that no cache answers.
     """
     if not context.system.mounted(where):
-        return False
+        return "nothing is mounted there"
     name = f"{RESERVED_PREFIX}is-it-there-{secrets.token_hex(8)}"
     uid, gid = context.owner
     try:
-        return context.system.as_user(uid, gid, lambda: not (where / name).exists(), timeout)
-    except OSError:  # TimeoutError too
-        return False
+        context.system.as_user(uid, gid, lambda: _look(where / name), timeout)
+    except OSError as error:  # TimeoutError too
+        return str(error)
+    return ""
 
 
 def check_answers(context: Context, where: Path) -> None:
-    if not context.system.wait_until(lambda: answers(context, where), ANSWER_SECONDS):
+    reason = "nothing is mounted there"
+
+    def fine() -> bool:
+        nonlocal reason
+        reason = trouble(context, where)
+        return not reason
+
+    if not context.system.wait_until(fine, ANSWER_SECONDS):
         raise Problem(
-            f"the bucket mounted at {where} does not answer",
+            f"the bucket mounted at {where} does not answer: {reason}",
             f"see journalctl -u {MOUNT_UNIT} -u {STAGING_UNIT} on the server",
         )
 

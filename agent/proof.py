@@ -97,7 +97,7 @@ def use_client_api(context: Context) -> None:
         again = _call(context, "GET", f"/_matrix/client/v1/media/download/{server}/{media_id}")
     except (OSError, urllib.error.URLError, http.client.HTTPException, KeyError, ValueError) as error:
         raise Problem(
-            f"the Matrix API refused a test upload or download: {error}", "check homeserver.accessToken (it may have expired)"
+            f"the Matrix API refused a test upload or download: {error}", "check host.accessToken (it may have expired)"
         ) from None
     if again != body:
         raise Problem("a test upload downloads with other content", "see journalctl -u matrix-synapse")

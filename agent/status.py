@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from typing import Any
 
-from . import VERSION, converge, mount, services, worker
+from . import VERSION, converge, services, worker
 from .context import Context
 from .errors import Problem
 from .restore import removing_path
@@ -57,10 +56,3 @@ def plan(context: Context, target: str) -> dict[str, Any]:
     numbers["copy_bytes"] = max(0, numbers["bytes"] - known_bytes)
     numbers["seconds"] = round(numbers["copy_bytes"] / ASSUMED_BYTES + numbers["copy_files"] / ASSUMED_FILES)
     return numbers
-
-
-def healthy(context: Context) -> bool:
-    """Whether who should serve does: used after a converge that had nothing to do."""
-    if context.journal.serving == "bucket":
-        return mount.answers(context, context.settings.host.store_path)
-    return os.path.isdir(context.settings.host.store_path)

@@ -1,0 +1,64 @@
+"""Wiring only: settings -> store -> server -> outputs."""
+
+import pulumi
+from pulumi.runtime.config import get_config_env, get_config_secret_keys_env
+
+from components import settings as stack_settings
+from components.host import observation
+from components.host.connection import Connection, Unreachable
+from components.host.last_known import last_known
+from components.host.media_server import MediaServer
+from components.host.sections import api_token, shown
+from components.outputs import next_step
+from components.store.existing import ExistingBucket
+
+NAME = "matrix"
+
+
+def main() -> None:
+    preview = pulumi.runtime.is_dry_run()
+    try:
+        settings = stack_settings.read(pulumi.get_project(), get_config_env(), set(get_config_secret_keys_env()))
+    except stack_settings.ConfigurationError as error:
+        raise pulumi.RunError(f"the stack's configuration is not right:\n{error}") from None
+
+    connection = Connection.of(settings.server)
+    store = ExistingBucket(f"{NAME}-bucket", settings=settings.store).store
+    sections = shown(settings, store)
+    after: pulumi.Input[int]
+    try:
+        observed = observation.observe(
+            connection, phase=settings.phase, host=sections.host, migration=sections.migration, wait=not preview
+        )
+        after = observed.after(settings.phase)
+        if preview:
+            for line in observation.plan_lines(observed, settings.phase):
+                pulumi.log.info(line)
+    except Unreachable as error:
+        if not preview:
+            raise pulumi.RunError(
+                f"the server {settings.server.host} cannot be reached: {error} -- check server.host, server.port, "
+                "server.user, server.privateKey and server.hostKey; nothing was changed"
+            ) from None
+        pulumi.log.warn(f"the server {settings.server.host} cannot be reached ({error}): planning with the last known state")
+        after = last_known(settings.phase)
+    except observation.ServerError as error:
+        raise pulumi.RunError(f"the server {settings.server.host} cannot say what holds there: {error}") from None
+
+    server = MediaServer(
+        NAME,
+        connection=connection,
+        store=store,
+        sections=sections,
+        token=api_token(settings),
+        phase=settings.phase,
+        after=after,
+    )
+    pulumi.export("phase", server.verdict.apply(lambda v: v.get("phase", settings.phase)))
+    pulumi.export("bucket", store.bucket)
+    pulumi.export("endpoint", store.endpoint)
+    pulumi.export("server", server.verdict)
+    pulumi.export("next", server.verdict.apply(lambda v: next_step(v.get("phase", ""), settings.host.media_store)))
+
+
+main()

@@ -1,0 +1,1 @@
+"""The server: the connection to it, what is asked of it, and the three commands that change it."""

@@ -1,0 +1,6 @@
+import base64,io,json,os,runpy,sys
+d=json.load(sys.stdin)
+f=os.fdopen(os.memfd_create("agent"),"wb",0)
+f.write(base64.b64decode(d.pop("agent")))
+sys.stdin=io.StringIO(json.dumps(d))
+runpy.run_path("/proc/self/fd/%d"%f.fileno(),run_name="__main__")

@@ -1,0 +1,70 @@
+"""The only place that makes a remote command, so its discipline stands here.
+
+Secrets travel in `stdin` alone, as one JSON document. Everything else stands as quoted JSON in the
+command's text, so that a preview shows what changes. Nothing goes to the environment. There are no
+triggers: a changed trigger replaces, and to replace a live store is to undo and redo the migration.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi_command import remote
+
+from agent import VERSION
+
+from .connection import Connection
+
+AGENT_PATH = "/usr/local/lib/matrix-media-store/agent.pyz"
+_BOOTSTRAP = Path(__file__).with_name("bootstrap.py").read_text().strip()
+
+
+def agent_text(user: str, *arguments: str, piped: bool = False) -> str:
+    """The shell command that runs the agent: the one on the server, or one that comes with stdin."""
+    program = ["python3", "-c", f"# agent {VERSION}: {arguments[0]}\n{_BOOTSTRAP}"] if piped else ["python3", AGENT_PATH]
+    sudo = [] if user == "root" else ["sudo", "-n"]
+    return shlex.join([*sudo, *program, *arguments])
+
+
+def host_command(
+    name: str,
+    *,
+    connection: Connection,
+    run: pulumi.Input[str],
+    delete: str,
+    secrets: Mapping[str, pulumi.Input[Any]],
+    depends_on: Sequence[pulumi.Resource],
+    parent: pulumi.Resource,
+) -> remote.Command:
+    """A command that is run to create and, the same, to update; `delete` undoes it."""
+    return remote.Command(
+        name,
+        connection=connection.args(),
+        create=run,
+        update=run,
+        delete=delete,
+        stdin=pulumi.Output.secret(pulumi.Output.json_dumps(dict(secrets))),
+        add_previous_output_in_env=False,
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            depends_on=list(depends_on),
+            additional_secret_outputs=["stdout", "stderr"],
+        ),
+    )
+
+
+def verdict(stdout: pulumi.Output[str]) -> pulumi.Output[dict[str, Any]]:
+    """The JSON line that ends a verb's output. Holds no secret, so the mark is taken off."""
+    return pulumi.Output.unsecret(stdout).apply(last_json)
+
+
+def last_json(text: str | None) -> dict[str, Any]:
+    for line in reversed((text or "").splitlines()):
+        if line.startswith("{"):
+            return dict(json.loads(line))
+    return {}

@@ -1,0 +1,84 @@
+"""What the server says of itself, asked before anything is declared. Read only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import zipapp
+from .command import agent_text, last_json
+from .connection import Connection
+from .sections import Section
+
+#: A walk over the metadata of a million files on a cold disk takes minutes.
+ASK_SECONDS = 600
+#: How long `pulumi up` waits for a run to another phase that a killed one left behind.
+WAIT_SECONDS = 300
+
+
+class ServerError(Exception):
+    """The server answered, and could not say what holds there."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The journal of the server: its phase, and the generation from which that was reached."""
+
+    phase: str
+    generation: int
+    base: int
+    settled: bool = True
+    running: str | None = None
+    plan: Mapping[str, Any] = field(default_factory=dict)
+
+    def after(self, phase: str) -> int:
+        """The generation a command to `phase` starts from: the recorded one where all is done already.
+
+        So an unchanged stack has an unchanged text, and a changed server or wish a changed one.
+        """
+        if self.running == phase or (self.phase == phase and self.settled):
+            return self.base
+        return self.generation
+
+
+def observe(connection: Connection, *, phase: str, host: Section, migration: Section, wait: bool) -> Observation:
+    """Ask the agent for its status, with an agent that comes along. Raises Unreachable or ServerError."""
+    settings = json.dumps({"host": host, "migration": migration}, sort_keys=True)
+    seconds = WAIT_SECONDS if wait else 0
+    command = agent_text(connection.user, "status", "--phase", phase, "--wait", str(seconds), "--settings", settings, piped=True)
+    output = connection.ask(command, json.dumps({"agent": zipapp.encoded()}), ASK_SECONDS + seconds)
+    answer = last_json(output)
+    if "phase" not in answer:
+        problems = answer.get("error") or output.strip().splitlines()[-3:] or ["no answer"]
+        raise ServerError("; ".join(problems))
+    running = answer.get("running")
+    return Observation(
+        phase=answer["phase"],
+        generation=answer["generation"],
+        base=answer["base"],
+        settled=answer["settled"],
+        running=running["target"] if running else None,
+        plan=answer.get("plan", {}),
+    )
+
+
+def plan_lines(observed: Observation, phase: str) -> list[str]:
+    """The plan in words, for a preview."""
+    if observed.running:
+        return [f"a run to {observed.running} is under way on the server; `pulumi up` waits for it"]
+    plan = observed.plan
+    if not plan.get("steps"):
+        return []
+    lines = [f"the server is in phase {observed.phase}; to reach {phase}:"]
+    lines += [f"  {number}. {step}" for number, step in enumerate(plan["steps"], 1)]
+    if "problem" in plan:
+        return [*lines, f"  but: {plan['problem']}"]
+    if "files" in plan:
+        lines.append(
+            f"  local store: {plan['files']:,} files, {plan['bytes'] / 1e6:,.1f} MB; "
+            f"not yet known in the bucket: {plan['copy_files']:,} files, {plan['copy_bytes'] / 1e6:,.1f} MB "
+            f"(about {plan['seconds']} s); free on that disk: {plan['free_bytes'] / 1e6:,.0f} MB"
+        )
+    return lines

@@ -1,0 +1,56 @@
+"""The stack's settings as the agent takes them: what may be shown, and what is secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from ..settings import Settings
+from ..store import Store
+
+Section = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Sections:
+    """The agent's settings by section. `store` may hold values known only during an update."""
+
+    host: Section
+    store: Section
+    mount: Section
+    migration: Section
+
+
+def shown(settings: Settings, store: Store) -> Sections:
+    """All that may stand in a command's text."""
+    host, mount = settings.host, settings.mount
+    return Sections(
+        host={
+            "media_store": host.media_store,
+            "services": host.services,
+            "homeserver_url": host.homeserver_url.rstrip("/"),
+            "database": host.database,
+        },
+        store={"endpoint": store.endpoint, "region": store.region, "bucket": store.bucket, "adopt": store.adopt},
+        mount={"goofys_url": mount.goofys_url, "goofys_sha256": mount.goofys_sha256, "memory_max": mount.memory_max},
+        migration={
+            "copy_method": settings.copying.method,
+            "transfers": settings.copying.transfers,
+            "exclude": settings.copying.exclude,
+            "deletion_limit_percent": settings.migration.deletion_limit_percent,
+            "confirmed": settings.migration.confirmed,
+        },
+    )
+
+
+def store_keys(store: Store) -> dict[str, pulumi.Input[Any]]:
+    return {
+        "store": {"access_key_id": store.access_key_id, "secret_access_key": store.secret_access_key},
+    }
+
+
+def api_token(settings: Settings) -> dict[str, pulumi.Input[Any]]:
+    return {"migration": {"access_token": settings.host.access_token.get_secret_value()}}

@@ -1,0 +1,68 @@
+"""`python -m sandbox up|down|reset|ssh …`."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from . import engine, network, parts, server, store, synapse
+from .world import HOME, SERVER_ADDRESS, tell
+
+
+def build() -> None:
+    """Everything that is made once and kept."""
+    store.make_certificates()
+    server.make_ssh_keys()
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(parts.build_all, engine.installed() is None), pool.submit(server.build_image)]
+        for job in jobs:
+            job.result()
+    engine.up()
+
+
+def up(fresh: bool = False) -> None:
+    """The whole world, running; starting it twice is fine. `fresh` forgets what was done to the server."""
+    build()
+    network.up()
+    store.up()
+    synapse.seed()
+    if fresh or not (HOME / "server" / "etc").exists():
+        tell("making a fresh server")
+        server.fresh()
+    tell("starting the server")
+    server.up()
+    tell(f"the server runs at {SERVER_ADDRESS}, Synapse at {synapse.URL}, the S3 store at {store.ENDPOINT}")
+
+
+def down(everything: bool = False) -> None:
+    """End all that runs. With `everything`, remove what was built too."""
+    server.down()
+    store.down()
+    network.down()
+    if everything:
+        shutil.rmtree(HOME, ignore_errors=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="sandbox", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("build", help="build all parts")
+    verbs.add_parser("up", help="start everything").add_argument("--fresh", action="store_true")
+    verbs.add_parser("down", help="end everything").add_argument("--everything", action="store_true", help="remove what was built")
+    verbs.add_parser("ssh", help="run a command on the server").add_argument("command", nargs="+")
+    arguments = parser.parse_args()
+    if arguments.verb == "build":
+        build()
+    elif arguments.verb == "up":
+        up(arguments.fresh)
+    elif arguments.verb == "down":
+        down(arguments.everything)
+    else:
+        sys.stdout.write(server.ssh(*arguments.command))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

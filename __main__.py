@@ -28,7 +28,11 @@ def main() -> None:
     after: pulumi.Input[int]
     try:
         observed = observation.observe(
-            connection, phase=settings.phase, host=sections.host, migration=sections.migration, wait=not preview
+            connection,
+            phase=settings.phase,
+            host=sections.host,
+            migration=sections.migration,
+            wait=not preview,
         )
         after = observed.after(settings.phase)
         if preview:
@@ -40,7 +44,9 @@ def main() -> None:
                 f"the server {settings.server.host} cannot be reached: {error} -- check server.host, server.port, "
                 "server.user, server.privateKey and server.hostKey; nothing was changed"
             ) from None
-        pulumi.log.warn(f"the server {settings.server.host} cannot be reached ({error}): planning with the last known state")
+        pulumi.log.warn(
+            f"the server {settings.server.host} cannot be reached ({error}): planning with the last known state"
+        )
         after = last_known(settings.phase)
     except observation.ServerError as error:
         raise pulumi.RunError(f"the server {settings.server.host} cannot say what holds there: {error}") from None

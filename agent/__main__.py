@@ -8,7 +8,8 @@ import json
 import os
 import subprocess
 import sys
-from typing import Any, Callable, Optional
+from collections.abc import Callable
+from typing import Any
 
 from . import VERSION, converge, install, mount, recovery, worker
 from . import status as status_verb
@@ -31,10 +32,12 @@ EXPECTED = (StoreError, CommandFailed, OSError, http.client.HTTPException, subpr
 def _status(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
     context = install.load(PLACES, document)
     if arguments.wait:
-        context.system.wait_until(
-            lambda: (worker.running(PLACES, context.system) or {"target": arguments.phase})["target"] == arguments.phase,
-            arguments.wait, every=0.5,
-        )  # fmt: skip
+
+        def out_of_the_way() -> bool:
+            request = worker.running(PLACES, context.system)
+            return request is None or request["target"] == arguments.phase
+
+        context.system.wait_until(out_of_the_way, arguments.wait, every=0.5)
         context = install.load(PLACES, document)
     answer = status_verb.observe(context)
     if arguments.phase and context.journal.phase != arguments.phase:
@@ -148,7 +151,9 @@ def parser() -> argparse.ArgumentParser:
     main.add_argument("--version", action="version", version=VERSION)
     verbs = main.add_subparsers(dest="verb", required=True)
 
-    def verb(name: str, run: Callable[..., dict[str, Any]], text: str, settings: bool = False) -> argparse.ArgumentParser:
+    def verb(
+        name: str, run: Callable[..., dict[str, Any]], text: str, settings: bool = False
+    ) -> argparse.ArgumentParser:
         made = verbs.add_parser(name, help=text, description=text)
         made.set_defaults(run=run)
         if settings:
@@ -179,7 +184,7 @@ def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".replace("\n", " ")[:2000]
 
 
-def main(argv: Optional[list[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Exit status 0, or 1 after a line for each problem that says what is wrong and how to mend it."""
     arguments = parser().parse_args(argv)
     piped = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()

@@ -7,6 +7,7 @@ what is left anew, or fetches what is missing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -44,7 +45,9 @@ def _compare_and_remove(context: Context, root: Path, removing: Path) -> None:
         if unresolved:
             _refuse(context, unresolved)
         equal, _ = manifest.equal()
-        context.say(f"clean: {equal:,} of {files:,} files, {size / 1e6:,.1f} MB compared equal; {len(purged):,} were purged")
+        context.say(
+            f"clean: {equal:,} of {files:,} files, {size / 1e6:,.1f} MB compared equal; {len(purged):,} were purged"
+        )
         compared = list(manifest.all_local())
     context.journal.facts["last"] = {"compared": equal, "purged": len(purged), "files": files, "bytes": size}
     if root != removing:
@@ -56,7 +59,8 @@ def _compare_and_remove(context: Context, root: Path, removing: Path) -> None:
     _remove_empty(removing)
     if removing.exists():
         raise Problem(
-            f"{removing} holds files that came after the comparison", "look at them; move them away or run pulumi up again"
+            f"{removing} holds files that came after the comparison",
+            "look at them; move them away or run pulumi up again",
         )
 
 
@@ -72,17 +76,13 @@ def _refuse(context: Context, unresolved: list[str]) -> None:
 
 def _unlink(root: Path, known: Entry) -> None:
     """Only the very file that was compared."""
-    try:
+    with contextlib.suppress(FileNotFoundError):
         if entry(root, known.path) == known:
             os.unlink(root / known.path)
-    except FileNotFoundError:
-        pass
 
 
 def _remove_empty(root: Path) -> None:
     for folder, _, _ in os.walk(root, topdown=False):
-        try:
+        with contextlib.suppress(OSError):  # not empty: reported by the caller
             os.rmdir(folder)
-        except OSError:
-            pass  # not empty: reported by the caller
     sync_folder(root.parent)

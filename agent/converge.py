@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+import http.client
+from collections.abc import Callable
+from typing import Any
 
 from . import clean, cutover, mirror, mount, owner, recovery, restore, services
 from .context import Context
 from .journal import PHASES
+from .s3 import StoreError
 
 
 def route(current: str, target: str) -> list[tuple[str, str]]:
@@ -29,7 +32,11 @@ def _mirror(context: Context) -> None:
 
 def _local(context: Context) -> None:
     mount.stop_staging(context)
-    owner.release(context)
+    try:
+        owner.release(context)
+    except (OSError, StoreError, http.client.HTTPException) as error:
+        # The store is local: a bucket that cannot be reached any more must not hold the server back.
+        context.say(f"the bucket still names this server as its owner: {error}")
 
 
 def _nothing(context: Context) -> None:
@@ -62,7 +69,7 @@ def converge(context: Context, target: str) -> None:
     recovery.recover(context)
     journal.base = journal.generation
     context.save()
-    if target not in ("local",):
+    if target != "local":
         owner.check(context)
     if journal.phase == "live" and not settled(context, "live") and target in ("live", "clean"):
         cutover.go_live(context)
@@ -79,13 +86,22 @@ def plan(context: Context, target: str) -> list[str]:
     """What `converge` would do, in words for a preview. Pure but for one walk that the caller made."""
     journal = context.journal
     words = {
-        ("local", "prepare"): "mount the bucket at the staging path and see it answer; claim the bucket for this server",
+        (
+            "local",
+            "prepare",
+        ): "mount the bucket at the staging path and see it answer; claim the bucket for this server",
         ("prepare", "mirror"): "copy the local store into the bucket and compare every file; services run on",
-        ("mirror", "live"): "copy what is new; stop {services}; copy the last files; the bucket becomes the media store; "
+        (
+            "mirror",
+            "live",
+        ): "copy what is new; stop {services}; copy the last files; the bucket becomes the media store; "
         "start them again; prove it (old files, a new file, the homeserver)",
         ("live", "clean"): "compare every file of the local copy once more, then remove the local copy",
         ("clean", "live"): "fetch the whole store from the bucket into a local copy; services run on",
-        ("live", "mirror"): "fetch what is new; stop {services}; fetch the last files; the local copy becomes the media store "
+        (
+            "live",
+            "mirror",
+        ): "fetch what is new; stop {services}; fetch the last files; the local copy becomes the media store "
         "again; start them",
         ("mirror", "prepare"): "nothing on the server; the copies in the bucket stay",
         ("prepare", "local"): "unmount the staging path; give the bucket free",

@@ -8,8 +8,8 @@ import json
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Optional
 
 from .content import PART_CUTOFF, PART_SIZE
 from .context import Context
@@ -83,7 +83,9 @@ def _follow(argv: list[str], files: int, size: int, say: Callable[[str], None]) 
     """Run rclone, turning its statistics into progress lines."""
     start = time.monotonic()
     errors: list[str] = []
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stderr
         for line in process.stderr:
             try:
@@ -108,7 +110,7 @@ def _names(context: Context, paths: list[str], end: str) -> Path:
     return Path(file.name)
 
 
-def upload(context: Context, source: Path, paths: list[str], size: int, method: Optional[str] = None) -> None:
+def upload(context: Context, source: Path, paths: list[str], size: int, method: str | None = None) -> None:
     """Copy local files into the bucket. `size` is their bytes together, for progress.
 
     Raises CommandFailed; what was copied until then stays and is compared like all the rest.

@@ -75,7 +75,8 @@ def _prove(context: Context) -> None:
         context.say(f"cutover: the proof failed ({error}); going back to the local store")
         restore.back_to_local(context)
         raise Problem(
-            f"the proof failed, and the local store serves again: {error}", "mend that, then run pulumi up again"
+            f"the proof failed, and the local store serves again: {error}",
+            "mend that, then run pulumi up again",
         ) from None
     context.journal.facts["proven"] = True
     context.journal.facts.setdefault("last", {})["proof"] = shown

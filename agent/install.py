@@ -47,7 +47,7 @@ def install(context: Context, sha256: str, document: dict[str, Any]) -> None:
     write_atomic(places.agent, data, 0o755)
     if context.journal.serving == "local":
         owner = context.settings.host.store_path.stat()
-        context.journal.facts.update(uid=owner.st_uid, gid=owner.st_gid)
+        context.journal.facts.update(uid=owner.st_uid, gid=owner.st_gid, mode=owner.st_mode & 0o777)
         context.save()
     keep(places, {"host": document["host"]})
     context.say(f"agent {VERSION} is in place; the server passed all checks")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, Iterator, Optional
+from typing import Any
 
 from .errors import Problem
 from .files import read_json, write_json
@@ -36,7 +37,7 @@ class Journal:
     serving: str = "local"
     generation: int = 0
     base: int = 0
-    step: Optional[Step] = None
+    step: Step | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
     @classmethod

@@ -7,8 +7,8 @@ good while a file's metadata stays. `known` are the files that were proven equal
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Iterable, Iterator
 
 from .s3 import Object
 from .tree import Entry
@@ -63,7 +63,8 @@ class Manifest:
         with self._db:
             self._db.execute("DELETE FROM local")
             self._db.executemany(
-                "INSERT INTO local VALUES (?, ?, ?, ?, ?)", ((e.path, e.size, e.mtime, e.ctime, e.inode) for e in entries)
+                "INSERT INTO local VALUES (?, ?, ?, ?, ?)",
+                ((e.path, e.size, e.mtime, e.ctime, e.inode) for e in entries),
             )
         return self._count("SELECT count(*), sum(size) FROM local")
 
@@ -135,9 +136,7 @@ class Manifest:
         """Remember as known exactly what is proven equal now."""
         with self._db:
             self._db.execute("DELETE FROM known")
-            self._db.execute(
-                f"INSERT INTO known SELECT l.path, l.size, r.etag, p.md5 {_BOTH} WHERE {_SAME_CONTENT}"
-            )
+            self._db.execute(f"INSERT INTO known SELECT l.path, l.size, r.etag, p.md5 {_BOTH} WHERE {_SAME_CONTENT}")
             self._db.execute("DELETE FROM prints WHERE path NOT IN (SELECT path FROM local)")
             self._db.execute("DELETE FROM read WHERE path NOT IN (SELECT path FROM remote)")
 
@@ -171,15 +170,15 @@ class Manifest:
     def sample(self, count: int, largest: int) -> list[tuple[str, str]]:
         """Paths and MD5 of known files chosen at random, none above `largest` bytes."""
         return list(
-            self._db.execute(
-                "SELECT path, md5 FROM known WHERE size <= ? ORDER BY random() LIMIT ?", (largest, count)
-            )
+            self._db.execute("SELECT path, md5 FROM known WHERE size <= ? ORDER BY random() LIMIT ?", (largest, count))
         )
 
     def local(self, paths: Iterable[str]) -> Iterator[Entry]:
         """Entries of the last walk for these names."""
         for path in paths:
-            row = self._db.execute("SELECT path, size, mtime, ctime, inode FROM local WHERE path = ?", (path,)).fetchone()
+            row = self._db.execute(
+                "SELECT path, size, mtime, ctime, inode FROM local WHERE path = ?", (path,)
+            ).fetchone()
             if row:
                 yield Entry(*row)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Iterable, NamedTuple, Optional
+from typing import NamedTuple
 
 from .context import Context
 from .system import CommandFailed
@@ -23,14 +24,14 @@ _SERVER = re.compile(r"[A-Za-z0-9.:\[\]-]+")
 class Media(NamedTuple):
     """A media file's id; `server` is None for this server's own."""
 
-    server: Optional[str]
+    server: str | None
     id: str
 
 
-def media_of(path: str) -> Optional[Media]:
+def media_of(path: str) -> Media | None:
     """The media a file of the store belongs to (thumbnails too), or None where it cannot be said."""
     parts = path.split("/")
-    server: Optional[str] = None
+    server: str | None = None
     if parts[0] in ("remote_content", "remote_thumbnail") and len(parts) >= 5:
         server, rest = parts[1], parts[2:5]
     elif parts[0] in ("local_content", "local_thumbnails") and len(parts) >= 4:
@@ -49,13 +50,14 @@ def _query(media: list[Media]) -> str:
     foreign = ",".join(f"('{m.server}','{m.id}')" for m in media if m.server is not None) or "('','')"
     return (
         f"SELECT '' , media_id FROM local_media_repository WHERE media_id IN ({own}) UNION ALL "
-        f"SELECT media_origin, filesystem_id FROM remote_media_cache WHERE (media_origin, filesystem_id) IN (VALUES {foreign})"
+        "SELECT media_origin, filesystem_id FROM remote_media_cache"
+        f" WHERE (media_origin, filesystem_id) IN (VALUES {foreign})"
     )
 
 
 def _ask(context: Context, database: str, query: str) -> set[Media]:
     if database.startswith("sqlite:"):
-        with sqlite3.connect(f"file:{database[len('sqlite:'):]}?mode=ro", uri=True) as db:
+        with sqlite3.connect(f"file:{database[len('sqlite:') :]}?mode=ro", uri=True) as db:
             rows: Iterable[tuple[str, str]] = db.execute(query).fetchall()
     else:
         text = context.system.run([database, "-d", "synapse", "-A", "-t", "-F", "\t", "-c", query], timeout=300)
@@ -63,7 +65,7 @@ def _ask(context: Context, database: str, query: str) -> set[Media]:
     return {Media(server or None, media_id) for server, media_id in rows}
 
 
-def database(context: Context) -> Optional[str]:
+def database(context: Context) -> str | None:
     """`sqlite:<path>` or the path of a psql-like program; None where none is known."""
     setting = context.settings.host.database
     if setting != "auto":

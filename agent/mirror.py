@@ -65,12 +65,14 @@ def mirror(context: Context) -> dict[str, int]:
                 break  # written while we copied: the window takes them
             if turn == ROUNDS:
                 raise Problem(
-                    f"{len(wrong):,} files are not equal in the bucket after {ROUNDS - 1} copies, {wrong[0]!r} among them"
+                    f"{len(wrong):,} files are not equal in the bucket after {ROUNDS - 1} copies, {wrong[0]!r} first"
                     + (f" ({failure})" if failure else ""),
                     "see journalctl -u matrix-media-store-converge on the server; nothing was changed there",
                 )
             amount = sum(entry.size for entry in entries)
-            context.say(f"mirror: {len(wrong):,} files, {amount / 1e6:,.1f} MB to copy of {files:,}, {size / 1e6:,.1f} MB")
+            context.say(
+                f"mirror: {len(wrong):,} files, {amount / 1e6:,.1f} MB to copy of {files:,}, {size / 1e6:,.1f} MB"
+            )
             try:
                 copying.upload(context, root, wrong, amount)
             except CommandFailed as error:

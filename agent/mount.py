@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -12,8 +13,8 @@ from .context import Context
 from .copying import write_rclone_conf
 from .errors import Problem
 from .files import sync_folder, write_atomic
-from .places import MOUNT_UNIT, RECOVER_UNIT, RESERVED_PREFIX, STAGING_UNIT
 from .journal import Step
+from .places import MOUNT_UNIT, RECOVER_UNIT, RESERVED_PREFIX, STAGING_UNIT
 from .services import install_guard, patterns, remove_guard, running
 from .settings import MountSettings, StoreSettings
 from .system import CommandFailed
@@ -129,7 +130,8 @@ def _start(context: Context, unit: str, where: Path) -> None:
         context.system.start([unit])
     except CommandFailed:
         raise Problem(
-            f"{unit} does not start: {trouble(context, where) or 'goofys ended'}", f"see journalctl -u {unit} on the server"
+            f"{unit} does not start: {trouble(context, where) or 'goofys ended'}",
+            f"see journalctl -u {unit} on the server",
         ) from None
     check_answers(context, where)
 
@@ -173,10 +175,8 @@ def remove_mount_point(path: Path) -> None:
 
 def _look(path: Path) -> None:
     """Raises the OSError that a dead or forbidden mount gives; that there is no such file is fine."""
-    try:
+    with contextlib.suppress(FileNotFoundError):
         os.lstat(path)
-    except FileNotFoundError:
-        pass
 
 
 def trouble(context: Context, where: Path, timeout: float = 20) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import socket
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from .context import Context
 from .errors import Problem
@@ -20,7 +20,7 @@ def server_id(machine_id: Path = Path("/etc/machine-id")) -> str:
     return hashlib.sha256(b"matrix-media-store:" + machine_id.read_bytes().strip()).hexdigest()[:32]
 
 
-def read(context: Context) -> Optional[dict[str, Any]]:
+def read(context: Context) -> dict[str, Any] | None:
     data = context.bucket.get(OWNER_KEY)
     return None if data is None else json.loads(data)
 

@@ -9,8 +9,8 @@ import shutil
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 from . import services
 from .context import Context
@@ -33,7 +33,10 @@ def check_python() -> None:
 
 def check_root() -> None:
     if os.geteuid() != 0:
-        raise Problem("the agent does not run as root", "set server.user to root, or give the user sudo without password")
+        raise Problem(
+            "the agent does not run as root",
+            "set server.user to root, or give the user sudo without password",
+        )
 
 
 def check_systemd() -> None:
@@ -77,7 +80,7 @@ def check_bucket(context: Context) -> None:
     store = context.settings.store
     try:
         theirs = context.bucket.date()
-        off = abs((datetime.datetime.now(datetime.timezone.utc) - theirs).total_seconds())
+        off = abs((datetime.datetime.now(datetime.UTC) - theirs).total_seconds())
         if off > CLOCK_SECONDS:
             raise Problem(
                 f"the server's clock is {off / 60:.0f} minutes off the clock of {store.endpoint}",

@@ -48,10 +48,15 @@ def read_sample(context: Context) -> int:
     try:
         found = context.system.as_user(uid, gid, lambda: [_md5_of(store / path) for path, _ in sample], timeout=300)
     except OSError as error:
-        raise Problem(f"old files cannot be read through the mount: {error}", "see journalctl -u matrix-media-store") from None
+        raise Problem(
+            f"old files cannot be read through the mount: {error}", "see journalctl -u matrix-media-store"
+        ) from None
     for (path, md5), read in zip(sample, found):
         if md5 != read:
-            raise Problem(f"{path!r} reads back with other content through the mount", "see journalctl -u matrix-media-store")
+            raise Problem(
+                f"{path!r} reads back with other content through the mount",
+                "see journalctl -u matrix-media-store",
+            )
     return len(sample)
 
 
@@ -68,7 +73,10 @@ def write_probe(context: Context) -> None:
     try:
         context.system.as_user(uid, gid, write)
         if context.bucket.get(key) != body:
-            raise Problem("a file written through the mount is not in the bucket", "see journalctl -u matrix-media-store")
+            raise Problem(
+                "a file written through the mount is not in the bucket",
+                "see journalctl -u matrix-media-store",
+            )
         context.system.as_user(uid, gid, path.unlink)
     except OSError as error:
         raise Problem(f"the mount takes no new file: {error}", "see journalctl -u matrix-media-store") from None
@@ -97,13 +105,17 @@ def use_client_api(context: Context) -> None:
         again = _call(context, "GET", f"/_matrix/client/v1/media/download/{server}/{media_id}")
     except (OSError, urllib.error.URLError, http.client.HTTPException, KeyError, ValueError) as error:
         raise Problem(
-            f"the Matrix API refused a test upload or download: {error}", "check host.accessToken (it may have expired)"
+            f"the Matrix API refused a test upload or download: {error}",
+            "check host.accessToken (it may have expired)",
         ) from None
     if again != body:
         raise Problem("a test upload downloads with other content", "see journalctl -u matrix-synapse")
     key = f"local_content/{media_id[:2]}/{media_id[2:4]}/{media_id[4:]}"
     if context.bucket.get(key) != body:
-        raise Problem(f"a test upload is not in the bucket as {key}", "check that host.mediaStore is Synapse's media_store_path")
+        raise Problem(
+            f"a test upload is not in the bucket as {key}",
+            "check that host.mediaStore is Synapse's media_store_path",
+        )
 
 
 def prove(context: Context) -> dict[str, Any]:

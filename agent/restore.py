@@ -21,8 +21,6 @@ from .manifest import Manifest
 from .preflight import SPARE_BYTES
 from .tree import entry, walk
 
-#: Modes of restored files and folders: the homeserver's user only, as goofys showed them.
-FILE_MODE, FOLDER_MODE = 0o600, 0o700
 #: Rounds of fetching before an object that never arrives whole is an error.
 ROUNDS = 4
 
@@ -169,7 +167,7 @@ def _place(context: Context, root: Path, path: str, source: Path) -> None:
     target = root / path
     _own_folders(context, root, target.parent)
     os.chown(source, uid, gid)
-    os.chmod(source, FILE_MODE)
+    os.chmod(source, context.journal.facts["mode"] & 0o666)
     if target.exists():
         kept = _dated(context, "replaced") / path
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -202,7 +200,8 @@ def _dated(context: Context, kind: str) -> Path:
 
 def _own_folder(context: Context, folder: Path) -> None:
     uid, gid = context.owner
-    folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    folder.chmod(context.journal.facts["mode"])
     os.chown(folder, uid, gid)
     sync_folder(folder.parent)
 

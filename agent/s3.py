@@ -15,9 +15,9 @@ import threading
 import time
 import urllib.parse
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Iterator, Optional
 
 from .errors import Problem
 from .settings import StoreSettings
@@ -47,7 +47,15 @@ class StoreError(Exception):
 
 
 def sign(
-    method: str, host: str, path: str, query: str, region: str, key_id: str, secret: str, digest: str, when: str
+    method: str,
+    host: str,
+    path: str,
+    query: str,
+    region: str,
+    key_id: str,
+    secret: str,
+    digest: str,
+    when: str,
 ) -> dict[str, str]:
     """Headers that authenticate a request (AWS Signature Version 4); `when` is 20261231T235959Z."""
     headers = {"host": host, "x-amz-content-sha256": digest, "x-amz-date": when}
@@ -100,7 +108,7 @@ class Bucket:
             for name, value in sorted(query.items())
         )
         digest = hashlib.sha256(body).hexdigest() if body else _NO_BODY
-        when = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        when = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
         headers = sign(
             method, self._host, path, line, self.store.region,
             self.store.access_key_id, self.store.secret_access_key, digest, when,
@@ -110,7 +118,12 @@ class Bucket:
         return connection.getresponse()
 
     def open(
-        self, method: str, key: str, query: Optional[dict[str, str]] = None, body: bytes = b"", attempts: int = ATTEMPTS
+        self,
+        method: str,
+        key: str,
+        query: dict[str, str] | None = None,
+        body: bytes = b"",
+        attempts: int = ATTEMPTS,
     ) -> http.client.HTTPResponse:
         """A response with status 2xx whose body is still to be read; anything else is an error."""
         for attempt in range(1, attempts + 1):
@@ -162,9 +175,12 @@ class Bucket:
                 return
             token = root.findtext(f"{space}NextContinuationToken") or ""
             if not token:
-                raise Problem("the store cut a listing short without saying where to go on", "try again; nothing was changed")
+                raise Problem(
+                    "the store cut a listing short without saying where to go on",
+                    "try again; nothing was changed",
+                )
 
-    def head(self, key: str) -> Optional[Object]:
+    def head(self, key: str) -> Object | None:
         """The object, or None where there is none."""
         try:
             response = self.open("HEAD", key)
@@ -173,9 +189,11 @@ class Bucket:
                 return None
             raise
         response.read()
-        return Object(key, int(response.getheader("Content-Length") or 0), (response.getheader("ETag") or "").strip('"'))
+        return Object(
+            key, int(response.getheader("Content-Length") or 0), (response.getheader("ETag") or "").strip('"')
+        )
 
-    def get(self, key: str) -> Optional[bytes]:
+    def get(self, key: str) -> bytes | None:
         """The whole of a small object, or None."""
         try:
             return self.open("GET", key).read()

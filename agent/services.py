@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence
 
 from .context import Context
 from .errors import Problem
@@ -54,7 +54,11 @@ def drop_in_folders(context: Context) -> list[Path]:
 def install_guard(context: Context) -> bool:
     """Put the drop-ins in place; takes effect at each service's next start."""
     text = render("guard.conf", agent=str(context.places.agent))
-    changed = [write_atomic(folder / DROP_IN, text, 0o644) for folder in drop_in_folders(context)]
+    changed = []
+    for folder in drop_in_folders(context):
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o755)
+        changed.append(write_atomic(folder / DROP_IN, text, 0o644))
     return any(changed)
 
 

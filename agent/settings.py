@@ -78,15 +78,24 @@ def parse(document: dict[str, Any]) -> Settings:
     for name, values in document.items():
         section = _SECTIONS.get(name)
         if section is None:
-            raise Problem(f"unknown settings section {name!r}", "agent and program differ in version: run pulumi up again")
+            raise Problem(
+                f"unknown settings section {name!r}",
+                "agent and program differ in version: run pulumi up again",
+            )
         known = {f.name: f for f in fields(section)}  # type: ignore[arg-type]
         default = section()
         for key, value in values.items():
             if key not in known:
-                raise Problem(f"unknown setting {name}.{key}", "agent and program differ in version: run pulumi up again")
+                raise Problem(
+                    f"unknown setting {name}.{key}",
+                    "agent and program differ in version: run pulumi up again",
+                )
             wanted = type(getattr(default, key))
             if not isinstance(value, wanted) and not (wanted is float and isinstance(value, int)):
-                raise Problem(f"setting {name}.{key} is not a {wanted.__name__}", "correct it in the stack's configuration")
+                raise Problem(
+                    f"setting {name}.{key} is not a {wanted.__name__}",
+                    "correct it in the stack's configuration",
+                )
         made[name] = section(**values)
     return Settings(**made)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Callable, Optional, Sequence, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -26,10 +27,15 @@ class CommandFailed(Exception):
 class System:
     """This server."""
 
-    def run(self, argv: Sequence[str], timeout: Optional[float] = None, check: bool = True) -> str:
+    def run(self, argv: Sequence[str], timeout: float | None = None, check: bool = True) -> str:
         """The program's standard output; `CommandFailed` on another exit status than 0."""
         done = subprocess.run(
-            list(argv), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, errors="replace"
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            errors="replace",
         )
         if check and done.returncode:
             raise CommandFailed(argv, done.returncode, done.stderr or done.stdout)
@@ -135,6 +141,8 @@ def _answer(reader: int, child: int, timeout: float) -> T:  # type: ignore[type-
         os.close(reader)
         # A child stuck in a dead mount cannot be reaped now; init does it later.
         os.waitpid(child, os.WNOHANG)
+    if not chunks:
+        raise OSError("the check ended without an answer")
     verdict, value = ast.literal_eval(b"".join(chunks).decode())
     if verdict == "error":
         raise OSError(value)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
 
 from .errors import Problem
 
@@ -76,7 +76,8 @@ def _check_name(root: Path, path: str) -> None:
         encoded = path.encode()
     except UnicodeEncodeError:
         raise Problem(
-            f"a file name below {root} is not UTF-8: {path!r}", "rename the file; Synapse never makes such a name"
+            f"a file name below {root} is not UTF-8: {path!r}",
+            "rename the file; Synapse never makes such a name",
         ) from None
     # U+201B is rclone's own escape character; S3 keys end at 1,024 bytes.
     if "\n" in path or "\r" in path or "\u201b" in path or len(encoded) > 1024:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import Any, Callable, Optional
+from collections.abc import Callable
+from typing import Any
 
 from .errors import Problem
 from .files import read_json, write_json
@@ -15,7 +16,7 @@ from .system import System
 LOOK_SECONDS = 0.2
 
 
-def running(places: Places, system: System) -> Optional[dict[str, Any]]:
+def running(places: Places, system: System) -> dict[str, Any] | None:
     """The request a unit is working on now, or None."""
     if not system.is_active(WORK_UNIT):
         return None

@@ -69,10 +69,15 @@ def _is_folder(value: str) -> bool:
 Url = Annotated[str, _must(_is_url, "is not an address like https://host or https://host:port")]
 Folder = Annotated[str, _must(_is_folder, "is not an absolute path without a slash at its end")]
 Bucket = Annotated[
-    str, _must(lambda v: bool(re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", v)), "is not a valid bucket name")
+    str,
+    _must(lambda v: bool(re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", v)), "is not a valid bucket name"),
 ]
 Unit = Annotated[
-    str, _must(lambda v: bool(re.fullmatch(r"[\w@.:*-]+\.(service|timer)", v)), "is not the name of a service or timer")
+    str,
+    _must(
+        lambda v: bool(re.fullmatch(r"[\w@.:*-]+\.(service|timer)", v)),
+        "is not the name of a service or timer",
+    ),
 ]
 
 
@@ -92,7 +97,9 @@ class Server(Section):
         "take it from `ssh-keyscan -t ed25519 HOST` (type and key, without the name) after checking it on the server",
     )
     private_key: Annotated[SecretStr, AfterValidator(_is_private_key)] = setting(
-        ..., "SSH private key (secret)", "set it with `pulumi config set --secret --path server.privateKey < keyfile`"
+        ...,
+        "SSH private key (secret)",
+        "set it with `pulumi config set --secret --path server.privateKey < keyfile`",
     )
 
 
@@ -100,17 +107,27 @@ class ExistingStore(Section):
     """A bucket that exists, at any S3-compatible store."""
 
     kind: Literal["existing"] = setting("existing", "Kind of store", "use existing")
-    endpoint: Url = setting(..., "Address of the S3 service", "give the store's S3 address, such as https://s3.example.com")
+    endpoint: Url = setting(
+        ..., "Address of the S3 service", "give the store's S3 address, such as https://s3.example.com"
+    )
     region: str = setting(..., "Region of the bucket", "give the region that belongs to the endpoint", min_length=1)
     bucket: Bucket = setting(..., "Name of the bucket", "give the name of a private bucket that exists")
     access_key_id: SecretStr = setting(
-        ..., "Access key id (secret)", "set it with `pulumi config set --secret --path store.accessKeyId`", min_length=1
+        ...,
+        "Access key id (secret)",
+        "set it with `pulumi config set --secret --path store.accessKeyId`",
+        min_length=1,
     )
     secret_access_key: SecretStr = setting(
-        ..., "Secret access key (secret)", "set it with `pulumi config set --secret --path store.secretAccessKey`", min_length=1
+        ...,
+        "Secret access key (secret)",
+        "set it with `pulumi config set --secret --path store.secretAccessKey`",
+        min_length=1,
     )
     adopt: bool = setting(
-        False, "Take over a bucket whose server is gone for good", "use true or false; true only for a rebuilt server"
+        False,
+        "Take over a bucket whose server is gone for good",
+        "use true or false; true only for a rebuilt server",
     )
     on_destroy: Literal["retain"] = setting(
         "retain",
@@ -123,10 +140,14 @@ class Host(Section):
     """The homeserver on the server."""
 
     media_store: Folder = setting(
-        "/matrix/synapse/storage/media-store", "Synapse's media store on the server", "give its absolute path on the server"
+        "/matrix/synapse/storage/media-store",
+        "Synapse's media store on the server",
+        "give its absolute path on the server",
     )
     services: list[Unit] = setting(
-        [], "Units that write media; empty for the playbook's Synapse and its workers", "name systemd units, such as x.service"
+        [],
+        "Units that write media; empty for the playbook's Synapse and its workers",
+        "name systemd units, such as x.service",
     )
     homeserver_url: Url = setting(
         "http://127.0.0.1:8008",
@@ -135,10 +156,13 @@ class Host(Section):
     )
     database: Annotated[
         str,
-        _must(lambda v: v == "auto" or v.startswith(("/", "sqlite:/")), "is neither auto, sqlite:/path nor a program's path"),
+        _must(
+            lambda v: v == "auto" or v.startswith(("/", "sqlite:/")),
+            "is neither auto, sqlite:/path nor a program's path",
+        ),
     ] = setting(
         "auto",
-        "Synapse's database, asked only whether media were purged: auto, sqlite:/path, or a psql-like program on the server",
+        "Synapse's database, asked only whether media were purged: auto, sqlite:/path, or a psql-like program's path",
         "leave it out for servers of the playbook",
     )
     access_token: SecretStr = setting(
@@ -152,13 +176,18 @@ class Mount(Section):
     """How the bucket is mounted."""
 
     goofys_url: Annotated[
-        str, _must(lambda v: v.startswith(("https://", "file:///")), "is neither an https:// nor a file:/// address")
+        str,
+        _must(lambda v: v.startswith(("https://", "file:///")), "is neither an https:// nor a file:/// address"),
     ] = setting(GOOFYS_URL, "Where the server gets goofys", "use https://…, or file:///path for a file on the server")
-    goofys_sha256: Annotated[str, _must(lambda v: bool(re.fullmatch(r"[0-9a-f]{64}", v)), "is not a SHA-256 sum")] = setting(
-        GOOFYS_SHA256, "SHA-256 of that file", "give the 64 hexadecimal digits of a file you trust"
+    goofys_sha256: Annotated[str, _must(lambda v: bool(re.fullmatch(r"[0-9a-f]{64}", v)), "is not a SHA-256 sum")] = (
+        setting(GOOFYS_SHA256, "SHA-256 of that file", "give the 64 hexadecimal digits of a file you trust")
     )
-    memory_max: Annotated[str, _must(lambda v: bool(re.fullmatch(r"[1-9]\d*[MG]", v)), "is not an amount of memory")] = setting(
-        "1G", "Most memory the mount may take, then it is restarted", "use digits and M or G, such as 512M or 2G"
+    memory_max: Annotated[
+        str, _must(lambda v: bool(re.fullmatch(r"[1-9]\d*[MG]", v)), "is not an amount of memory")
+    ] = setting(
+        "1G",
+        "Most memory the mount may take, then it is restarted",
+        "use digits and M or G, such as 512M or 2G",
     )
 
 
@@ -169,8 +198,12 @@ class Copy(Section):
         "rclone", "rclone straight to the bucket, or rsync through the mount (slow)", "use rclone or rsync"
     )
     transfers: int = setting(32, "Files copied at once by rclone", "give a number from 1 to 256", ge=1, le=256)
-    exclude: list[Annotated[str, _must(lambda v: bool(v) and "/" not in v and v not in (".", ".."), "is not a folder's name")]] = (
-        setting(LEFT_OUT, "Folders at the top of the media store that are left out", "name folders at the top, without slashes")
+    exclude: list[
+        Annotated[str, _must(lambda v: bool(v) and "/" not in v and v not in (".", ".."), "is not a folder's name")]
+    ] = setting(
+        LEFT_OUT,
+        "Folders at the top of the media store that are left out",
+        "name folders at the top, without slashes",
     )
 
 
@@ -185,7 +218,9 @@ class Migration(Section):
         le=100,
     )
     confirmed: list[str] = setting(
-        [], "Files of the local copy that `clean` may remove although the bucket lacks them", "list paths in the media store"
+        [],
+        "Files of the local copy that `clean` may remove although the bucket lacks them",
+        "list paths in the media store",
     )
 
 

@@ -50,7 +50,9 @@ def main() -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("build", help="build all parts")
     verbs.add_parser("up", help="start everything").add_argument("--fresh", action="store_true")
-    verbs.add_parser("down", help="end everything").add_argument("--everything", action="store_true", help="remove what was built")
+    verbs.add_parser("down", help="end everything").add_argument(
+        "--everything", action="store_true", help="remove what was built"
+    )
     verbs.add_parser("ssh", help="run a command on the server").add_argument("command", nargs="+")
     arguments = parser.parse_args()
     if arguments.verb == "build":

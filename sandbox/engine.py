@@ -41,7 +41,13 @@ def _place_exec_script() -> None:
     script = BIN / "pulumi-language-python-exec"
     if not script.exists():
         folder = run(
-            parts.go(), "list", "-m", "-f", "{{.Dir}}", "github.com/pulumi/pulumi/sdk/v3", cwd=parts.PARTS / "pulumi"
+            parts.go(),
+            "list",
+            "-m",
+            "-f",
+            "{{.Dir}}",
+            "github.com/pulumi/pulumi/sdk/v3",
+            cwd=parts.PARTS / "pulumi",
         ).strip()
         shutil.copy(Path(folder) / "python/cmd/pulumi-language-python-exec", script)
         script.chmod(0o755)
@@ -68,7 +74,9 @@ def _plugin(name: str, version: str) -> None:
 
 def environment() -> dict[str, str]:
     """What every call of the engine runs with; nothing of the user's own Pulumi leaks in."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_") and name != "SSH_AUTH_SOCK"}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith("PULUMI_") and name != "SSH_AUTH_SOCK"
+    }
     path = [str(ROOT / ".venv/bin"), *([] if installed() else [str(BIN)]), os.environ.get("PATH", "")]
     return {
         **kept,

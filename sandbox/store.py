@@ -52,8 +52,21 @@ def up() -> None:
         tell("starting the S3 store")
         process.start(
             PROCESS,
-            [BIN / "minio", "server", "--quiet", "--address", f"{HOST_ADDRESS}:{PORT}", "--certs-dir", CERTIFICATES, DATA],
-            env={"MINIO_ROOT_USER": ACCESS_KEY_ID, "MINIO_ROOT_PASSWORD": SECRET_ACCESS_KEY, "MINIO_BROWSER": "off"},
+            [
+                BIN / "minio",
+                "server",
+                "--quiet",
+                "--address",
+                f"{HOST_ADDRESS}:{PORT}",
+                "--certs-dir",
+                CERTIFICATES,
+                DATA,
+            ],
+            env={
+                "MINIO_ROOT_USER": ACCESS_KEY_ID,
+                "MINIO_ROOT_PASSWORD": SECRET_ACCESS_KEY,
+                "MINIO_BROWSER": "off",
+            },
         )
     deadline = time.monotonic() + 60
     while not _answers():

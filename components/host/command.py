@@ -26,7 +26,9 @@ _BOOTSTRAP = Path(__file__).with_name("bootstrap.py").read_text().strip()
 
 def agent_text(user: str, *arguments: str, piped: bool = False) -> str:
     """The shell command that runs the agent: the one on the server, or one that comes with stdin."""
-    program = ["python3", "-c", f"# agent {VERSION}: {arguments[0]}\n{_BOOTSTRAP}"] if piped else ["python3", AGENT_PATH]
+    program = (
+        ["python3", "-c", f"# agent {VERSION}: {arguments[0]}\n{_BOOTSTRAP}"] if piped else ["python3", AGENT_PATH]
+    )
     sudo = [] if user == "root" else ["sudo", "-n"]
     return shlex.join([*sudo, *program, *arguments])
 

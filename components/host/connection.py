@@ -75,7 +75,11 @@ class Connection:
             argv += [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
             try:
                 done = subprocess.run(
-                    [*argv, "--", self.host, command], input=stdin, capture_output=True, text=True, timeout=timeout
+                    [*argv, "--", self.host, command],
+                    input=stdin,
+                    capture_output=True,
+                    text=True,
+                    timeout=timeout,
                 )
             except subprocess.TimeoutExpired:
                 raise Unreachable(f"{self.host} did not answer within {timeout:.0f} s") from None

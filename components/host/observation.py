@@ -47,7 +47,17 @@ def observe(connection: Connection, *, phase: str, host: Section, migration: Sec
     """Ask the agent for its status, with an agent that comes along. Raises Unreachable or ServerError."""
     settings = json.dumps({"host": host, "migration": migration}, sort_keys=True)
     seconds = WAIT_SECONDS if wait else 0
-    command = agent_text(connection.user, "status", "--phase", phase, "--wait", str(seconds), "--settings", settings, piped=True)
+    command = agent_text(
+        connection.user,
+        "status",
+        "--phase",
+        phase,
+        "--wait",
+        str(seconds),
+        "--settings",
+        settings,
+        piped=True,
+    )
     output = connection.ask(command, json.dumps({"agent": zipapp.encoded()}), ASK_SECONDS + seconds)
     answer = last_json(output)
     if "phase" not in answer:

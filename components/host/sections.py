@@ -34,8 +34,17 @@ def shown(settings: Settings, store: Store) -> Sections:
             "homeserver_url": host.homeserver_url.rstrip("/"),
             "database": host.database,
         },
-        store={"endpoint": store.endpoint, "region": store.region, "bucket": store.bucket, "adopt": store.adopt},
-        mount={"goofys_url": mount.goofys_url, "goofys_sha256": mount.goofys_sha256, "memory_max": mount.memory_max},
+        store={
+            "endpoint": store.endpoint,
+            "region": store.region,
+            "bucket": store.bucket,
+            "adopt": store.adopt,
+        },
+        mount={
+            "goofys_url": mount.goofys_url,
+            "goofys_sha256": mount.goofys_sha256,
+            "memory_max": mount.memory_max,
+        },
         migration={
             "copy_method": settings.copying.method,
             "transfers": settings.copying.transfers,

@@ -61,7 +61,9 @@ class Resource(ABC):
 
 def check(properties: dict[str, Property], values: Values, path: str = "") -> tuple[Values, list[tuple[str, str]]]:
     """Inputs with defaults, and what is wrong with them."""
-    failures = [(path + name, "unrecognized field") for name in values if name not in properties and name != "__defaults"]
+    failures = [
+        (path + name, "unrecognized field") for name in values if name not in properties and name != "__defaults"
+    ]
     filled = dict(values)
     for name, wanted in properties.items():
         given = plain(values.get(name))
@@ -101,9 +103,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def _log(self, urn: str) -> Log:
         def log(text: str) -> None:
             if self._engine:
-                self._engine.Log(
-                    engine_pb2.LogRequest(severity=engine_pb2.INFO, message=text, urn=urn, ephemeral=True)
-                )
+                self._engine.Log(engine_pb2.LogRequest(severity=engine_pb2.INFO, message=text, urn=urn, ephemeral=True))
 
         return log
 

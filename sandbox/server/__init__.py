@@ -30,8 +30,7 @@ from ..world import (
 HERE = Path(__file__).parent
 LIBRARIES = HOME / "synapse"
 PACKAGES = (
-    "systemd,systemd-sysv,dbus,openssh-server,python3,rsync,rclone,fuse3,sudo,ca-certificates,"
-    "iproute2,curl,procps"
+    "systemd,systemd-sysv,dbus,openssh-server,python3,rsync,rclone,fuse3,sudo,ca-certificates,iproute2,curl,procps"
 )
 #: Debian 12: its Python is the one Synapse's libraries are chosen for.
 SUITE, PYTHON = "bookworm", "3.11"

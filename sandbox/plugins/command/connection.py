@@ -47,7 +47,9 @@ def _transport(connection: dict[str, Any], sock: Any) -> paramiko.Transport:
         transport.close()
         raise RuntimeError("ssh: handshake failed: ssh: host key mismatch")
     if connection.get("privateKey"):
-        transport.auth_publickey(connection["user"], _key(connection["privateKey"], connection.get("privateKeyPassword")))
+        transport.auth_publickey(
+            connection["user"], _key(connection["privateKey"], connection.get("privateKeyPassword"))
+        )
     elif connection.get("password"):
         transport.auth_password(connection["user"], connection["password"])
     else:
@@ -83,10 +85,16 @@ def dial(connection: dict[str, Any], log: Log) -> paramiko.Transport:
     return _dial(connection, log, _dial(proxy, log, None) if proxy else None)
 
 
-def run(connection: dict[str, Any], command: str, stdin: str, environment: dict[str, str], log: Log | None,
-        quiet: Log) -> tuple[int, str, str, str]:  # fmt: skip
-    """Run a command; returns exit status, stdout, stderr, and both as they came. `log` gets each line."""
-    transport = dial(connection, quiet)
+def run(
+    connection: dict[str, Any],
+    command: str,
+    stdin: str,
+    environment: dict[str, str],
+    logged: tuple[str, ...],
+    log: Log,
+) -> tuple[int, str, str, str]:
+    """Run a command; returns exit status, stdout, stderr, and both as they came. `log` gets their lines."""
+    transport = dial(connection, log)
     try:
         channel = transport.open_session()
         for name, value in environment.items():
@@ -97,7 +105,7 @@ def run(connection: dict[str, Any], command: str, stdin: str, environment: dict[
         channel.exec_command(command)
         writer = threading.Thread(target=_feed, args=(channel, stdin), daemon=True)
         writer.start()
-        return _collect(channel, log)
+        return _collect(channel, logged, log)
     finally:
         transport.close()
 
@@ -110,7 +118,7 @@ def _feed(channel: paramiko.Channel, stdin: str) -> None:
         return  # the command ended without reading it all
 
 
-def _collect(channel: paramiko.Channel, log: Log | None) -> tuple[int, str, str, str]:
+def _collect(channel: paramiko.Channel, logged: tuple[str, ...], log: Log) -> tuple[int, str, str, str]:
     streams = {"out": bytearray(), "err": bytearray(), "both": bytearray()}
     lock = threading.Lock()
     line = bytearray()
@@ -119,8 +127,9 @@ def _collect(channel: paramiko.Channel, log: Log | None) -> tuple[int, str, str,
         with lock:
             streams[name] += block
             streams["both"] += block
-            line.extend(block)
-            while log and b"\n" in line:
+            if name in logged:
+                line.extend(block)
+            while b"\n" in line:
                 text, _, rest = bytes(line).partition(b"\n")
                 line[:] = rest
                 log(text.decode(errors="replace"))
@@ -138,7 +147,7 @@ def _collect(channel: paramiko.Channel, log: Log | None) -> tuple[int, str, str,
     for thread in threads:
         thread.join()
     status = channel.recv_exit_status()
-    if log and line:
+    if line:
         log(line.decode(errors="replace"))
     out, err, both = (bytes(streams[name]).decode(errors="replace") for name in ("out", "err", "both"))
     return status, out, err, both

@@ -29,8 +29,9 @@ _COMMON = {
 }
 
 
-def _logs(inputs: Values) -> bool:
-    return inputs.get("logging") != "none"
+def _logged(inputs: Values) -> tuple[str, ...]:
+    """The streams whose lines show in the console."""
+    return {"none": (), "stdout": ("out",), "stderr": ("err",)}.get(inputs.get("logging") or "", ("out", "err"))
 
 
 def _environment(inputs: Values, previous: Values) -> dict[str, str]:
@@ -58,7 +59,7 @@ class RemoteCommand(Resource):
             return {name: previous.get(name, "") for name in self.outputs}
         status, out, err, both = run(
             inputs["connection"], command, inputs.get("stdin") or "", _environment(inputs, previous),
-            log if _logs(inputs) else None, log,
+            _logged(inputs), log,
         )  # fmt: skip
         if status:
             raise _failed(status, command, both, "remote")
@@ -96,8 +97,8 @@ class LocalCommand(Resource):
             [*(inputs.get("interpreter") or ["/bin/sh", "-c"]), command], cwd=folder, text=True, capture_output=True,
             input=inputs.get("stdin") or "", env={**os.environ, **_environment(inputs, previous)},
         )  # fmt: skip
-        if _logs(inputs):
-            for line in (done.stdout + done.stderr).splitlines():
+        for name, text in (("out", done.stdout), ("err", done.stderr)):
+            for line in text.splitlines() if name in _logged(inputs) else ():
                 log(line)
         if done.returncode:
             raise _failed(done.returncode, command, done.stdout + done.stderr, "local")

@@ -1,0 +1,54 @@
+# `make demo` and `make test` do everything on a fresh Debian or Ubuntu machine, as root.
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest
+
+.PHONY: help prerequisites demo test unit e2e lint sandbox sandbox-stop sandbox-down lock
+
+help:
+	@echo 'make demo          set up the sandbox and move its media store to its S3 store (first time 10-15 min, then 1)'
+	@echo 'make test          all tests: lint, unit, and end to end in the sandbox'
+	@echo 'make unit          components and agent, without the sandbox (under a minute)'
+	@echo 'make e2e           end to end in the sandbox; ONLY=words picks tests by name'
+	@echo 'make sandbox       start the sandbox and leave it running'
+	@echo 'make sandbox-stop  end what runs; what was built stays'
+	@echo 'make sandbox-down  end the sandbox and remove all that it built'
+	@echo 'make lock          pin the dependencies anew'
+
+.venv/installed: requirements.txt requirements-dev.txt
+	@echo 'installing Python packages into .venv ...'
+	@sandbox/prerequisites python
+	@python3 -m venv .venv
+	@.venv/bin/pip install --quiet --require-hashes -r requirements-dev.txt
+	@touch $@
+
+prerequisites: .venv/installed
+	@sandbox/prerequisites sandbox
+
+demo: prerequisites
+	@$(PYTHON) -m sandbox.demo
+
+lint: .venv/installed
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+
+unit: .venv/installed
+	@$(PYTEST) tests/unit tests/agent
+
+e2e: prerequisites
+	@$(PYTEST) tests/e2e $(if $(ONLY),-k '$(ONLY)')
+
+test: lint unit e2e
+
+sandbox: prerequisites
+	@$(PYTHON) -m sandbox up
+
+sandbox-stop: .venv/installed
+	@$(PYTHON) -m sandbox down
+
+sandbox-down: .venv/installed
+	@$(PYTHON) -m sandbox down --everything
+
+lock: .venv/installed
+	@.venv/bin/pip install --quiet uv
+	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.txt
+	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header pyproject.toml --group dev -o requirements-dev.txt

@@ -42,6 +42,7 @@ def down(everything: bool = False) -> None:
     store.down()
     network.down()
     if everything:
+        server.discard()
         shutil.rmtree(HOME, ignore_errors=True)
 
 

@@ -102,6 +102,8 @@ class Stack:
     """A stack on a file backend of its own; its configuration lies where users keep theirs."""
 
     name: str
+    #: The program's folder; another one to run another version of it on the same state.
+    root: Path = ROOT
 
     @property
     def backend(self) -> Path:
@@ -109,7 +111,7 @@ class Stack:
 
     @property
     def config_file(self) -> Path:
-        return ROOT / "stacks" / f"Pulumi.{self.name}.yaml"
+        return self.root / "stacks" / f"Pulumi.{self.name}.yaml"
 
     @property
     def env(self) -> dict[str, str]:
@@ -118,7 +120,7 @@ class Stack:
     def popen(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [pulumi(), *arguments, "--stack", self.name, "--non-interactive", "--color", "never"],
-            cwd=ROOT, env=self.env, text=True, stdin=subprocess.DEVNULL, **options,
+            cwd=self.root, env=self.env, text=True, stdin=subprocess.DEVNULL, **options,
         )  # fmt: skip
 
     def call(self, *arguments: str, echo: bool = False) -> Result:
@@ -145,7 +147,7 @@ class Stack:
         self.config_file.unlink(missing_ok=True)
         run(
             pulumi(), "stack", "init", self.name, "--non-interactive", "--secrets-provider", "passphrase",
-            cwd=ROOT, env=self.env,
+            cwd=self.root, env=self.env,
         )  # fmt: skip
         pairs = [part for key, value in config.items() for part in ("--plaintext", f"{key}={value}")]
         self.must("config", "set-all", "--path", *pairs)
@@ -159,7 +161,7 @@ class Stack:
         """A secret goes in by standard input, never as an argument."""
         subprocess.run(
             [pulumi(), "config", "set", "--path", "--secret", key, "--stack", self.name, "--non-interactive"],
-            cwd=ROOT, env=self.env, text=True, input=value, check=True, capture_output=True,
+            cwd=self.root, env=self.env, text=True, input=value, check=True, capture_output=True,
         )  # fmt: skip
 
     def phase(self, phase: str, echo: bool = False) -> str:

@@ -57,6 +57,18 @@ def stop(name: str, kind: int = signal.SIGTERM, seconds: float = 60) -> None:
     _pidfile(name).unlink(missing_ok=True)
 
 
+def wait(number: int, seconds: float = 30) -> None:
+    """Wait until a process that was told to end has ended."""
+    try:
+        handle = os.pidfd_open(number)
+    except ProcessLookupError:
+        return
+    try:
+        _ended(handle, seconds)
+    finally:
+        os.close(handle)
+
+
 def _ended(handle: int, seconds: float) -> bool:
     import select
 

@@ -22,6 +22,6 @@ class ExistingBucket(pulumi.ComponentResource):
             access_key_id=pulumi.Output.secret(settings.access_key_id.get_secret_value()),
             secret_access_key=pulumi.Output.secret(settings.secret_access_key.get_secret_value()),
             adopt=settings.adopt,
-            ready=(self,),
+            ready=(),  # nothing of this store is in the stack, so nothing can be deleted under a restore
         )
         self.register_outputs({"endpoint": self.store.endpoint, "bucket": self.store.bucket})

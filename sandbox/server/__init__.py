@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -35,6 +36,7 @@ PACKAGES = (
 #: Debian 12: its Python is the one Synapse's libraries are chosen for.
 SUITE, PYTHON = "bookworm", "3.11"
 SYNAPSE = "matrix-synapse==1.163.2"
+CHANGES, CHANGES_WORK = HOME / "server-changes", HOME / "server-changes.work"
 #: As on old installs of the playbook.
 MATRIX_ID = 991
 PROCESS = "server"
@@ -76,7 +78,7 @@ def _configure(image: Path) -> None:
     """What a provider's image would bring: address, keys, the `matrix` user, /dev/fuse for all."""
     _write(
         image / "etc/systemd/network/10-host0.network",
-        f"[Match]\nName=host0\n[Network]\nAddress={SERVER_ADDRESS}/24\nGateway={HOST_ADDRESS}\n",
+        f"[Match]\nName=host0\n[Network]\nAddress={SERVER_ADDRESS}/24\nGateway={HOST_ADDRESS}\nLinkLocalAddressing=no\n",
     )
     # nspawn passes the device with mode 0600; on real servers it is open to all.
     _write(image / "etc/tmpfiles.d/fuse.conf", "z /dev/fuse 0666 root root\n")
@@ -122,19 +124,40 @@ def empty_matrix(root: Path) -> None:
 
 def fresh(seeded: bool = True) -> None:
     """A server that nothing was done to yet; with the seed's media, or with none."""
-    down()
-    shutil.rmtree(SERVER, ignore_errors=True)
-    run("cp", "--archive", "--reflink=auto", IMAGE, SERVER)
+    discard()
+    # An overlay, since copying the image takes longer than all the rest; /matrix is made anew inside it.
+    for folder in (CHANGES, CHANGES_WORK, SERVER):
+        folder.mkdir(parents=True)
+    mount()
     if seeded:
         run("cp", "--archive", "--reflink=auto", SEED / "matrix", SERVER / "matrix")
     else:
         empty_matrix(SERVER)
 
 
+def discard() -> None:
+    """Forget the server and all that was done to it."""
+    kill()
+    while SERVER.is_mount():
+        run("umount", SERVER)
+    for folder in (CHANGES, CHANGES_WORK, SERVER):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def mount() -> None:
+    """Lay the server's changes over the image, as after a reboot of this machine."""
+    if CHANGES.exists() and not SERVER.is_mount():
+        run(
+            "mount", "-t", "overlay", "overlay",
+            "-o", f"lowerdir={IMAGE},upperdir={CHANGES},workdir={CHANGES_WORK}", SERVER,
+        )  # fmt: skip
+
+
 def up() -> None:
     """Boot it and wait until systemd says that boot is done."""
     if process.pid(PROCESS) is not None:
         return
+    mount()
     LOGS.mkdir(parents=True, exist_ok=True)
     ready = HOME / "run" / "ready.sock"
     ready.parent.mkdir(parents=True, exist_ok=True)
@@ -169,8 +192,22 @@ def down() -> None:
 
 
 def kill() -> None:
-    """A power loss: every process of the server ends at once."""
+    """A power loss: every process of the server ends at once, and its network link is gone."""
     process.stop(PROCESS, signal.SIGKILL)
+    for number in processes():
+        process.wait(number)
+    run("ip", "link", "delete", f"vb-{NAME}", quiet=True)
+
+
+def processes() -> list[int]:
+    """Ids, on this machine, of all that runs on the server."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if (entry / "root").readlink() == SERVER:
+                    found.append(int(entry.name))
+    return found
 
 
 def ssh(*command: str, check: bool = True, stdin: str = "") -> str:

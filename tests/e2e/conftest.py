@@ -1,0 +1,31 @@
+"""The sandbox runs for all tests here; one that cannot run fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from sandbox.__main__ import up
+
+from . import world
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sandbox() -> None:
+    up()
+
+
+@pytest.fixture
+def begin() -> Iterator[Callable[..., world.Migration]]:
+    """Makes a migration; its stack is forgotten afterwards."""
+    made: list[world.Migration] = []
+
+    def make(name: str, **options: Any) -> world.Migration:
+        made.append(world.begin(name, **options))
+        return made[-1]
+
+    yield make
+    for migration in made:
+        migration.stack.remove()

@@ -1,0 +1,229 @@
+"""The main job from end to end, and back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from sandbox import server, store, synapse
+from sandbox.engine import PASSPHRASE
+from sandbox.world import LOGS, SERVER, SSH_KEY
+
+from .world import BACKUP, STORE, VAR, flip_byte, hash_on_server, mounted, on_disk, subset, synapse_started
+
+#: Lines from the middle of the SSH key: the marks at its ends are in every key.
+SECRETS = [
+    store.SECRET_ACCESS_KEY,
+    store.ACCESS_KEY_ID,
+    SSH_KEY.read_text().splitlines()[2] if SSH_KEY.exists() else "",
+]
+
+
+def leaks(text: str, token: str) -> list[str]:
+    return [secret for secret in [*SECRETS, token] if secret and secret in text]
+
+
+class CommandLines:
+    """Every command line seen on this machine, the server's processes among them, while it watches."""
+
+    def __init__(self) -> None:
+        self.seen: set[bytes] = set()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> CommandLines:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.is_set():
+            for entry in os.listdir("/proc"):
+                if entry.isdigit():
+                    try:
+                        self.seen.add(Path(f"/proc/{entry}/cmdline").read_bytes())
+                    except OSError:
+                        continue
+            time.sleep(0.003)
+
+
+def readable_by_others(root: Path) -> list[Path]:
+    """Regular files, reachable through folders that others may enter, that others may read."""
+    found = []
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if os.lstat(Path(folder, name)).st_mode & 0o001]
+        for name in files:
+            path = Path(folder, name)
+            mode = path.lstat().st_mode
+            if mode & 0o170000 == 0o100000 and mode & 0o004:
+                found.append(path)
+    return found
+
+
+def test_forward_to_clean_and_back_nothing_is_lost_and_no_secret_shows(begin):
+    migration = begin("journey")
+    stack, token = migration.stack, migration.token
+    with CommandLines() as lines:
+        said = []
+        for phase, step in (
+            ("prepare", "local -> prepare: mount the bucket"),
+            ("mirror", "prepare -> mirror: copy the local store"),
+            ("live", "stop matrix-synapse.service"),
+            ("clean", "live -> clean: compare every file"),
+        ):
+            stack.set("phase", phase)
+            preview = stack.must("preview", "--diff")
+            assert step in preview
+            assert f"converge --phase {phase} --after" in preview
+            said += [preview, stack.must("up", "--yes", "--skip-preview", "--logtostderr", "-v=3")]
+            if phase == "mirror":
+                assert subset(migration.before, migration.objects()) == []
+                assert not mounted(STORE), "services use the local store while mirroring"
+            if phase == "live":
+                migration.assert_serves_from_bucket()
+                assert subset(migration.before, hash_on_server(STORE)) == []
+                new = migration.upload()
+                assert migration.objects()[new.key] == new.sha256
+                assert on_disk(BACKUP).exists()
+        assert not on_disk(BACKUP).exists()
+        migration.assert_serves_from_bucket()
+        assert migration.verdict()["compared"] == len(migration.before)
+
+        said.append(migration.up("prepare"))
+        migration.assert_serves_locally()
+        assert new.key in synapse.tree()
+        said.append(stack.must("destroy", "--yes", "--skip-preview"))
+    migration.assert_serves_locally()
+    for left in ("/etc/matrix-media-store", "/usr/local/lib/matrix-media-store", VAR):
+        assert not on_disk(Path(left)).exists()
+
+    text = "\n".join(line.replace(b"\0", b" ").decode(errors="replace") for line in lines.seen)
+    assert "matrix-media-store/goofys" in text and "rclone copy" in text, "the watch saw the work"
+    assert leaks(text, token) == []
+    assert leaks("".join(said), token) == []
+    assert leaks(server.ssh("journalctl --no-pager --output=export --all"), token) == []
+    assert leaks((LOGS / "server.log").read_text(errors="replace"), token) == []
+
+
+@pytest.fixture(scope="module")
+def live():
+    """A live migration that tests may look at, not change."""
+    from . import world
+
+    migration = world.begin("live")
+    migration.up("live")
+    yield migration
+    migration.stack.remove()
+
+
+def test_an_unchanged_stack_runs_no_command_and_takes_under_5_seconds(live):
+    since = synapse_started()
+    start = time.monotonic()
+    output = live.stack.must("up", "--yes", "--skip-preview", "--json")
+    seconds = time.monotonic() - start
+    events = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    changes = next(event["summaryEvent"]["resourceChanges"] for event in events if "summaryEvent" in event)
+    assert set(changes) == {"same"}
+    assert seconds < 5
+    assert synapse_started() == since
+
+
+def test_every_host_command_depends_on_all_of_the_stores_resources_and_the_anchor_comes_first(live):
+    state = json.loads(live.stack.must("stack", "export"))
+    resources = {item["urn"]: item for item in state["deployment"]["resources"]}
+    # Components are no dependencies of their own; what can be deleted are the resources in them.
+    stores = {urn for urn, item in resources.items() if "matrix-media-store:store:" in urn and item["custom"]}
+    commands = {
+        urn.rpartition("::")[2]: urn for urn in resources if "::matrix-media-store:host:MediaServer$command" in urn
+    }
+    assert set(commands) == {"matrix-agent", "matrix-mount", "matrix-media-store"}
+    for urn in commands.values():
+        assert stores <= set(resources[urn].get("dependencies", []))
+    assert commands["matrix-agent"] in resources[commands["matrix-mount"]]["dependencies"]
+    assert commands["matrix-mount"] in resources[commands["matrix-media-store"]]["dependencies"]
+
+
+def test_the_state_holds_no_secret_in_plain_text(live):
+    files = [path for path in live.stack.backend.rglob("*") if path.is_file()]
+    assert any("checkpoint" in path.read_text() for path in files if path.suffix == ".json")
+    for path in [*files, live.stack.config_file]:
+        assert leaks(path.read_text(), live.token) == [], path
+        assert PASSPHRASE not in path.read_text()
+
+
+def test_no_file_that_others_may_read_on_the_server_holds_a_secret(live):
+    for path in readable_by_others(SERVER):
+        if path.stat().st_size < 50_000_000:
+            content = path.read_bytes().decode(errors="replace")
+            assert leaks(content, live.token) == [], path
+
+
+def test_the_engines_log_holds_no_secret(live):
+    # At -v=9 the engine dumps every property it sends or receives, decrypted: nothing a program can mask.
+    output = live.stack.must("preview", "--logtostderr", "--logflow", "-v=8")
+    assert len(output) > 50_000
+    assert leaks(output, live.token) == []
+
+
+def test_a_flipped_byte_in_the_bucket_is_found_before_clean_and_nothing_is_removed(begin):
+    migration = begin("flip")
+    migration.up("live")
+    victim = next(item for item in migration.media if item.size > 1000)
+    good = flip_byte(migration.bucket, victim.key)
+    copy = synapse.tree(on_disk(BACKUP))
+    result = migration.try_up("clean")
+    assert result.status != 0
+    assert victim.key in result.output and "nothing was removed" in result.output
+    assert synapse.tree(on_disk(BACKUP)) == copy
+    assert server.ssh("systemctl is-active matrix-synapse").strip() == "active"
+
+    store.client().put_object(Bucket=migration.bucket, Key=victim.key, Body=good)
+    purged = migration.media[3]
+    migration.purge(purged)
+    migration.up("clean")
+    assert not on_disk(BACKUP).exists()
+    migration.up("prepare")
+    migration.assert_serves_locally()
+    assert not any(purged.id in path.replace("/", "") for path in synapse.tree()), "what was purged came back"
+    assert synapse.download(migration.token, purged) is None
+
+
+def test_what_changed_while_live_comes_home_and_what_was_purged_does_not(begin):
+    migration = begin("changes")
+    migration.up("live")
+    thumbnail = next(path for path in migration.before if re.match(r"local_thumbnails/.*/320-", path))
+    server.ssh(f"cd /; runuser -u matrix -- tee '{STORE}/{thumbnail}' >/dev/null", stdin="a new thumbnail")
+    rewritten = hashlib.sha256(b"a new thumbnail").hexdigest()
+    old = migration.before[thumbnail]
+    migration.before[thumbnail] = rewritten
+    purged = migration.media[5]
+    migration.purge(purged)
+    new = migration.upload(6_000_000)  # goofys uploads this in parts
+    migration.stack.must("destroy", "--yes", "--skip-preview")
+    migration.assert_serves_locally()
+    tree = synapse.tree()
+    assert tree[thumbnail] == rewritten
+    assert tree[new.key] == new.sha256
+    assert not any(purged.id in path.replace("/", "") for path in tree)
+    beside = on_disk(STORE).parent
+    kept = {path.name.rpartition("-2")[0]: synapse.tree(path) for path in beside.glob("media-store-re*-2*")}
+    assert kept["media-store-replaced"][thumbnail] == old
+    assert purged.key in kept["media-store-removed"]
+
+
+def test_rsync_through_the_mount_moves_the_store_as_well(begin):
+    migration = begin("rsync")
+    migration.stack.set("copy.method", "rsync")
+    output = migration.up("live")
+    assert "proof" in output
+    migration.assert_serves_from_bucket()

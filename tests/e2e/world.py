@@ -1,0 +1,164 @@
+"""A migration under test: a fresh server, a bucket, a stack, and ways to look at them from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox import server, stacks, store, synapse
+from sandbox.demo import bucket_contents
+from sandbox.engine import Result, Stack
+from sandbox.world import SERVER
+
+STORE = Path("/") / synapse.STORE
+BACKUP = STORE.with_name("media-store-local-backup")
+VAR = Path("/var/lib/matrix-media-store")
+
+
+@dataclass
+class Migration:
+    """`before` is the local tree and `media` what was uploaded, both as they were at the start."""
+
+    stack: Stack
+    bucket: str
+    token: str
+    media: list[synapse.Media]
+    before: dict[str, str]
+
+    def up(self, phase: str) -> str:
+        return self.stack.phase(phase)
+
+    def try_up(self, phase: str) -> Result:
+        self.stack.set("phase", phase)
+        return self.stack.call("up", "--yes", "--skip-preview")
+
+    def objects(self) -> dict[str, str]:
+        return bucket_contents(self.bucket)
+
+    def upload(self, size: int = 20_000) -> synapse.Media:
+        item = synapse.upload(self.token, os.urandom(size))
+        self.media.append(item)
+        return item
+
+    def purge(self, item: synapse.Media) -> None:
+        """Through Synapse's admin API, thumbnails included."""
+        synapse.purge(self.token, item)
+        self.media.remove(item)
+        for path in [path for path in self.before if media_id(path) == item.id]:
+            del self.before[path]
+
+    def differing(self) -> list[str]:
+        """Uploads that do not download byte for byte."""
+        return synapse.differing(self.token, self.media)
+
+    def verdict(self) -> dict[str, Any]:
+        return json.loads(self.stack.must("stack", "output", "server", "--json"))
+
+    def assert_serves_locally(self) -> None:
+        """Everything is there, from local disk, and the homeserver runs."""
+        assert not mounted(STORE)
+        assert server.ssh("systemctl is-active matrix-synapse", check=False).strip() == "active"
+        assert subset(self.before, synapse.tree()) == []
+        assert self.differing() == []
+
+    def assert_serves_from_bucket(self) -> None:
+        assert mounted(STORE)
+        assert server.ssh("systemctl is-active matrix-synapse", check=False).strip() == "active"
+        assert subset(self.before, self.objects()) == []
+        assert self.differing() == []
+
+
+def begin(name: str, **options: Any) -> Migration:
+    """A fresh server with the seed's media, an empty bucket, and a stack that was never up."""
+    server.fresh()
+    server.up()
+    token, media = synapse.seeded_media()
+    bucket = f"test-{name}"
+    stack = stacks.existing(f"sandbox-{name}", bucket, **options)
+    return Migration(stack, bucket, token, list(media), synapse.tree())
+
+
+def media_id(path: str) -> str:
+    return "".join(path.split("/")[1:4])
+
+
+def subset(wanted: dict[str, str], found: dict[str, str]) -> list[str]:
+    """Names of `wanted` that `found` lacks or has with other content."""
+    return [path for path, digest in wanted.items() if found.get(path) != digest]
+
+
+def mounted(path: Path) -> bool:
+    return bool(server.ssh(f"findmnt --noheadings --types fuse --mountpoint {path}", check=False).strip())
+
+
+def hash_on_server(folder: Path) -> dict[str, str]:
+    """A tree as the homeserver's user sees it on the server, mounts included."""
+    script = Path(__file__).with_name("hash_tree.py").read_text()
+    return json.loads(server.ssh(f"cd /; runuser -u matrix -- python3 - {folder}", stdin=script))
+
+
+def on_disk(path: Path) -> Path:
+    """The path on the server's disk, as seen from this machine."""
+    return SERVER / path.relative_to("/")
+
+
+def journal() -> dict[str, Any]:
+    """The agent's journal, read from the server's disk without disturbing it."""
+    try:
+        return json.loads(on_disk(VAR / "journal.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def stage() -> str:
+    """`step:stage` of the transition under way, or empty."""
+    step = journal().get("step")
+    return f"{step['name']}:{step['stage']}" if step else ""
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 120, every: float = 0.002) -> Any:
+    """The condition's first true value; fails the test where it does not come."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(every)
+    raise AssertionError(f"waited {seconds} s in vain for {condition}")
+
+
+def server_processes(pattern: str) -> list[int]:
+    """Ids, on this machine, of the server's processes whose command line matches."""
+    found = []
+    for number in server.processes():
+        with contextlib.suppress(OSError):
+            line = Path(f"/proc/{number}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if re.search(pattern, line):
+                found.append(number)
+    return found
+
+
+def settled() -> bool:
+    """No run is under way on the server and nothing is left half done."""
+    active = server.ssh("systemctl is-active matrix-media-store-converge", check=False).strip()
+    return active in ("inactive", "failed", "unknown", "") and not stage()
+
+
+def synapse_started() -> str:
+    """When the homeserver was started last; unchanged as long as it was not stopped."""
+    return server.ssh("systemctl show --property=ActiveEnterTimestampMonotonic,MainPID matrix-synapse").strip()
+
+
+def flip_byte(bucket: str, key: str) -> bytes:
+    """Change one byte of an object at equal size; returns the content from before."""
+    s3 = store.client()
+    body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    s3.put_object(Bucket=bucket, Key=key, Body=bytes([body[0] ^ 1]) + body[1:])
+    return body

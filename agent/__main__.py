@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from . import VERSION, converge, install, mount, recovery, worker
+from . import VERSION, converge, install, mount, recovery, remount, worker
 from . import status as status_verb
 from .context import say, verdict
 from .errors import Problem, Problems
@@ -46,43 +46,42 @@ def _status(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str
 
 
 def _install(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
-    context = install.load(PLACES, document)
     with locked(PLACES):
-        install.install(context, arguments.sha256, document)
+        install.install(install.load(PLACES, document), arguments.sha256, document)
     return {"version": VERSION}
 
 
 def _mount(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
-    context = install.load(PLACES, document)
     with locked(PLACES):
+        context = install.load(PLACES, document)
         recovery.recover(context)
         install.install_mount(context, document)
+    if context.journal.facts.get("remount"):
+        with worker.starting(PLACES):
+            request = worker.running(PLACES, context.system)
+            request = request or worker.start(PLACES, context.system, worker.REMOUNT)
+        _passed(worker.follow(PLACES, context.system, request, say))
     return {"version": VERSION}
 
 
 def _converge(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
     """Attach to a run to the same phase; wait for one to another; else start, if the server is as it was seen."""
-    target = arguments.phase
     if document:
         install.keep(PLACES, document)
-    context = install.load(PLACES)
-    request = worker.running(PLACES, context.system)
-    while request:
-        say(f"attached to the run to {request['target']} that is under way")
+    while True:
+        with worker.starting(PLACES):
+            context = install.load(PLACES)
+            request = worker.running(PLACES, context.system)
+            if request:
+                say(f"attached to the run to {request['target']} that is under way")
+            elif converge.settled(context, arguments.phase):
+                return {"already": True, **converge.facts(context)}
+            else:
+                converge.check_generation(context, arguments.after)
+                request = worker.start(PLACES, context.system, arguments.phase, arguments.after)
         done = worker.follow(PLACES, context.system, request, say)
-        if request["target"] == target:
+        if request["target"] == arguments.phase:
             return _passed(done)
-        request = worker.running(PLACES, context.system)
-    context = install.load(PLACES)
-    if converge.settled(context, target):
-        return {"already": True, **converge.facts(context)}
-    if arguments.after not in ("any", str(context.journal.generation)):
-        raise Problem(
-            f"the server changed since it was looked at (generation {context.journal.generation}, phase "
-            f"{context.journal.phase}; expected generation {arguments.after})",
-            "run pulumi up again: it looks anew and shows the plan",
-        )
-    return _passed(worker.follow(PLACES, context.system, worker.start(PLACES, context.system, target), say))
 
 
 def _passed(done: dict[str, Any]) -> dict[str, Any]:
@@ -93,29 +92,32 @@ def _passed(done: dict[str, Any]) -> dict[str, Any]:
 
 def _work(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
     """Inside the transient unit: progress to its file and the journal, the verdict to its file."""
-    context = install.load(PLACES)
-    request = json.loads(PLACES.request.read_text())
 
     def tell(text: str) -> None:
         say(text)
         with open(PLACES.progress, "a", encoding="utf-8") as progress:
             progress.write(text + "\n")
 
-    context.say = tell
     try:
         with locked(PLACES):
-            converge.converge(context, request["target"])
+            context = install.load(PLACES)
+            context.say = tell
+            if arguments.target == worker.REMOUNT:
+                remount.remount(context)
+            else:
+                converge.check_generation(context, arguments.after)
+                converge.converge(context, arguments.target)
         done = {"ok": True, **converge.facts(context)}
     except Problem as problem:
         done = {"ok": False, "what": problem.what, "fix": problem.fix}
     except EXPECTED as error:
         done = {"ok": False, "what": _one_line(error), "fix": "see journalctl -u matrix-media-store-converge"}
-    write_json(PLACES.verdict, {"id": request["id"], **done})
+    write_json(PLACES.verdict, {"id": arguments.id, **done})
     return done
 
 
 def _recover(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
-    with locked(PLACES):
+    with locked(PLACES, wait=True):
         context = install.load(PLACES)
         recovery.recover(context, boot=arguments.boot)
     return {"phase": context.journal.phase, "serving": context.journal.serving}
@@ -123,13 +125,11 @@ def _recover(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[st
 
 def _home(arguments: argparse.Namespace, everything: bool) -> dict[str, Any]:
     """Delete verbs: the store comes home first, whatever the state believed."""
-    context = install.load(PLACES)
-    if not converge.settled(context, "local"):
+    if not converge.settled(install.load(PLACES), "local"):
         arguments.phase, arguments.after = "local", "any"
         _converge(arguments, {})
-    context = install.load(PLACES)
     with locked(PLACES):
-        install.uninstall(context, everything)
+        install.uninstall(install.load(PLACES), everything)
     return {"phase": "local"}
 
 
@@ -172,7 +172,10 @@ def parser() -> argparse.ArgumentParser:
     move.add_argument("--after", default="any", help="the generation that was seen, or any")
     verb("unmount", lambda a, d: _home(a, False), "Bring the store home, then take the mount away.")
     verb("uninstall", lambda a, d: _home(a, True), "Bring the store home, then take everything away.")
-    verb("work", _work, "Inside the transient unit only.")
+    work = verb("work", _work, "Inside the transient unit only.")
+    work.add_argument("--id", required=True)
+    work.add_argument("--target", choices=(*PHASES, worker.REMOUNT), required=True)
+    work.add_argument("--after", default="any")
     recover = verb("recover", _recover, "Finish or undo what was interrupted.")
     recover.add_argument("--boot", action="store_true")
     verb("guard", _guard, "Return once the media store is there; for the services' drop-ins.")

@@ -38,7 +38,7 @@ def _compare_and_remove(context: Context, root: Path, removing: Path) -> None:
         mirror.check_deletions(context, manifest, manifest.gone_remotely(), "the bucket")
         content.settle(manifest, context.bucket, root)
         only_local, different = manifest.missing_remotely(), manifest.different()
-        purged = media_tables.purged(context, only_local)
+        purged = media_tables.purged(context, only_local, manifest.local_originals())
         confirmed = set(context.settings.migration.confirmed)
         unresolved = [path for path in only_local if path not in purged | confirmed]
         unresolved += [path for path in different if path not in confirmed]

@@ -8,6 +8,7 @@ from typing import Any
 
 from . import clean, cutover, mirror, mount, owner, recovery, restore, services
 from .context import Context
+from .errors import Problem
 from .journal import PHASES
 from .s3 import StoreError
 
@@ -61,6 +62,17 @@ def settled(context: Context, target: str) -> bool:
     journal = context.journal
     proven = journal.serving != "bucket" or journal.facts.get("proven", False)
     return journal.phase == target and journal.step is None and proven
+
+
+def check_generation(context: Context, after: str) -> None:
+    """`Problem` if the server is not at the generation that was seen when this was planned."""
+    journal = context.journal
+    if after not in ("any", str(journal.generation)):
+        raise Problem(
+            f"the server changed since it was looked at (generation {journal.generation}, phase {journal.phase}; "
+            f"expected generation {after})",
+            "run pulumi up again: it looks anew and shows the plan",
+        )
 
 
 def converge(context: Context, target: str) -> None:

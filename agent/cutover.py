@@ -12,6 +12,8 @@ What is true if the power fails:
 
 from __future__ import annotations
 
+import os
+
 from . import mirror, mount, proof, recovery, restore, services
 from .context import Context, Stopwatch
 from .errors import Problem
@@ -22,26 +24,37 @@ from .journal import Step
 def go_live(context: Context) -> None:
     """mirror -> live: refresh the mirror, then the window, then the proof."""
     journal = context.journal
+    down = None
     if journal.phase != "live":
+        _check_no_backup(context)
         counted = mirror.mirror(context)
         mount.check_answers(context, context.places.staging)
-        warm = mirror.delta(context)
+        warm = mirror.delta(context, window=False)
         context.say(f"cutover: ready; {warm['changed']:,} files came while comparing")
+        _check_no_backup(context)
         journal.facts["last"] = dict(counted)
         try:
-            _window(context)
+            down = _window(context)
         except BaseException:
             recovery.recover(context)
             raise
-    _prove(context)
+    _prove(context, down)
 
 
-def _window(context: Context) -> None:
+def _check_no_backup(context: Context) -> None:
+    backup = context.settings.host.backup_path
+    if os.path.lexists(backup):
+        raise Problem(f"{backup} exists already", "it may be an earlier migration's copy: move it elsewhere first")
+
+
+def _window(context: Context) -> Stopwatch:
+    """Up to the commit. Returns the watch that was started when the services were told to stop."""
     store, backup = context.settings.host.store_path, context.settings.host.backup_path
     journal = context.journal
     units = services.required(context)
     context.say(f"cutover: stopping {', '.join(units)}")
     journal.step, journal.serving = Step("cutover", "delta", units), "none"
+    journal.facts.update(store_inode=store.stat().st_ino, units=units)
     context.save()
     down = Stopwatch()
     context.system.stop(units)
@@ -52,34 +65,36 @@ def _window(context: Context) -> None:
     rename(store, backup)
     mount.make_mount_point(store)
     mount.start_final(context)
-    seconds = work.seconds
-    journal.facts["last"].update(window_seconds=seconds, window_files=changed["changed"])
+    journal.facts["last"].update(window_seconds=work.seconds, window_files=changed["changed"])
     journal.facts["proven"] = False
     journal.step.stage, journal.serving, journal.phase = "starting", "bucket", "live"
     journal.generation += 1
     context.save()
-    context.say(f"cutover: {changed['changed']:,} files in the window, {seconds:.1f} s; starting the services")
-    context.system.start(units)
-    proof.wait_for_homeserver(context)
-    journal.facts["last"]["services_stopped_seconds"] = down.seconds
-    context.say(f"cutover: the homeserver answers after {down.seconds:.1f} s")
-    journal.step = None
-    context.save()
+    context.say(f"cutover: {changed['changed']:,} files in the window, {work.seconds:.1f} s; starting the services")
+    return down
 
 
-def _prove(context: Context) -> None:
-    """Prove that the bucket serves; go back to the local store where it does not."""
+def _prove(context: Context, down: Stopwatch | None) -> None:
+    """Start the services and prove that the bucket serves; go back to the local store where it does not."""
+    journal = context.journal
     try:
+        if journal.step:
+            context.system.start(journal.step.units)
+            journal.step = None
+            context.save()
+        proof.wait_for_homeserver(context)
+        if down:
+            journal.facts["last"]["services_stopped_seconds"] = down.seconds
+            context.say(f"cutover: the homeserver answers after {down.seconds:.1f} s")
         shown = proof.prove(context)
     except Exception as error:
         context.say(f"cutover: the proof failed ({error}); going back to the local store")
-        restore.back_to_local(context)
+        restore.back_to_local(context, start=journal.facts.get("units", []))
         raise Problem(
-            f"the proof failed, and the local store serves again: {error}",
-            "mend that, then run pulumi up again",
+            f"the proof failed, and the local store serves again: {error}", "mend that, then run pulumi up again"
         ) from None
-    context.journal.facts["proven"] = True
-    context.journal.facts.setdefault("last", {})["proof"] = shown
+    journal.facts["proven"] = True
+    journal.facts.setdefault("last", {})["proof"] = shown
     context.save()
     mount.stop_staging(context)
     context.say(f"live: {shown['sample_files']} old files read back, a probe went through the mount into the bucket")

@@ -6,12 +6,11 @@ from pathlib import Path
 
 from . import mount
 from .context import Context
-from .errors import Problem
 from .journal import Journal
 from .places import MOUNT_UNIT
 
-#: Shorter than systemd's default TimeoutStartSec of 90 s; the unit's Restart tries again after it.
-WAIT_SECONDS = 60
+#: How often the guard says in the journal why it waits, in seconds.
+SAY_SECONDS = 30
 
 
 def reason_to_wait(context: Context, journal: Journal) -> str:
@@ -28,15 +27,15 @@ def reason_to_wait(context: Context, journal: Journal) -> str:
 
 
 def hold(context: Context) -> None:
-    """Return once the media store is there; `Problem` after WAIT_SECONDS."""
+    """Return once the media store is there, however long that takes: never over a bare directory."""
     if context.journal.serving == "bucket" and not context.system.is_active(MOUNT_UNIT):
         context.system.start([MOUNT_UNIT], wait=False)
+    reason = ""
 
-    def settled() -> bool:
-        return not reason_to_wait(context, Journal.load(context.places))
+    def free() -> bool:
+        nonlocal reason
+        reason = reason_to_wait(context, Journal.load(context.places))
+        return not reason
 
-    if not context.system.wait_until(settled, WAIT_SECONDS, every=0.5):
-        raise Problem(
-            f"not starting: {reason_to_wait(context, Journal.load(context.places))}",
-            f"see journalctl -u {MOUNT_UNIT}; systemd tries again by itself",
-        )
+    while not context.system.wait_until(free, SAY_SECONDS, every=0.5):
+        context.say(f"waiting: {reason}")

@@ -7,7 +7,7 @@ import shutil
 import sys
 from typing import Any
 
-from . import VERSION, mount, preflight
+from . import VERSION, mount, owner, preflight
 from .context import Context
 from .errors import Problem
 from .files import read_json, sync_folder, write_atomic, write_json
@@ -39,6 +39,7 @@ def keep(places: Places, *documents: dict[str, Any]) -> None:
 def install(context: Context, sha256: str, document: dict[str, Any]) -> None:
     """Check the server, then put this very agent in place. Changes nothing else."""
     places = context.places
+    check_same_media_store(context)
     preflight.run(context)
     with open(sys.path[0], "rb") as file:
         data = file.read()
@@ -50,6 +51,9 @@ def install(context: Context, sha256: str, document: dict[str, Any]) -> None:
         context.journal.facts.update(uid=owner.st_uid, gid=owner.st_gid, mode=owner.st_mode & 0o777)
         context.save()
     keep(places, {"host": document["host"]})
+    if mount.installed(context):
+        # Newer unit files and a changed list of services; what runs is not restarted for them.
+        mount.install(load(places))
     context.say(f"agent {VERSION} is in place; the server passed all checks")
 
 
@@ -72,30 +76,45 @@ def install_packages(context: Context) -> None:
     raise Problem(f"{', '.join(packages)} are missing, and no package manager is known here", "install them by hand")
 
 
-def check_same_bucket(context: Context) -> None:
-    """The bucket may only change while nothing relies on it."""
+def check_same_media_store(context: Context) -> None:
+    """The path may only change while nothing of ours relies on it."""
+    old = read_json(context.places.settings) or {}
+    before, now = old.get("host", {}).get("media_store"), context.settings.host.media_store
+    if before and before != now and context.journal.phase not in ("local", "prepare"):
+        raise Problem(
+            f"host.mediaStore changed from {before} to {now} in phase {context.journal.phase}",
+            "set it back and phase to prepare; change it then",
+        )
+
+
+def check_same_bucket(context: Context) -> bool:
+    """The bucket may only change while nothing relies on it. Says whether it did."""
     old = read_json(context.places.settings) or {}
     before, now = old.get("store", {}), context.settings.store
     moved = before and (before["endpoint"], before["bucket"]) != (now.endpoint, now.bucket)
     if not moved:
-        return
+        return False
     if context.journal.phase not in ("local", "prepare"):
         raise Problem(
             f"store.bucket changed from {before['bucket']} to {now.bucket} in phase {context.journal.phase}",
             "set phase to prepare first: the media comes back, and can then go to the other bucket",
         )
     context.places.manifest.unlink(missing_ok=True)
+    return True
 
 
 def install_mount(context: Context, document: dict[str, Any]) -> None:
-    """Programs, credentials and units; what runs on the bucket already takes a change in a short window."""
+    """Programs, credentials and units. Where the bucket serves already, `remount` in the facts says so."""
     preflight.run(context)
-    check_same_bucket(context)
+    moved = check_same_bucket(context)
+    if moved and context.journal.phase == "prepare":
+        owner.claim(context)
     install_packages(context)
     keep(context.places, {name: document[name] for name in ("store", "mount")})
     changed = mount.install(context)
     if changed and context.journal.serving == "bucket":
-        mount.remount(context)
+        context.journal.facts["remount"] = True
+        context.save()
     elif changed and context.journal.phase in ("prepare", "mirror"):
         mount.stop_staging(context)
         mount.start_staging(context)

@@ -53,13 +53,13 @@ class Journal:
 
 
 @contextmanager
-def locked(places: Places) -> Iterator[None]:
-    """Hold the one lock under which the server may be changed."""
-    places.var.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd = os.open(places.lock, os.O_RDWR | os.O_CREAT, 0o600)
+def locked(places: Places, wait: bool = False) -> Iterator[None]:
+    """Hold the one lock under which the server may be changed; refuse, or wait, while another does."""
+    places.var.mkdir(mode=0o711, parents=True, exist_ok=True)
+    fd = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise Problem(
                 "another run is changing this server's media store",

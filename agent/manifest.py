@@ -1,7 +1,8 @@
 """What is known of the files on both sides, in one SQLite file: it must hold a million names.
 
 `local` and `remote` are the last walk and the last listing. `prints` are checksums of local content,
-good while a file's metadata stays. `known` are the files that were proven equal on both sides.
+good while a file's metadata stays. `known` are the files that were proven equal on both sides; `sent`
+are further names that this program put on the other side, or tried to.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ CREATE TABLE IF NOT EXISTS remote (path TEXT PRIMARY KEY, size INT, etag TEXT) W
 CREATE TABLE IF NOT EXISTS prints (
   path TEXT PRIMARY KEY, size INT, mtime INT, ctime INT, inode INT, md5 TEXT, parts TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS read (path TEXT PRIMARY KEY, etag TEXT, md5 TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sent (path TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS known (path TEXT PRIMARY KEY, size INT, etag TEXT, md5 TEXT) WITHOUT ROWID;
 """
 
@@ -27,6 +29,8 @@ _SAME_FILE = "p.path = l.path AND p.size = l.size AND p.mtime = l.mtime AND p.ct
 
 #: The object's content is the file's: by single-part ETag, by multipart ETag, or by having read it back.
 _SAME_CONTENT = "r.size = l.size AND (r.etag = p.md5 OR r.etag = p.parts OR (b.etag = r.etag AND b.md5 = p.md5))"
+
+_OURS = "SELECT path FROM known UNION SELECT path FROM sent"
 
 _BOTH = f"""FROM local l JOIN remote r ON r.path = l.path
   LEFT JOIN prints p ON {_SAME_FILE} LEFT JOIN read b ON b.path = l.path"""
@@ -95,6 +99,11 @@ class Manifest:
         with self._db:
             self._db.executemany("INSERT OR REPLACE INTO read VALUES (?, ?, ?)", rows)
 
+    def add_sent(self, paths: Iterable[str]) -> None:
+        """Remember names before they are put on the other side."""
+        with self._db:
+            self._db.executemany("INSERT OR IGNORE INTO sent VALUES (?)", ((path,) for path in paths))
+
     # What follows from it
 
     def unprinted(self) -> list[Entry]:
@@ -135,8 +144,13 @@ class Manifest:
     def learn(self) -> None:
         """Remember as known exactly what is proven equal now."""
         with self._db:
+            self._db.execute("INSERT OR IGNORE INTO sent SELECT path FROM known")
             self._db.execute("DELETE FROM known")
             self._db.execute(f"INSERT INTO known SELECT l.path, l.size, r.etag, p.md5 {_BOTH} WHERE {_SAME_CONTENT}")
+            self._db.execute(
+                "DELETE FROM sent WHERE path IN (SELECT path FROM known) OR NOT"
+                " (path IN (SELECT path FROM local) OR path IN (SELECT path FROM remote))"
+            )
             self._db.execute("DELETE FROM prints WHERE path NOT IN (SELECT path FROM local)")
             self._db.execute("DELETE FROM read WHERE path NOT IN (SELECT path FROM remote)")
 
@@ -154,15 +168,19 @@ class Manifest:
         ]
 
     def gone_locally(self) -> list[str]:
-        """Known files that the last walk did not find."""
-        return self._paths("SELECT path FROM known WHERE path NOT IN (SELECT path FROM local) ORDER BY path")
+        """Names this program put into the bucket whose file the last walk did not find."""
+        return self._paths(f"SELECT path FROM ({_OURS}) WHERE path NOT IN (SELECT path FROM local) ORDER BY path")
 
     def gone_remotely(self) -> list[str]:
-        """Known files, still here, that the last listing did not find."""
+        """Names once on both sides, still here, that the last listing did not find."""
         return self._paths(
-            "SELECT path FROM known WHERE path NOT IN (SELECT path FROM remote)"
+            f"SELECT path FROM ({_OURS}) WHERE path NOT IN (SELECT path FROM remote)"
             " AND path IN (SELECT path FROM local) ORDER BY path"
         )
+
+    def lost_remotely(self) -> list[str]:
+        """Known files that the last listing did not find, here or not."""
+        return self._paths("SELECT path FROM known WHERE path NOT IN (SELECT path FROM remote)")
 
     def known(self) -> tuple[int, int]:
         return self._count("SELECT count(*), sum(size) FROM known")
@@ -186,6 +204,12 @@ class Manifest:
         """Every entry of the last walk."""
         for row in self._db.execute("SELECT path, size, mtime, ctime, inode FROM local"):
             yield Entry(*row)
+
+    def local_originals(self, count: int = 200) -> list[str]:
+        """Some of this server's own uploads that are equal on both sides."""
+        return self._paths(
+            f"SELECT l.path {_BOTH} WHERE l.path LIKE 'local_content/%' AND {_SAME_CONTENT} LIMIT ?", count
+        )
 
     def remote(self, paths: Iterable[str]) -> Iterator[Object]:
         """Objects of the last listing for these names."""

@@ -14,6 +14,8 @@ from .system import CommandFailed
 #: The playbook's PostgreSQL client, and its database.
 PLAYBOOK_PSQL = "/matrix/postgres/bin/cli-non-interactive"
 PLAYBOOK_SQLITE = "/matrix/synapse/storage/homeserver.db"
+#: Media by which the database is known to be the right one.
+SAMPLE = 50
 #: Ids a query takes at once.
 LOT = 500
 
@@ -75,10 +77,28 @@ def database(context: Context) -> str | None:
     return f"sqlite:{PLAYBOOK_SQLITE}" if Path(PLAYBOOK_SQLITE).exists() else None
 
 
-def purged(context: Context, paths: list[str]) -> set[str]:
-    """Those of `paths` whose media Synapse's tables no longer know. Doubt means not purged."""
+def _is_ours(context: Context, where: str, present: Iterable[str]) -> bool:
+    """Whether the tables know most of a sample of media that are there: an old database would not."""
+    sample = list({media for media in map(media_of, present) if media})[:SAMPLE]
+    try:
+        knows = len(_ask(context, where, _query(sample)) & set(sample))
+    except (sqlite3.Error, CommandFailed, OSError) as error:
+        context.say(f"clean: Synapse's media tables cannot be asked ({error}); such files need confirmation")
+        return False
+    if knows * 2 <= len(sample):
+        context.say(f"clean: {where} knows {knows} of {len(sample)} media that are there: not Synapse's database, so")
+        context.say("clean: files that are not in the bucket need confirmation; see host.database")
+        return False
+    return True
+
+
+def purged(context: Context, paths: list[str], present: Iterable[str]) -> set[str]:
+    """Those of `paths` whose media Synapse's tables no longer know. Doubt means not purged.
+
+    :param present: names of media that are there, by which the database is known to be the right one.
+    """
     where = database(context) if paths else None
-    if where is None:
+    if where is None or not _is_ours(context, where, present):
         return set()
     by_media: dict[Media, list[str]] = {}
     for path in paths:
@@ -90,11 +110,10 @@ def purged(context: Context, paths: list[str]) -> set[str]:
     for start in range(0, len(wanted), LOT):
         lot = wanted[start : start + LOT]
         try:
-            present = _ask(context, where, _query(lot))
-        except (sqlite3.Error, CommandFailed, OSError) as error:
-            context.say(f"clean: Synapse's media tables cannot be asked ({error}); such files need confirmation")
+            known = _ask(context, where, _query(lot))
+        except (sqlite3.Error, CommandFailed, OSError):
             return set()
         for media in lot:
-            if media not in present:
+            if media not in known:
                 gone.update(by_media[media])
     return gone

@@ -22,7 +22,12 @@ FEW = 20
 def listed(context: Context) -> list[Object]:
     """The media store's objects; what the program keeps for itself and what is left out is not among them."""
     skip = (RESERVED_PREFIX, *(f"{name}/" for name in context.settings.migration.exclude))
-    return [item for item in context.bucket.list() if not item.key.startswith(skip) and not item.key.endswith("/")]
+    return [item for item in context.bucket.list() if _is_file_name(item.key) and not item.key.startswith(skip)]
+
+
+def _is_file_name(key: str) -> bool:
+    """Whether a key can be a file in the store: not `/etc/passwd`, not `a/../b`, not a folder's mark."""
+    return not {"", ".", ".."} & set(key.split("/"))
 
 
 def allowed_deletions(known: int, percent: float) -> int:
@@ -73,6 +78,7 @@ def mirror(context: Context) -> dict[str, int]:
             context.say(
                 f"mirror: {len(wrong):,} files, {amount / 1e6:,.1f} MB to copy of {files:,}, {size / 1e6:,.1f} MB"
             )
+            manifest.add_sent(wrong)
             try:
                 copying.upload(context, root, wrong, amount)
             except CommandFailed as error:
@@ -96,8 +102,11 @@ def _remove_purged(context: Context, manifest: Manifest) -> None:
             manifest.set_remote(path, None)
 
 
-def delta(context: Context) -> dict[str, int]:
-    """What changed since `mirror`, without a listing; proven for these files. Runs in the window too."""
+def delta(context: Context, window: bool = True) -> dict[str, int]:
+    """What changed since `mirror`, without a listing. In the window it is proven for these files.
+
+    Before the window services still write: what does not become equal then is left to the window.
+    """
     root = context.settings.host.store_path
     with context.manifest() as manifest:
         manifest.load_local(walk(root, context.settings.migration.exclude))
@@ -107,14 +116,19 @@ def delta(context: Context) -> dict[str, int]:
         paths = [entry.path for entry in changed]
         if paths:
             content.print_files(manifest, root, changed)
-            copying.upload(context, root, paths, sum(entry.size for entry in changed), method="rclone")
+            manifest.add_sent(paths)
+            try:
+                copying.upload(context, root, paths, sum(entry.size for entry in changed), method="rclone")
+            except CommandFailed:
+                if window:
+                    raise
             content.ask(manifest, context.bucket, paths)
             content.settle(manifest, context.bucket, root)
         content.delete_objects(context.bucket, gone)
         for path in gone:
             manifest.set_remote(path, None)
         wrong = manifest.missing_remotely() + manifest.different()
-        if wrong:
+        if wrong and window:
             raise Problem(
                 f"{len(wrong):,} files changed lately are not equal in the bucket, {wrong[0]!r} among them",
                 "run pulumi up again; the local store stays in use",

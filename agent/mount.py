@@ -13,9 +13,8 @@ from .context import Context
 from .copying import write_rclone_conf
 from .errors import Problem
 from .files import sync_folder, write_atomic
-from .journal import Step
 from .places import MOUNT_UNIT, RECOVER_UNIT, RESERVED_PREFIX, STAGING_UNIT
-from .services import install_guard, patterns, remove_guard, running
+from .services import install_guard, patterns, remove_guard
 from .settings import MountSettings, StoreSettings
 from .system import CommandFailed
 from .templates import quote, render
@@ -55,7 +54,22 @@ def unit_text(context: Context, where: Path, description: str) -> bytes:
         where=quote(str(where)),
         agent=str(context.places.agent),
         memory=context.settings.mount.memory_max,
+        parent=quote(str(_final(context).parent)),
     )
+
+
+def unit_files(context: Context) -> dict[str, bytes]:
+    """Our own units, by name."""
+    places = context.places
+    services = " ".join(name for name in patterns(context) if "*" not in name and name.endswith(".service"))
+    recover = render(
+        "recover.service", agent=str(places.agent), before=services, parent=quote(str(_final(context).parent))
+    )
+    return {
+        STAGING_UNIT: unit_text(context, places.staging, "Matrix media store's bucket, at the staging path"),
+        MOUNT_UNIT: unit_text(context, _final(context), "Matrix media store, from its bucket"),
+        RECOVER_UNIT: recover,
+    }
 
 
 def fetch_goofys(target: Path, mount: MountSettings) -> bool:
@@ -83,28 +97,22 @@ def _final(context: Context) -> Path:
     return context.settings.host.store_path
 
 
+def installed(context: Context) -> bool:
+    return context.places.credentials.exists()
+
+
 def install(context: Context) -> bool:
     """Programs, credentials, units and guard; starts and stops nothing. Says whether anything changed."""
     places, store = context.places, context.settings.store
     places.staging.mkdir(parents=True, exist_ok=True)
     places.var.chmod(0o711)  # the homeserver's user passes through to the staging path; files in it are 0600
-    services = " ".join(name for name in patterns(context) if "*" not in name and name.endswith(".service"))
     changed = [
         fetch_goofys(places.goofys, context.settings.mount),
         write_rclone_conf(places, store),
         write_atomic(places.credentials, credentials_env(store).encode(), 0o600),
-        write_atomic(
-            places.units / STAGING_UNIT,
-            unit_text(context, places.staging, "Matrix media store's bucket, at the staging path"), 0o644,
-        ),
-        write_atomic(
-            places.units / MOUNT_UNIT, unit_text(context, _final(context), "Matrix media store, from its bucket"), 0o644
-        ),
-        write_atomic(
-            places.units / RECOVER_UNIT, render("recover.service", agent=str(places.agent), before=services), 0o644
-        ),
+        *(write_atomic(places.units / name, text, 0o644) for name, text in unit_files(context).items()),
         install_guard(context),
-    ]  # fmt: skip
+    ]
     if any(changed):
         context.system.systemctl("daemon-reload")
     context.system.systemctl("enable", "--quiet", RECOVER_UNIT)
@@ -115,7 +123,7 @@ def remove(context: Context) -> None:
     """Take away all that `install` put there. The store must be local."""
     stop_staging(context)
     remove_guard(context)
-    for unit in (STAGING_UNIT, MOUNT_UNIT, RECOVER_UNIT):
+    for unit in unit_files(context):
         path = context.places.units / unit
         if path.exists():
             context.system.systemctl("disable", "--now", "--quiet", unit)
@@ -208,19 +216,3 @@ def check_answers(context: Context, where: Path) -> None:
             f"the bucket mounted at {where} does not answer: {reason}",
             f"see journalctl -u {MOUNT_UNIT} -u {STAGING_UNIT} on the server",
         )
-
-
-def remount(context: Context) -> None:
-    """Take changed settings or keys into use while the bucket serves: a short window."""
-    units = running(context)
-    context.journal.step = Step("remount", "delta", units)
-    context.save()
-    try:
-        context.system.stop(units)
-        context.system.stop([MOUNT_UNIT])
-        context.system.unmount(_final(context))
-    finally:
-        start_final(context)
-        context.system.start(units)
-        context.journal.step = None
-        context.save()

@@ -80,7 +80,7 @@ def check_bucket(context: Context) -> None:
     store = context.settings.store
     try:
         theirs = context.bucket.date()
-        off = abs((datetime.datetime.now(datetime.UTC) - theirs).total_seconds())
+        off = abs((datetime.datetime.now(datetime.timezone.utc) - theirs).total_seconds())
         if off > CLOCK_SECONDS:
             raise Problem(
                 f"the server's clock is {off / 60:.0f} minutes off the clock of {store.endpoint}",

@@ -120,7 +120,6 @@ def use_client_api(context: Context) -> None:
 
 def prove(context: Context) -> dict[str, Any]:
     """All of it. Returns what was shown, for the verdict."""
-    wait_for_homeserver(context)
     shown: dict[str, Any] = {"sample_files": read_sample(context)}
     write_probe(context)
     shown["probe"] = True

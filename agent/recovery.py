@@ -6,15 +6,21 @@ import time
 
 from . import mount
 from .context import Context
-from .files import rename, sync_folder
-from .journal import Step
+from .errors import Problem
+from .files import rename
+from .system import CommandFailed
 
 
 def bring_local_copy_home(context: Context) -> None:
-    """Unmount, and let the local copy be the media store again; each part only if still to do."""
+    """Unmount, and let the local copy be the media store again; each part only if still to do.
+
+    The local copy is known by its inode, journalled before the swap: no other folder that happens to
+    have its name is taken for it, and a disk that is not mounted yet is not taken for an empty store.
+    """
     store, backup = context.settings.host.store_path, context.settings.host.backup_path
+    inode = context.journal.facts["store_inode"]
     mount.stop_final(context)
-    if backup.exists():
+    if backup.is_dir() and backup.stat().st_ino == inode:
         if store.exists() and any(store.iterdir()):
             # Not ours and not expected: keep it, and say so, rather than stay stuck.
             aside = store.with_name(f"{store.name}-stray-{time.strftime('%Y%m%d-%H%M%S')}")
@@ -22,42 +28,56 @@ def bring_local_copy_home(context: Context) -> None:
             context.say(f"recovery: files lay under the mount; they are kept in {aside}")
         mount.remove_mount_point(store)
         rename(backup, store)
-        sync_folder(store.parent)
+    if not store.is_dir() or store.stat().st_ino != inode:
+        raise Problem(
+            f"the local copy of the media store is neither at {backup} nor at {store}",
+            "is its disk mounted? Mount it and run pulumi up again; the services wait until then",
+        )
 
 
 def recover(context: Context, boot: bool = False) -> None:
-    """After this the journal is settled (at most a proof is still missing) and services run.
+    """After this the journal is settled (at most a proof is still missing) and services are starting.
 
-    At boot nothing is waited for: systemd starts the services after this unit.
+    The step stays in the journal until the services were told to start, so a second interruption
+    loses nothing. At boot nothing is waited for: systemd starts the services after this unit, and
+    their guard holds them until the media store is there.
     """
     journal, step = context.journal, context.journal.step
     if step is None:
         return
-    if step.name == "cutover" and journal.serving != "bucket":
-        context.say(f"recovery: undoing a cutover interrupted at {step.stage!r}")
-        bring_local_copy_home(context)
-        _settle(context, None, "local")
+    try:
+        _choose_side(context)
+        step.stage = "starting"
+        context.save()
+        if journal.serving == "bucket" and not boot:
+            mount.start_final(context)
+    finally:
+        context.system.start(step.units, wait=False)
+    journal.step = None
+    context.save()
+    if not boot:
+        try:
+            context.system.start(step.units)
+        except CommandFailed as error:
+            context.say(f"recovery: {error}")
+
+
+def _choose_side(context: Context) -> None:
+    """Decide who serves, by how far the step had come, and make it so on disk."""
+    journal, step = context.journal, context.journal.step
+    assert step is not None
+    if step.stage == "starting":
+        context.say(f"recovery: the {journal.serving} store serves; starting the services")
     elif step.name == "cutover":
-        context.say("recovery: the bucket is the media store; only the proof is missing")
-        _settle(context, None, "bucket")
-        if not boot:
-            mount.start_final(context)
-    elif step.stage == "delta":
-        context.say("recovery: a restore was interrupted; the bucket serves on")
-        _settle(context, None, "bucket")
-        if not boot:
-            mount.start_final(context)
-    elif step.stage == "starting":
-        _settle(context, None, "local")
-    else:
+        context.say(f"recovery: undoing a cutover interrupted at {step.stage!r}")
+        if step.stage == "swapping":
+            bring_local_copy_home(context)
+        journal.serving = "local"
+    elif step.name == "restore" and step.stage == "swapping":
         context.say("recovery: finishing a restore")
         bring_local_copy_home(context)
-        journal.phase = "mirror"
+        journal.serving, journal.phase = "local", "mirror"
         journal.generation += 1
-        _settle(context, None, "local")
-    context.system.start(step.units, wait=not boot)
-
-
-def _settle(context: Context, step: Step | None, serving: str) -> None:
-    context.journal.step, context.journal.serving = step, serving
-    context.save()
+    else:
+        context.say(f"recovery: a {step.name} was interrupted; the bucket serves on")
+        journal.serving = "bucket"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import content, copying, mirror, mount, proof, recovery, services
@@ -19,8 +20,11 @@ from .files import rename, sync_folder
 from .journal import Step
 from .manifest import Manifest
 from .preflight import SPARE_BYTES
+from .system import CommandFailed
 from .tree import entry, walk
 
+#: Files fetched before they are checked and moved into place.
+LOT = 5000
 #: Rounds of fetching before an object that never arrives whole is an error.
 ROUNDS = 4
 
@@ -48,37 +52,40 @@ def refill(context: Context) -> None:
         rename(incomplete, backup)
 
 
-def back_to_local(context: Context) -> None:
-    """live -> mirror."""
+def back_to_local(context: Context, start: Sequence[str] = ()) -> None:
+    """live -> mirror. `start` names units to start afterwards even if they do not run now."""
     refill(context)
     pull(context, context.settings.host.backup_path)
-    _swap_back(context)
+    _swap_back(context, start)
+    mount.start_staging(context)
+    _learn(context)
 
 
-def _swap_back(context: Context) -> None:
+def _swap_back(context: Context, start: Sequence[str]) -> None:
     """The window: services stop, the last uploads come home, the local copy is the store again."""
     journal, backup = context.journal, context.settings.host.backup_path
-    units = services.running(context)
-    context.say(f"restore: stopping {', '.join(units) or 'nothing (no service runs)'}")
+    running = services.running(context)
+    units = sorted({*running, *start})
+    context.say(f"restore: stopping {', '.join(running) or 'nothing (no service runs)'}")
     journal.step, journal.serving = Step("restore", "delta", units), "none"
     context.save()
     down = Stopwatch()
     try:
-        context.system.stop(units)
+        context.system.stop(running)
         work = Stopwatch()
         fetched = pull(context, backup)
         set_aside_gone(context, backup)
         context.system.sync()
+        journal.facts["store_inode"] = backup.stat().st_ino
         journal.step.stage = "swapping"
         context.save()
         recovery.bring_local_copy_home(context)
     except BaseException:
         recovery.recover(context)
         raise
-    seconds = work.seconds
+    journal.facts["last"] = {"window_seconds": work.seconds, "window_files": fetched}
     journal.step.stage, journal.serving, journal.phase = "starting", "local", "mirror"
     journal.generation += 1
-    journal.facts["last"] = {"window_seconds": seconds, "window_files": fetched}
     context.save()
     context.system.start(units)
     journal.step = None
@@ -88,8 +95,6 @@ def _swap_back(context: Context) -> None:
     journal.facts["last"]["services_stopped_seconds"] = down.seconds
     context.save()
     context.say(f"restore: the local store serves again; services were stopped for {down.seconds:.1f} s")
-    mount.start_staging(context)
-    _learn(context)
 
 
 def _learn(context: Context) -> None:
@@ -110,6 +115,7 @@ def pull(context: Context, root: Path) -> int:
         with context.manifest() as manifest:
             manifest.load_local(walk(root, context.settings.migration.exclude))
             manifest.load_remote(mirror.listed(context))
+            mirror.check_deletions(context, manifest, manifest.lost_remotely(), "the bucket")
             content.settle(manifest, context.bucket, root)
             wanted = manifest.missing_locally() + manifest.different()
             if not wanted:
@@ -122,7 +128,7 @@ def pull(context: Context, root: Path) -> int:
             size = manifest.remote_bytes(wanted)
             _check_space(context, size)
             context.say(f"restore: {len(wanted):,} files, {size / 1e6:,.1f} MB to fetch")
-            fetched += _fetch(context, manifest, root, wanted, size)
+            fetched += _fetch(context, manifest, root, wanted)
     raise AssertionError("unreachable")
 
 
@@ -136,30 +142,48 @@ def _check_space(context: Context, size: int) -> None:
         )
 
 
-def _fetch(context: Context, manifest: Manifest, root: Path, wanted: list[str], size: int) -> int:
-    """Download beside the local copy, check, then move each file into place."""
+def _fetch(context: Context, manifest: Manifest, root: Path, wanted: list[str]) -> int:
+    """Download beside the local copy, check, then move each file into place, lot by lot.
+
+    What an interrupted run left there is taken first, if it is whole.
+    """
     incoming = root.with_name(root.name + ".incoming")
-    shutil.rmtree(incoming, ignore_errors=True)  # ours: half downloads of an earlier run
     _own_folder(context, incoming)
-    copying.download(context, incoming, wanted, size)
-    expected = {item.key: item for item in manifest.remote(wanted)}
-    prints, read = [], []
-    for path in wanted:
+    manifest.add_sent(wanted)
+    placed = 0
+    for start in range(0, len(wanted), LOT):
+        lot = wanted[start : start + LOT]
+        here = _place_arrived(context, manifest, root, incoming, lot)
+        rest = [path for path in lot if path not in here]
+        if rest:
+            try:
+                copying.download(context, incoming, rest, manifest.remote_bytes(rest))
+            except CommandFailed as error:
+                context.say(f"restore: {error}; trying again")  # the next round sees what is missing
+        placed += len(here) + len(_place_arrived(context, manifest, root, incoming, rest))
+    shutil.rmtree(incoming)
+    return placed
+
+
+def _place_arrived(context: Context, manifest: Manifest, root: Path, incoming: Path, paths: list[str]) -> set[str]:
+    """Move into place those that lie in `incoming` with the object's content."""
+    expected = {item.key: item for item in manifest.remote(paths)}
+    arrived: list[tuple[Path, str, str, str]] = []
+    for path in paths:
         source = incoming / path
         if not source.is_file():
-            continue  # deleted in the bucket meanwhile, or it failed: the next round tells
+            continue  # deleted in the bucket meanwhile, or it failed
         md5, parts = content.checksums(source, source.stat().st_size)
         etag = expected[path].etag
-        if etag not in (md5, parts):
-            if context.bucket.md5(path) != md5:
-                continue
-            read.append((path, etag, md5))
+        if etag in (md5, parts) or context.bucket.md5(path) == md5:
+            arrived.append((source, path, md5, parts))
+    if arrived:
+        context.system.sync()  # a checksum must not outlive a power loss that its content did not
+    for source, path, _, _ in arrived:
         _place(context, root, path, source)
-        prints.append((entry(root, path), md5, parts))
-    manifest.add_prints(prints)
-    manifest.add_read(read)
-    shutil.rmtree(incoming)
-    return len(prints)
+    manifest.add_prints((entry(root, path), md5, parts) for _, path, md5, parts in arrived)
+    manifest.add_read((path, expected[path].etag, md5) for _, path, md5, _ in arrived)
+    return {path for _, path, _, _ in arrived}
 
 
 def _place(context: Context, root: Path, path: str, source: Path) -> None:

@@ -108,7 +108,7 @@ class Bucket:
             for name, value in sorted(query.items())
         )
         digest = hashlib.sha256(body).hexdigest() if body else _NO_BODY
-        when = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+        when = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         headers = sign(
             method, self._host, path, line, self.store.region,
             self.store.access_key_id, self.store.secret_access_key, digest, when,
@@ -161,7 +161,7 @@ class Bucket:
             query = {"list-type": "2", "max-keys": str(page), "encoding-type": "url", "prefix": prefix}
             if token:
                 query["continuation-token"] = token
-            root = ElementTree.fromstring(self.open("GET", "", query, attempts=attempts).read())
+            root = _listing(self.open("GET", "", query, attempts=attempts).read())
             space = root.tag.partition("}")[0] + "}" if root.tag.startswith("{") else ""
             encoded = root.findtext(f"{space}EncodingType") == "url"
             for item in root.iter(f"{space}Contents"):
@@ -169,7 +169,7 @@ class Bucket:
                 yield Object(
                     urllib.parse.unquote_plus(key) if encoded else key,
                     int(item.findtext(f"{space}Size") or 0),
-                    (item.findtext(f"{space}ETag") or "").strip('"'),
+                    _etag(item.findtext(f"{space}ETag"), key),
                 )
             if root.findtext(f"{space}IsTruncated") != "true":
                 return
@@ -189,9 +189,7 @@ class Bucket:
                 return None
             raise
         response.read()
-        return Object(
-            key, int(response.getheader("Content-Length") or 0), (response.getheader("ETag") or "").strip('"')
-        )
+        return Object(key, int(response.getheader("Content-Length") or 0), _etag(response.getheader("ETag"), key))
 
     def get(self, key: str) -> bytes | None:
         """The whole of a small object, or None."""
@@ -206,8 +204,13 @@ class Bucket:
         """MD5 of the object's content, by reading it back."""
         digest = hashlib.md5()
         response = self.open("GET", key)
+        expected, received = response.getheader("Content-Length"), 0
         for block in iter(lambda: response.read(1 << 20), b""):
             digest.update(block)
+            received += len(block)
+        if expected is not None and received != int(expected):
+            self._close()
+            raise http.client.IncompleteRead(b"", int(expected) - received)
         return digest.hexdigest()
 
     def put(self, key: str, body: bytes) -> None:
@@ -215,6 +218,26 @@ class Bucket:
 
     def delete(self, key: str) -> None:
         self.open("DELETE", key).read()
+
+
+def _listing(text: bytes) -> ElementTree.Element:
+    """A listing, and nothing that merely looks like an empty one (a maintenance page, say)."""
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError:
+        root = ElementTree.Element("")
+    if root.tag.rpartition("}")[2] != "ListBucketResult":
+        raise Problem("the store's answer to a listing is not a listing", "check store.endpoint; try again later")
+    return root
+
+
+def _etag(text: str | None, key: str) -> str:
+    etag = (text or "").strip('"')
+    if not etag:
+        raise Problem(
+            f"the store gives no ETag for {key!r}", "such a store is not supported: nothing could be compared"
+        )
+    return etag
 
 
 def _error_code(text: bytes) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from .context import Context
 from .errors import Problem
 from .files import sync_folder, write_atomic
-from .templates import render
+from .templates import quote, render
 
 #: What writes media on a server set up by matrix-docker-ansible-deploy.
 WRITERS = (
@@ -52,21 +52,26 @@ def drop_in_folders(context: Context) -> list[Path]:
 
 
 def install_guard(context: Context) -> bool:
-    """Put the drop-ins in place; takes effect at each service's next start."""
-    text = render("guard.conf", agent=str(context.places.agent))
-    changed = []
-    for folder in drop_in_folders(context):
+    """Put the drop-ins where they belong and nowhere else; takes effect at each service's next start."""
+    parent = str(context.settings.host.store_path.parent)
+    text = render("guard.conf", agent=str(context.places.agent), parent=quote(parent))
+    folders = drop_in_folders(context)
+    changed = remove_guard(context, keep=folders)
+    for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o755)
-        changed.append(write_atomic(folder / DROP_IN, text, 0o644))
-    return any(changed)
+        changed |= write_atomic(folder / DROP_IN, text, 0o644)
+    return changed
 
 
-def remove_guard(context: Context) -> None:
-    for folder in drop_in_folders(context):
-        path = folder / DROP_IN
-        if path.exists():
+def remove_guard(context: Context, keep: Sequence[Path] = ()) -> bool:
+    """Take away every drop-in of ours, whatever service it is for, but those in `keep`."""
+    changed = False
+    for path in context.places.units.glob(f"*.d/{DROP_IN}"):
+        if path.parent not in keep:
             path.unlink()
-            sync_folder(folder)
-            if not any(folder.iterdir()):
-                folder.rmdir()
+            sync_folder(path.parent)
+            if not any(path.parent.iterdir()):
+                path.parent.rmdir()
+            changed = True
+    return changed

@@ -73,7 +73,8 @@ class System:
 
     def mounted(self, path: Path) -> bool:
         """Whether something is mounted exactly at `path`; dead FUSE mounts count."""
-        wanted = str(path)
+        # The kernel names places by their real folders; the mount point itself is not followed, it may hang.
+        wanted = os.path.join(os.path.realpath(path.parent), path.name)
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
             return any(_unescape(line.split()[4]) == wanted for line in file)
 
@@ -90,7 +91,8 @@ class System:
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
-            os.close(reader)
+            os.closerange(3, writer)  # locks and connections are the parent's
+            os.closerange(writer + 1, 1024)
             try:
                 if os.getuid() == 0 and (uid, gid) != (0, 0):
                     os.setgroups([])

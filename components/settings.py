@@ -75,10 +75,19 @@ Bucket = Annotated[
 Unit = Annotated[
     str,
     _must(
-        lambda v: bool(re.fullmatch(r"[\w@.:*-]+\.(service|timer)", v)),
-        "is not the name of a service or timer",
+        lambda v: bool(re.fullmatch(r"[\w@.:-]+(-\*)?\.(service|timer)", v)),
+        "is not the name of a service or timer (`*` only as `-*` at the end of the name)",
     ),
 ]
+
+#: Characters that a list of paths may have together: it travels in a command line, which Linux limits to 128 KiB.
+LONGEST_LIST = 60_000
+
+
+def _fits(values: list[str]) -> list[str]:
+    if sum(map(len, values)) > LONGEST_LIST:
+        raise PydanticCustomError("setting", f"is longer than {LONGEST_LIST:,} characters together")
+    return values
 
 
 class Section(BaseModel):
@@ -217,10 +226,10 @@ class Migration(Section):
         ge=0,
         le=100,
     )
-    confirmed: list[str] = setting(
+    confirmed: Annotated[list[str], AfterValidator(_fits)] = setting(
         [],
         "Files of the local copy that `clean` may remove although the bucket lacks them",
-        "list paths in the media store",
+        "list paths in the media store, and confirm in several rounds if they are many",
     )
 
 

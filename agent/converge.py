@@ -27,7 +27,7 @@ def _prepare(context: Context) -> None:
 
 def _mirror(context: Context) -> None:
     if context.settings.migration.copy_method == "rsync":
-        mount.check_answers(context, context.places.staging)
+        mount.start_staging(context)
     context.journal.facts["last"] = mirror.mirror(context)
 
 

@@ -28,7 +28,7 @@ def go_live(context: Context) -> None:
     if journal.phase != "live":
         _check_no_backup(context)
         counted = mirror.mirror(context)
-        mount.check_answers(context, context.places.staging)
+        mount.start_staging(context)  # a reboot may have ended it
         warm = mirror.delta(context, window=False)
         context.say(f"cutover: ready; {warm['changed']:,} files came while comparing")
         _check_no_backup(context)

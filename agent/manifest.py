@@ -182,6 +182,10 @@ class Manifest:
         """Known files that the last listing did not find, here or not."""
         return self._paths("SELECT path FROM known WHERE path NOT IN (SELECT path FROM remote)")
 
+    def ours(self) -> int:
+        """How many names this program put on the other side, or tried to."""
+        return int(self._db.execute(f"SELECT count(*) FROM ({_OURS})").fetchone()[0])
+
     def known(self) -> tuple[int, int]:
         return self._count("SELECT count(*), sum(size) FROM known")
 

@@ -37,7 +37,7 @@ def allowed_deletions(known: int, percent: float) -> int:
 
 def check_deletions(context: Context, manifest: Manifest, gone: list[str], where: str) -> None:
     """`Problem` where suspiciously many known files are gone."""
-    known, _ = manifest.known()
+    known = manifest.ours()
     limit = allowed_deletions(known, context.settings.migration.deletion_limit_percent)
     if len(gone) > limit:
         raise Problem(

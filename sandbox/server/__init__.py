@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 from .. import process
@@ -40,6 +41,7 @@ CHANGES, CHANGES_WORK = HOME / "server-changes", HOME / "server-changes.work"
 #: As on old installs of the playbook.
 MATRIX_ID = 991
 PROCESS = "server"
+BOOT_SECONDS = 120
 
 
 def build_image() -> None:
@@ -153,8 +155,8 @@ def mount() -> None:
         )  # fmt: skip
 
 
-def up() -> None:
-    """Boot it and wait until systemd says that boot is done."""
+def up(wait: bool = True) -> None:
+    """Boot it and wait until systemd says that boot is done; or only until it was started."""
     if process.pid(PROCESS) is not None:
         return
     mount()
@@ -164,7 +166,8 @@ def up() -> None:
     ready.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(ready))
-        listener.settimeout(120)
+        listener.settimeout(1)
+        deadline = time.monotonic() + BOOT_SECONDS
         started = process.start(
             PROCESS,
             [
@@ -175,15 +178,13 @@ def up() -> None:
             ],
             env={"NOTIFY_SOCKET": str(ready)},
         )  # fmt: skip
-        while True:
+        while wait:
             try:
-                message = listener.recv(4096).decode()
+                if "READY=1" in listener.recv(4096).decode().splitlines():
+                    break
             except TimeoutError:
-                raise SystemExit(f"sandbox: the server did not boot; see {LOGS / 'server.log'}") from None
-            if "READY=1" in message.splitlines():
-                break
-            if started.poll() is not None:
-                raise SystemExit(f"sandbox: the server ended while booting; see {LOGS / 'server.log'}")
+                if started.poll() is not None or time.monotonic() > deadline:
+                    raise SystemExit(f"sandbox: the server did not boot; see {LOGS / 'server.log'}") from None
 
 
 def down() -> None:
@@ -192,20 +193,30 @@ def down() -> None:
 
 
 def kill() -> None:
-    """A power loss: every process of the server ends at once, and its network link is gone."""
+    """A power loss: every process of the server ends at once."""
+    nspawn = process.pid(PROCESS)
+    for number in _children(nspawn) if nspawn else []:
+        # Its first process; the kernel ends all the others with it, and then nspawn ends.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+    if nspawn:
+        process.wait(nspawn)
     process.stop(PROCESS, signal.SIGKILL)
-    for number in processes():
-        process.wait(number)
-    run("ip", "link", "delete", f"vb-{NAME}", quiet=True)
+
+
+def _children(number: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{number}/task/{number}/children").read_text().split()]
 
 
 def processes() -> list[int]:
-    """Ids, on this machine, of all that runs on the server."""
+    """Ids, on this machine, of all that runs on the server: what shares its first process's namespace."""
+    nspawn = process.pid(PROCESS)
+    spaces = {os.readlink(f"/proc/{number}/ns/pid") for number in (_children(nspawn) if nspawn else [])}
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                if (entry / "root").readlink() == SERVER:
+                if os.readlink(entry / "ns/pid") in spaces:
                     found.append(int(entry.name))
     return found
 

@@ -1,0 +1,231 @@
+"""Whole transitions on a pretended server, interrupted at every single operation."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent import converge, recovery
+from agent.errors import Problem
+from agent.journal import Journal
+
+from .conftest import SYNAPSE, PowerLoss, Server
+
+FILES = {
+    "local_content/aa/bb/one": b"one",
+    "local_content/aa/bb/empty": b"",
+    "remote_content/[::1]:8448/aa/bb/two": b"two",
+    "local_thumbnails/aa/bb/one/32-32-image-png-crop": b"small",
+}
+
+
+def fill(server: Server) -> None:
+    for path, body in FILES.items():
+        server.write(path, body)
+    server.write("url_cache/2026-01-01/preview", b"left out")
+
+
+def go(server: Server, phase: str) -> Journal:
+    context = server.context()
+    converge.converge(context, phase)
+    return context.journal
+
+
+def watch_starts(server: Server) -> None:
+    """The homeserver must never start over a bare or half-filled store: see what it would find."""
+
+    def check() -> None:
+        journal = Journal.load(server.places)
+        assert journal.serving in ("local", "bucket")
+        if journal.serving == "local":
+            assert not server.system.mounted(server.store)
+            found = server.tree()
+            assert all(found.get(path) == body for path, body in FILES.items())
+        else:
+            assert server.bucket.objects.items() >= FILES.items()
+
+    server.system.on_start = check
+
+
+def test_forward_and_back_keep_every_file(server):
+    fill(server)
+    watch_starts(server)
+    assert go(server, "live").phase == "live"
+    assert server.bucket.objects == FILES, "what is left out stays out"
+    assert server.tree(server.backup).items() >= FILES.items()
+    assert go(server, "clean").phase == "clean"
+    assert not server.backup.exists()
+    server.bucket.objects["local_content/cc/dd/new"] = b"uploaded while live"
+    assert go(server, "prepare").phase == "prepare"
+    assert server.tree() == FILES | {"local_content/cc/dd/new": b"uploaded while live"}
+    assert SYNAPSE in server.system.active
+
+
+def operations_of(server: Server, start: str, target: str) -> int:
+    """How many operations `target` takes from `start`."""
+    go(server, start)
+    before = server.power.used
+    go(server, target)
+    return server.power.used - before
+
+
+@pytest.mark.parametrize(
+    ("start", "target"), [("mirror", "live"), ("live", "mirror"), ("clean", "mirror"), ("live", "clean")]
+)
+def test_a_power_loss_at_any_operation_loses_nothing_and_the_next_run_completes(new_server, start, target):
+    counted = new_server()
+    fill(counted)
+    operations = operations_of(counted, start, target)
+    assert operations > 5
+    for at in range(operations):
+        fresh = new_server()
+        fill(fresh)
+        go(fresh, start)
+        watch_starts(fresh)
+        if start == "mirror":
+            fresh.write("local_content/ee/ff/late", b"late")
+        else:
+            fresh.bucket.objects["local_content/ee/ff/late"] = b"late"
+        fresh.power.left = at
+        with pytest.raises(PowerLoss):
+            go(fresh, target)
+        fresh.reboot()
+        recovery.recover(fresh.context(), boot=True)
+        journal = Journal.load(fresh.places)
+        assert journal.step is None and journal.serving in ("local", "bucket")
+        if journal.serving == "bucket":
+            fresh.system.start(["matrix-media-store.service"])
+        fresh.system.start([SYNAPSE])
+        assert go(fresh, target).phase == target
+        served = fresh.tree() if target == "mirror" else fresh.bucket.objects
+        wanted = FILES | {"local_content/ee/ff/late": b"late"}
+        assert {path: served.get(path) for path in wanted} == wanted, f"interrupted at operation {at}"
+        assert SYNAPSE in fresh.system.active
+
+
+def test_a_failing_store_in_the_restore_window_leaves_the_homeserver_running_on_the_bucket(server, monkeypatch):
+    fill(server)
+    go(server, "live")
+    stops = len([line for line in server.system.log if line == f"stop {SYNAPSE}"])
+    real = server.bucket.list
+
+    def fail_once_stopped(*args, **options):
+        if SYNAPSE not in server.system.active:
+            raise OSError("the store is gone")
+        return real(*args, **options)
+
+    monkeypatch.setattr(server.bucket, "list", fail_once_stopped)
+    with pytest.raises(OSError, match="the store is gone"):
+        go(server, "mirror")
+    journal = Journal.load(server.places)
+    assert (journal.serving, journal.phase, journal.step) == ("bucket", "live", None)
+    assert SYNAPSE in server.system.active and server.system.mounted(server.store)
+    assert len([line for line in server.system.log if line == f"stop {SYNAPSE}"]) == stops + 1
+
+
+def test_a_folder_that_happens_to_be_named_like_the_local_copy_is_never_taken_for_it(server):
+    fill(server)
+    go(server, "mirror")
+    server.backup.mkdir()
+    (server.backup / "somebody's").write_text("own")
+    with pytest.raises(Problem, match="exists already"):
+        go(server, "live")
+    assert server.tree().items() >= FILES.items()
+    assert server.tree(server.backup) == {"somebody's": b"own"}
+
+
+def test_an_empty_listing_after_clean_is_not_believed(server):
+    for number in range(100):
+        server.write(f"local_content/aa/bb/{number}", b"x%d" % number)
+    go(server, "clean")
+    kept = dict(server.bucket.objects)
+    server.bucket.objects.clear()
+    with pytest.raises(Problem, match="gone from the bucket"):
+        go(server, "prepare")
+    assert Journal.load(server.places).serving == "bucket"
+    assert SYNAPSE in server.system.active
+    server.bucket.objects.update(kept)
+    assert go(server, "prepare").phase == "prepare"
+    assert server.tree() == kept
+
+
+def test_recovery_without_the_stores_disk_holds_the_services_instead_of_serving_nothing(server):
+    fill(server)
+    go(server, "mirror")
+    before = server.power.used
+    go(server, "live")
+    swap = server.power.used - before
+    go(server, "mirror")
+    for at in range(swap):
+        server.power.left = at
+        try:
+            go(server, "live")
+        except PowerLoss:
+            step = Journal.load(server.places).step
+            if step and step.stage == "swapping" and server.backup.exists():
+                break
+        server.reboot()
+        server.system.active.add(SYNAPSE)
+        recovery.recover(server.context())
+        go(server, "mirror")
+    else:
+        raise AssertionError("never interrupted in the swap")
+    server.reboot()
+    away = server.backup.rename(server.root / "disk-not-mounted-yet")
+    with pytest.raises(Problem, match="is its disk mounted"):
+        recovery.recover(server.context(), boot=True)
+    assert Journal.load(server.places).serving == "none"
+    away.rename(server.backup)
+    recovery.recover(server.context())
+    assert server.tree().items() >= FILES.items()
+
+
+def test_a_purged_file_does_not_come_back_even_if_it_was_sent_and_never_known(server):
+    fill(server)
+    context = server.context()
+    with context.manifest() as manifest:
+        manifest.add_sent(["local_content/zz/zz/purged"])
+        manifest.add_sent(FILES)
+    server.bucket.objects["local_content/zz/zz/purged"] = b"uploaded by a run that was killed"
+    server.bucket.objects["foreign"] = b"not ours"
+    go(server, "mirror")
+    assert "local_content/zz/zz/purged" not in server.bucket.objects
+    assert server.bucket.objects["foreign"] == b"not ours", "nothing is removed that was not put there"
+
+
+def test_a_purge_while_live_is_followed_home_and_kept_aside(server):
+    fill(server)
+    for number in range(50):
+        server.write(f"local_content/cc/cc/{number}", b"%d" % number)
+    go(server, "live")
+    del server.bucket.objects["local_content/aa/bb/one"]
+    go(server, "mirror")
+    assert "local_content/aa/bb/one" not in server.tree()
+    (aside,) = server.store.parent.glob("media-store-removed-*")
+    assert (aside / "local_content/aa/bb/one").read_bytes() == b"one"
+
+
+def test_clean_refuses_any_difference_and_removes_nothing(server):
+    fill(server)
+    go(server, "live")
+    server.bucket.objects["local_content/aa/bb/one"] = b"onE"
+    copy = server.tree(server.backup)
+    with pytest.raises(Problem, match="not in the bucket with the same content"):
+        go(server, "clean")
+    assert server.tree(server.backup) == copy
+    assert (server.places.var / "unresolved.txt").read_text() == "local_content/aa/bb/one\n"
+
+
+def test_the_route_between_phases_goes_through_their_neighbours():
+    assert converge.route("local", "live") == [("local", "prepare"), ("prepare", "mirror"), ("mirror", "live")]
+    assert converge.route("clean", "prepare") == [("clean", "live"), ("live", "mirror"), ("mirror", "prepare")]
+    assert converge.route("live", "live") == []
+
+
+def test_a_generation_that_moved_is_refused(server):
+    fill(server)
+    go(server, "mirror")
+    context = server.context()
+    with pytest.raises(Problem, match="the server changed since it was looked at"):
+        converge.check_generation(context, str(context.journal.generation - 1))
+    converge.check_generation(context, str(context.journal.generation))
+    converge.check_generation(context, "any")

@@ -1,0 +1,243 @@
+"""What is killed, fails or vanishes in the middle: nothing is lost, and the next `pulumi up` completes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sandbox import server, store, synapse
+from sandbox.engine import Stack
+from sandbox.world import ROOT
+
+from .world import (
+    BACKUP,
+    STORE,
+    Migration,
+    journal,
+    mounted,
+    on_disk,
+    server_processes,
+    settled,
+    stage,
+    synapse_started,
+    wait_for,
+)
+
+
+def kill_pulumi_during(migration: Migration, phase: str, at: str) -> None:
+    """`pulumi up` to `phase`, killed with all its plugins as soon as the server is at that stage."""
+    migration.stack.set("phase", phase)
+    process = migration.stack.popen(
+        "up", "--yes", "--skip-preview", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    wait_for(lambda: stage().startswith(at))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    wait_for(settled, every=0.2)
+
+
+def synapse_runs() -> bool:
+    return server.ssh("systemctl is-active matrix-synapse", check=False).strip() == "active"
+
+
+def test_pulumi_killed_during_the_cutover_of_a_first_up_leaves_a_server_that_finishes_by_itself(begin):
+    migration = begin("killed")
+    kill_pulumi_during(migration, "live", "cutover")
+    assert journal()["phase"] == "live", "the server finished by itself"
+    migration.assert_serves_from_bucket()
+    since, generation = synapse_started(), journal()["generation"]
+
+    locked = migration.stack.call("up", "--yes", "--skip-preview")
+    assert locked.status != 0 and "pulumi cancel" in locked.output, "the engine's lock names its remedy"
+    migration.stack.must("cancel", "--yes")
+    output = migration.up("live")
+    assert "already" in output
+    assert (synapse_started(), journal()["generation"]) == (since, generation), "nothing changed on the server"
+    assert "unchanged" in migration.up("live")
+
+    new = migration.upload()
+    migration.up("prepare")
+    migration.assert_serves_locally()
+    assert new.key in synapse.tree()
+
+
+def test_back_home_after_a_killed_up_although_the_state_never_saw_it_live(begin):
+    migration = begin("unseen")
+    migration.up("mirror")
+    kill_pulumi_during(migration, "live", "cutover")
+    migration.assert_serves_from_bucket()
+    new = migration.upload()
+    migration.stack.must("cancel", "--yes")
+    migration.up("prepare")
+    migration.assert_serves_locally()
+    assert new.key in synapse.tree()
+
+
+def test_destroy_after_a_first_up_that_was_killed_brings_the_store_home(begin):
+    migration = begin("destroyed")
+    kill_pulumi_during(migration, "live", "cutover")
+    new = migration.upload()
+    migration.stack.must("cancel", "--yes")
+    migration.stack.must("destroy", "--yes", "--skip-preview")
+    migration.assert_serves_locally()
+    assert new.key in synapse.tree()
+    assert not on_disk(BACKUP).exists()
+
+
+def test_an_upgraded_agent_on_a_live_stack_is_one_update_that_stops_nothing(begin, tmp_path):
+    migration = begin("upgrade")
+    migration.up("live")
+    since = synapse_started()
+    newer = tmp_path / "newer"
+    ignore = shutil.ignore_patterns(".sandbox", ".git", "__pycache__", ".venv")
+    shutil.copytree(ROOT, newer, ignore=ignore)
+    (newer / ".venv").symlink_to(ROOT / ".venv")
+    version = newer / "agent/__init__.py"
+    version.write_text(re.sub(r'VERSION = ".*"', 'VERSION = "99.0.0"', version.read_text()))
+    stack = Stack(migration.stack.name, root=newer)
+    output = stack.must("up", "--yes", "--skip-preview")
+    assert "1 updated" in output and "5 unchanged" in output
+    assert synapse_started() == since
+    assert "99.0.0" in server.ssh("python3 /usr/local/lib/matrix-media-store/agent.pyz --version")
+    migration.assert_serves_from_bucket()
+
+
+@pytest.mark.parametrize("at", ["cutover:delta", "cutover:swapping", "cutover:starting"])
+def test_the_agent_killed_in_the_cutover_recovers_and_the_next_up_completes(begin, at):
+    migration = begin("agent-cutover")
+    migration.up("mirror")
+    migration.stack.set("phase", "live")
+    with migration.stack.popen(
+        "up", "--yes", "--skip-preview", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        wait_for(lambda: stage() == at)
+        for number in server_processes(r"agent\.pyz work"):
+            os.kill(number, signal.SIGKILL)
+        output, _ = process.communicate()
+    wait_for(settled, every=0.2)
+    assert process.returncode != 0 and "services were brought back" in output
+    wait_for(synapse_runs, every=0.2)
+    assert mounted(STORE) == (at == "cutover:starting")
+    new = migration.upload()
+    migration.up("live")
+    migration.assert_serves_from_bucket()
+    assert migration.objects()[new.key] == new.sha256
+
+
+@pytest.mark.parametrize("at", ["restore:delta", "restore:swapping", "restore:starting"])
+def test_the_agent_killed_in_the_restore_recovers_and_the_next_up_completes(begin, at):
+    migration = begin("agent-restore")
+    migration.up("live")
+    new = migration.upload()
+    migration.stack.set("phase", "mirror")
+    with migration.stack.popen(
+        "up", "--yes", "--skip-preview", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        wait_for(lambda: stage() == at)
+        for number in server_processes(r"agent\.pyz work"):
+            os.kill(number, signal.SIGKILL)
+        process.communicate()
+    wait_for(settled, every=0.2)
+    wait_for(synapse_runs, every=0.2)
+    assert mounted(STORE) == (at == "restore:delta")
+    migration.up("prepare")
+    migration.assert_serves_locally()
+    assert new.key in synapse.tree()
+
+
+@pytest.mark.parametrize(("phase", "at"), [("live", "cutover:swapping"), ("mirror", "restore:swapping")])
+def test_a_power_loss_in_the_swap_is_settled_at_boot_before_synapse_starts(begin, phase, at):
+    migration = begin("power")
+    migration.up("live" if phase == "mirror" else "mirror")
+    new = migration.upload()
+    migration.stack.set("phase", phase)
+    with migration.stack.popen(
+        "up", "--yes", "--skip-preview", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        wait_for(lambda: stage() == at)
+        server.kill()
+        os.killpg(process.pid, signal.SIGKILL)
+    assert journal()["serving"] == "none"
+    server.up()
+    wait_for(lambda: settled() and synapse_runs(), every=0.2)
+    assert journal()["serving"] == "local"
+    migration.assert_serves_locally()
+    migration.stack.must("cancel", "--yes")
+    migration.up("prepare")
+    migration.assert_serves_locally()
+    assert new.key in synapse.tree()
+
+
+def test_synapse_waits_for_the_mount_and_comes_up_by_itself_once_the_store_is_back(begin):
+    migration = begin("guard")
+    migration.up("live")
+    store.down()
+    try:
+        server.kill()
+        server.up(wait=False)
+        wait_for(lambda: "waiting: the bucket does not serve" in server.ssh(
+            "journalctl -b -u matrix-synapse --no-pager", check=False), seconds=90, every=1)  # fmt: skip
+        assert not synapse_runs()
+        assert list(on_disk(STORE).iterdir()) == [], "nothing was written beneath the mount"
+        assert on_disk(STORE).stat().st_mode & 0o777 == 0, "nobody but root could"
+    finally:
+        store.up()
+    wait_for(synapse_runs, seconds=90, every=0.5)
+    migration.assert_serves_from_bucket()
+    assert list(on_disk(STORE).iterdir()) == []
+
+
+def test_a_killed_mount_comes_back_into_the_running_homeserver(begin):
+    migration = begin("mount-killed")
+    migration.up("live")
+    since = synapse_started()
+    for number in server_processes(r"matrix-media-store/goofys"):
+        os.kill(number, signal.SIGKILL)
+    wait_for(lambda: migration.differing() == [], seconds=60, every=0.5)
+    assert synapse_started() == since
+    new = migration.upload()
+    assert migration.objects()[new.key] == new.sha256
+
+
+def test_a_failed_proof_goes_back_to_the_local_store(begin):
+    migration = begin("unproven")
+    migration.stack.set_secret("host.accessToken", "syt_not_a_token")
+    result = migration.try_up("live")
+    assert result.status != 0
+    assert "the proof failed, and the local store serves again" in result.output
+    assert "check host.accessToken" in result.output
+    assert journal()["phase"] == "mirror"
+    migration.assert_serves_locally()
+    migration.stack.set_secret("host.accessToken", migration.token)
+    migration.up("live")
+    migration.assert_serves_from_bucket()
+
+
+def test_a_homeserver_that_fails_on_the_bucket_gets_its_local_store_back_and_runs(begin):
+    migration = begin("wont-start")
+    migration.up("mirror")
+    folder = on_disk(Path("/etc/systemd/system/matrix-synapse.service.d"))
+    (folder / "test.conf").write_text(f"[Service]\nExecStartPre=/bin/sh -c '! mountpoint -q {STORE}'\n")
+    server.ssh("systemctl daemon-reload")
+    result = migration.try_up("live")
+    assert result.status != 0 and "the local store serves again" in result.output
+    migration.assert_serves_locally()
+
+
+def test_mount_settings_that_change_while_live_come_into_use_in_a_short_window(begin):
+    migration = begin("remount")
+    migration.up("live")
+    old = server_processes(r"lib/matrix-media-store/goofys")
+    migration.stack.set("mount.memoryMax", "900M")
+    output = migration.up("live")
+    assert "remount: stopping matrix-synapse.service" in output
+    new = server_processes(r"lib/matrix-media-store/goofys")
+    assert new and not set(new) & set(old)
+    assert "MemoryMax=943718400" in server.ssh("systemctl show --property=MemoryMax matrix-media-store")
+    migration.assert_serves_from_bucket()

@@ -1,0 +1,59 @@
+"""Pulumi mocks that record each resource with its options, which the SDK's own mocks leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pulumi
+from pulumi.runtime import mocks
+from pulumi.runtime.proto import resource_pb2
+
+Request = resource_pb2.RegisterResourceRequest
+
+
+class Answers(pulumi.runtime.Mocks):
+    """Outputs are the inputs; a command's stdout is an agent's verdict."""
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        outputs = dict(args.inputs)
+        if args.typ == "command:remote:Command":
+            outputs["stdout"] = 'mirror: done\n{"phase": "mirror", "generation": 2, "base": 1}'
+        return f"{args.name}-id", outputs
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[Any, Any]:
+        return {}
+
+
+class Monitor(mocks.MockMonitor):
+    """Keeps every registration as it arrives: type, name, properties, parent, dependencies, options."""
+
+    def __init__(self) -> None:
+        super().__init__(Answers())
+        self.requests: dict[str, Request] = {}
+
+    def RegisterResource(self, request: Request) -> Any:  # noqa: N802 - the protocol's name
+        assert request.name not in self.requests, f"two resources named {request.name}"
+        self.requests[request.name] = request
+        return super().RegisterResource(request)
+
+
+def record(program: Callable[[], Any]) -> tuple[dict[str, Request], Any]:
+    """Run a program under mocks to its end; returns its registrations by name, and its awaited result."""
+    monitor = Monitor()
+    pulumi.runtime.set_mocks(Answers(), project="matrix-media-store", stack="test", monitor=monitor)
+    results = []
+
+    @pulumi.runtime.test
+    def run() -> Any:
+        return pulumi.Output.from_input(program()).apply(results.append)
+
+    run()
+    return monitor.requests, results[0]
+
+
+def is_secret(value: Any) -> bool:
+    """Whether a property on the wire is marked as secret."""
+    return (
+        value.struct_value.fields["4dabf18193072939515e22adb298388d"].string_value == "1b47061264138c4ac30d75fd1eb44270"
+    )

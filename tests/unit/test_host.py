@@ -1,0 +1,127 @@
+"""What the program asks of the server, and how it reads the answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent import VERSION
+from components.host import connection as connection_module
+from components.host import observation, zipapp
+from components.host.command import agent_text, last_json
+from components.host.connection import Connection, Unreachable
+from components.host.observation import Observation, ServerError, observe, plan_lines
+from components.outputs import next_step
+
+CONNECTION = Connection("server.test", 2222, "root", "ssh-ed25519 AAAA", "KEY\n")
+
+
+def answering(monkeypatch, output: str) -> dict:
+    """Make the server answer so; returns what it was asked."""
+    asked = {}
+
+    def ask(self, command, stdin, timeout):
+        asked.update(command=command, stdin=stdin)
+        return output
+
+    monkeypatch.setattr(Connection, "ask", ask)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("seen", "phase", "after"),
+    [
+        (Observation("local", 0, 0), "prepare", 0),
+        (Observation("mirror", 4, 2), "mirror", 2),
+        (Observation("mirror", 4, 2), "live", 4),
+        (Observation("live", 5, 4, settled=False), "live", 5),
+        (Observation("mirror", 4, 4, running="live"), "live", 4),
+        (Observation("mirror", 5, 4, running="live"), "live", 4),
+        (Observation("mirror", 5, 4, running="live"), "prepare", 5),
+    ],
+)
+def test_the_text_starts_from_the_recorded_generation_only_where_all_is_done_or_under_way(seen, phase, after):
+    assert seen.after(phase) == after
+
+
+def test_status_is_asked_with_an_agent_that_comes_along_and_without_secrets(monkeypatch):
+    answer = {"phase": "live", "generation": 3, "base": 2, "settled": True, "running": None}
+    asked = answering(monkeypatch, "noise\n" + json.dumps(answer) + "\n")
+    seen = observe(CONNECTION, phase="live", host={"media_store": "/m"}, migration={"exclude": []}, wait=False)
+    assert (seen.phase, seen.generation, seen.base, seen.running) == ("live", 3, 2, None)
+    assert list(json.loads(asked["stdin"])) == ["agent"]
+    assert "status --phase live --wait 0" in asked["command"]
+
+
+def test_an_update_waits_for_a_run_to_another_phase_and_a_preview_does_not(monkeypatch):
+    asked = answering(monkeypatch, '{"phase": "live", "generation": 3, "base": 2, "settled": true}')
+    observe(CONNECTION, phase="live", host={}, migration={}, wait=True)
+    assert f"--wait {observation.WAIT_SECONDS}" in asked["command"]
+
+
+def test_a_server_that_cannot_say_is_an_error_with_its_own_words(monkeypatch):
+    answering(monkeypatch, "bash: python3: command not found")
+    with pytest.raises(ServerError, match="python3: command not found"):
+        observe(CONNECTION, phase="live", host={}, migration={}, wait=False)
+
+
+def test_the_agent_really_runs_from_standard_input_alone():
+    text = agent_text("root", "status", "--version", piped=True)
+    words = shlex.split(text)
+    assert words[0] == "python3"
+    done = subprocess.run(
+        [sys.executable, *words[1:2], words[2], "--version"],
+        input=json.dumps({"agent": zipapp.encoded()}), capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == VERSION, done.stderr
+
+
+def test_ssh_gets_the_pinned_key_only_and_no_secret_as_an_argument(monkeypatch):
+    seen = {}
+
+    def run(argv, **options):
+        seen["argv"] = argv
+        known = next(a.partition("=")[2] for a in argv if a.startswith("UserKnownHostsFile="))
+        seen["known"] = Path(known).read_text()
+        key = argv[argv.index("-i") + 1]
+        seen["mode"] = stat.S_IMODE(os.stat(key).st_mode)
+        return subprocess.CompletedProcess(argv, 255, "", "kex: Host key verification failed.\n")
+
+    monkeypatch.setattr(connection_module.subprocess, "run", run)
+    with pytest.raises(Unreachable, match="Host key verification failed"):
+        CONNECTION.ask("true", "", 5)
+    assert "[server.test]:2222 ssh-ed25519 AAAA" in seen["known"]
+    assert {"StrictHostKeyChecking=yes", "HostKeyAlgorithms=ssh-ed25519", "BatchMode=yes"} <= set(seen["argv"])
+    assert "KEY" not in " ".join(seen["argv"])
+    assert seen["mode"] == 0o600
+
+
+def test_the_plan_says_what_runs_how_much_and_what_is_in_the_way():
+    plan = {
+        "steps": ["mirror -> live: stop matrix-synapse.service"], "files": 1200, "bytes": 3_000_000,
+        "copy_files": 10, "copy_bytes": 1_000_000, "seconds": 2, "free_bytes": 5_000_000,
+    }  # fmt: skip
+    text = "\n".join(plan_lines(Observation("mirror", 2, 1, plan=plan), "live"))
+    for words in ("phase mirror", "1. mirror -> live", "1,200 files, 3.0 MB", "10 files, 1.0 MB", "about 2 s"):
+        assert words in text
+    assert plan_lines(Observation("live", 2, 1), "live") == []
+    assert "under way" in plan_lines(Observation("mirror", 2, 1, running="live"), "prepare")[0]
+    problem = plan_lines(Observation("mirror", 2, 1, plan={"steps": ["x"], "problem": "a link"}), "live")
+    assert problem[-1].endswith("but: a link")
+
+
+def test_the_last_json_line_counts():
+    assert last_json('{"a": 1}\nnoise\n{"b": 2}\n') == {"b": 2}
+    assert last_json("") == last_json(None) == {}
+
+
+@pytest.mark.parametrize("phase", ["prepare", "mirror", "live", "clean"])
+def test_each_phase_names_the_next_step_with_its_command(phase):
+    assert "pulumi config set phase" in next_step(phase, "/m/media-store")

@@ -1,0 +1,150 @@
+"""A wrong configuration is told at once, by key, with the remedy."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.settings import ConfigurationError, Settings, parse, read
+
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIP+v+vLzkitswSTbYJG+0NsKERYais1wbZIFA7M5SdRJ"
+GOOD = {
+    "server": {
+        "host": "matrix.example.com",
+        "hostKey": HOST_KEY,
+        "privateKey": "-----BEGIN OPENSSH PRIVATE KEY-----\nSECRET\n-----END OPENSSH PRIVATE KEY-----\n",
+    },
+    "store": {
+        "endpoint": "https://s3.example.com",
+        "region": "eu-central-1",
+        "bucket": "media",
+        "accessKeyId": "SECRET-id",
+        "secretAccessKey": "SECRET-key",
+    },
+    "host": {"accessToken": "SECRET-token"},
+}
+
+
+def wrong(**changes) -> list[str]:
+    """The problems of a good configuration after changes: `a__b=value` sets a.b, None takes it away."""
+    values = copy.deepcopy(GOOD)
+    for path, value in changes.items():
+        *above, last = path.split("__")
+        target = values
+        for part in above:
+            target = target.setdefault(part, {})
+        if value is None:
+            target.pop(last, None)
+        else:
+            target[last] = value
+    with pytest.raises(ConfigurationError) as caught:
+        parse(values)
+    return str(caught.value).splitlines()
+
+
+def test_a_good_configuration_needs_no_more_than_server_store_and_keys():
+    settings = parse(GOOD)
+    assert settings.phase == "prepare"
+    assert settings.host.media_store == "/matrix/synapse/storage/media-store"
+    assert settings.copying.method == "rclone"
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "remedy"),
+    [
+        ({"phase": "lvie"}, "phase:", "use prepare, mirror, live or clean"),
+        ({"store__endpoint": None}, "store.endpoint: is missing", "https://s3.example.com"),
+        ({"store__endpoint": "s3.example.com"}, "store.endpoint:", "https://s3.example.com"),
+        ({"store__bucket": "My_Bucket"}, "store.bucket:", "private bucket"),
+        ({"store__region": ""}, "store.region:", "region that belongs to the endpoint"),
+        ({"store__onDestroy": "nonsense"}, "store.onDestroy:", "use retain"),
+        ({"store__kind": "floppy"}, "store.kind:", "use existing"),
+        ({"store__adopt": "perhaps"}, "store.adopt:", "true or false"),
+        ({"store__secretAccessKey": None}, "store.secretAccessKey: is missing", "--path store.secretAccessKey"),
+        ({"store__accessKeyId": ""}, "store.accessKeyId:", "--secret --path store.accessKeyId"),
+        ({"server__host": None}, "server.host: is missing", "runs Synapse"),
+        ({"server__port": 70000}, "server.port:", "1 to 65535"),
+        ({"server__user": ""}, "server.user:", "user name"),
+        ({"server__hostKey": "ssh-ed25519 not*base64"}, "server.hostKey:", "ssh-keyscan"),
+        ({"server__hostKey": "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIP"}, "server.hostKey:", "ssh-keyscan"),
+        ({"server__privateKey": "hunter2"}, "server.privateKey: is not an SSH private key", "server.privateKey <"),
+        ({"host__mediaStore": "matrix/media"}, "host.mediaStore:", "absolute path"),
+        ({"host__mediaStore": "/matrix/../etc"}, "host.mediaStore:", "absolute path"),
+        ({"host__services": ["synapse"]}, "host.services.0:", "systemd units"),
+        ({"host__services": ["a*b.service"]}, "host.services.0:", "systemd units"),
+        ({"host__homeserverUrl": "localhost:8008"}, "host.homeserverUrl:", "http://127.0.0.1:8008"),
+        ({"host__database": "postgres"}, "host.database:", "leave it out"),
+        ({"mount__goofysUrl": "http://insecure"}, "mount.goofysUrl:", "https://"),
+        ({"mount__goofysSha256": "abc"}, "mount.goofysSha256:", "64 hexadecimal"),
+        ({"mount__memoryMax": "lots"}, "mount.memoryMax:", "512M"),
+        ({"copy__method": "ftp"}, "copy.method:", "rclone or rsync"),
+        ({"copy__transfers": 0}, "copy.transfers:", "1 to 256"),
+        ({"copy__exclude": ["a/b"]}, "copy.exclude.0:", "without slashes"),
+        ({"migration__deletionLimitPercent": 101}, "migration.deletionLimitPercent:", "0 to 100"),
+        ({"migration__confirmed": ["x" * 70_000]}, "migration.confirmed:", "several rounds"),
+        ({"store__bukcet": "typo"}, "store.bukcet: is not a setting", "bucket"),
+        ({"phse": "live"}, "phse: is not a setting", "phase"),
+    ],
+)  # fmt: skip
+def test_each_mistake_names_its_key_and_its_remedy(changes, key, remedy):
+    (line,) = wrong(**changes)
+    assert line.startswith(key)
+    assert remedy in line.partition(" -- ")[2]
+
+
+def test_all_mistakes_are_told_at_once_and_none_shows_a_secret():
+    lines = wrong(phase="x", store__endpoint=None, server__privateKey="hunter2", copy__method="ftp")
+    assert [line.partition(":")[0] for line in sorted(lines)] == [
+        "copy.method", "phase", "server.privateKey", "store.endpoint",
+    ]  # fmt: skip
+    assert "hunter2" not in "\n".join(lines)
+
+
+def config(values: dict) -> dict[str, str]:
+    return {f"p:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+
+
+SECRET_KEYS = {"p:server", "p:store", "p:host"}
+
+
+def test_the_engines_configuration_is_read_and_other_namespaces_are_passed_over():
+    settings = read("p", {**config(GOOD), "aws:region": "x", "p:phase": "live"}, SECRET_KEYS)
+    assert settings.phase == "live"
+
+
+def test_a_secret_in_plain_text_is_refused_with_the_command_that_mends_it():
+    with pytest.raises(ConfigurationError, match="store.secretAccessKey: lies in plain text.*--secret --path"):
+        read("p", config(GOOD), SECRET_KEYS - {"p:store"})
+
+
+def test_a_group_that_is_no_object_is_told_with_the_other_mistakes():
+    values = config(GOOD) | {"p:copy": "rsync", "p:phase": "x"}
+    with pytest.raises(ConfigurationError) as caught:
+        read("p", values, SECRET_KEYS)
+    assert "copy: is not an object" in str(caught.value) and "phase:" in str(caught.value)
+
+
+def test_every_setting_has_a_description_and_a_remedy():
+    def fields(model):
+        for name, field in model.model_fields.items():
+            yield f"{model.__name__}.{name}", field
+            if hasattr(field.annotation, "model_fields"):
+                yield from fields(field.annotation)
+
+    for name, field in fields(Settings):
+        assert field.description, name
+        assert field.json_schema_extra["fix"], name
+
+
+def test_the_example_stack_is_complete_but_for_its_secrets():
+    path = Path(__file__).parents[2] / "stacks/Pulumi.example-existing.yaml"
+    document = yaml.safe_load(path.read_text())["config"]
+    values = {key.partition(":")[2]: value for key, value in document.items()}
+    with pytest.raises(ConfigurationError) as caught:
+        parse(values)
+    missing = {line.partition(":")[0] for line in str(caught.value).splitlines()}
+    assert missing == {"server.privateKey", "store.accessKeyId", "store.secretAccessKey"}

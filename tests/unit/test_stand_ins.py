@@ -1,0 +1,107 @@
+"""Stand-ins take what the published providers take, and nothing else."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+from pulumi.runtime.proto import provider_pb2
+from pulumi_command import local, remote
+
+from sandbox.plugins.command.resources import RESOURCES
+from sandbox.plugins.serving import Servicer, check
+from sandbox.plugins.values import SECRET, SIGNATURE, UNKNOWN, from_wire, to_wire
+
+PUBLISHED = {
+    "command:remote:Command": remote.CommandArgs,
+    "command:remote:CopyToRemote": remote.CopyToRemoteArgs,
+    "command:remote:CopyFile": remote.CopyFileArgs,
+    "command:local:Command": local.CommandArgs,
+}
+CONNECTION = {"host": "h"}
+
+
+def camel(name: str) -> str:
+    return re.sub(r"_(\w)", lambda match: match.group(1).upper(), name)
+
+
+def test_inputs_are_those_of_the_published_sdk():
+    assert set(RESOURCES) == set(PUBLISHED)
+    for token, resource in RESOURCES.items():
+        parameters = inspect.signature(PUBLISHED[token].__init__).parameters
+        wanted = {
+            camel(name): p.default is inspect.Parameter.empty for name, p in parameters.items() if name != "__self__"
+        }
+        assert {name: p.required for name, p in resource.inputs.items()} == wanted
+    parameters = inspect.signature(remote.ConnectionArgs.__init__).parameters
+    wanted = {camel(name) for name in parameters if name != "__self__"}
+    assert set(RESOURCES["command:remote:Command"].inputs["connection"].fields) == wanted
+
+
+@pytest.mark.parametrize(
+    ("inputs", "wrong"),
+    [
+        ({"connection": CONNECTION, "bogus": 1}, "bogus"),
+        ({"connection": CONNECTION | {"bogus": 1}}, "connection.bogus"),
+        ({"connection": {}}, "connection.host"),
+        ({}, "connection"),
+        ({"connection": CONNECTION, "create": 5}, "create"),
+    ],
+)
+def test_what_the_published_provider_refuses_is_refused(inputs, wrong):
+    _, failures = check(RESOURCES["command:remote:Command"].inputs, inputs)
+    assert [name for name, _ in failures] == [wrong]
+
+
+def test_defaults_are_filled_and_the_connection_is_secret():
+    filled, failures = check(RESOURCES["command:remote:Command"].inputs, {"connection": CONNECTION})
+    assert not failures and filled["addPreviousOutputInEnv"] is True
+    assert filled["connection"][SIGNATURE] == SECRET
+    assert filled["connection"]["value"] | {"host": ""} == {
+        "host": "", "user": "root", "port": 22, "dialErrorLimit": 10, "perDialTimeout": 15,
+    }  # fmt: skip
+
+
+def diff(token: str, old: dict, new: dict):
+    request = provider_pb2.DiffRequest(urn=f"urn:pulumi:s::p::{token}::n", olds=to_wire(old), news=to_wire(new))
+    return Servicer("1.2.1", RESOURCES, None).Diff(request, None)
+
+
+def test_a_changed_trigger_replaces_and_any_other_change_updates():
+    base = {"create": "a", "triggers": ["1"], "connection": CONNECTION}
+    assert diff("command:remote:Command", base, base | {"triggers": ["2"]}).replaces == ["triggers"]
+    for change in ({"create": "b"}, {"connection": {"host": "i"}}, {"delete": "x"}, {"environment": {"A": "b"}}):
+        answer = diff("command:remote:Command", base, base | change)
+        assert answer.changes == provider_pb2.DiffResponse.DIFF_SOME and not answer.replaces
+    assert diff("command:remote:Command", base, base).changes == provider_pb2.DiffResponse.DIFF_NONE
+    moved = diff("command:remote:CopyFile", {"localPath": "a"}, {"localPath": "b"})
+    assert moved.replaces == ["localPath"], "it has no update"
+
+
+def test_local_commands_run_with_stdin_environment_and_previous_output(tmp_path):
+    command = RESOURCES["command:local:Command"]
+    lines: list[str] = []
+    inputs = {"create": "cat; echo $A; echo err >&2", "stdin": "in\n", "environment": {"A": "b"}, "dir": str(tmp_path)}
+    assert command.create(inputs, lines.append) == {"stdout": "in\nb", "stderr": "err"}
+    assert lines == ["in", "b", "err"]
+    again = {"create": "x", "update": "echo was $PULUMI_COMMAND_STDOUT"}
+    assert command.update({"stdout": "old"}, again, lines.append)["stdout"] == "was old"
+    quiet = again | {"addPreviousOutputInEnv": False, "logging": "none"}
+    assert command.update({"stdout": "old"}, quiet, lambda line: pytest.fail(line))["stdout"] == "was"
+    assert command.update({"stdout": "kept"}, {}, lines.append)["stdout"] == "kept", "nothing to run"
+    with pytest.raises(RuntimeError, match='exit status 3: running "echo no; exit 3":\nno'):
+        command.create({"create": "echo no; exit 3"}, lines.append)
+
+
+def test_asset_paths_follow_the_documented_globs(tmp_path):
+    for name in ("assets/a/b.png", "src/index.js", "src/deep/x.js", "src/secret.js"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    inputs = {"create": "true", "dir": str(tmp_path), "assetPaths": ["assets/**", "src/*.js", "!**secret.*"]}
+    assert set(RESOURCES["command:local:Command"].create(inputs, print)["assets"]) == {"assets/a/b.png", "src/index.js"}
+
+
+def test_unknown_values_and_secrets_survive_the_wire():
+    values = {"a": {SIGNATURE: SECRET, "value": "s"}, "b": UNKNOWN, "c": [1, True, None]}
+    assert from_wire(to_wire(values)) == values

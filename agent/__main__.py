@@ -134,8 +134,8 @@ def _home(arguments: argparse.Namespace, everything: bool) -> dict[str, Any]:
 
 
 def _answers(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
-    context = install.load(PLACES)
-    mount.check_answers(context, arguments.where)
+    process = os.environ.get("MAINPID")  # systemd's, where this is a unit's ExecStartPost
+    mount.check_answers(install.load(PLACES), arguments.where, int(process) if process else None)
     return {"answers": str(arguments.where)}
 
 

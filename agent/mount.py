@@ -203,12 +203,15 @@ def trouble(context: Context, where: Path, timeout: float = 20) -> str:
     return ""
 
 
-def check_answers(context: Context, where: Path) -> None:
+def check_answers(context: Context, where: Path, process: int | None = None) -> None:
+    """Return once the mount at `where` answers; `Problem` if it does not in time, or its process ended."""
     reason = "nothing is mounted there"
 
     def fine() -> bool:
         nonlocal reason
         reason = trouble(context, where)
+        if reason and process and not Path(f"/proc/{process}").exists():
+            raise Problem("goofys ended", "the lines before this one say why")
         return not reason
 
     if not context.system.wait_until(fine, ANSWER_SECONDS):

@@ -42,6 +42,21 @@ def kill_pulumi_during(migration: Migration, phase: str, at: str) -> None:
     wait_for(settled, every=0.2)
 
 
+def kill_agent_during(migration: Migration, phase: str, at: str) -> tuple[int, str]:
+    """The agent's work, killed as soon as it is at that stage; returns how `pulumi up` ended and what it said."""
+    migration.stack.set("phase", phase)
+    with migration.stack.popen(
+        "up", "--yes", "--skip-preview", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        wait_for(lambda: stage() == at)
+        for number in server_processes(r"agent\.pyz work"):
+            os.kill(number, signal.SIGKILL)
+        output, _ = process.communicate()
+    wait_for(settled, every=0.2)
+    wait_for(synapse_runs, every=0.2)
+    return process.returncode, output
+
+
 def synapse_runs() -> bool:
     return server.ssh("systemctl is-active matrix-synapse", check=False).strip() == "active"
 
@@ -112,17 +127,8 @@ def test_an_upgraded_agent_on_a_live_stack_is_one_update_that_stops_nothing(begi
 def test_the_agent_killed_in_the_cutover_recovers_and_the_next_up_completes(begin, at):
     migration = begin("agent-cutover")
     migration.up("mirror")
-    migration.stack.set("phase", "live")
-    with migration.stack.popen(
-        "up", "--yes", "--skip-preview", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
-        wait_for(lambda: stage() == at)
-        for number in server_processes(r"agent\.pyz work"):
-            os.kill(number, signal.SIGKILL)
-        output, _ = process.communicate()
-    wait_for(settled, every=0.2)
-    assert process.returncode != 0 and "services were brought back" in output
-    wait_for(synapse_runs, every=0.2)
+    status, output = kill_agent_during(migration, "live", at)
+    assert status != 0 and "services were brought back" in output
     assert mounted(STORE) == (at == "cutover:starting")
     new = migration.upload()
     migration.up("live")
@@ -135,16 +141,7 @@ def test_the_agent_killed_in_the_restore_recovers_and_the_next_up_completes(begi
     migration = begin("agent-restore")
     migration.up("live")
     new = migration.upload()
-    migration.stack.set("phase", "mirror")
-    with migration.stack.popen(
-        "up", "--yes", "--skip-preview", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
-        wait_for(lambda: stage() == at)
-        for number in server_processes(r"agent\.pyz work"):
-            os.kill(number, signal.SIGKILL)
-        process.communicate()
-    wait_for(settled, every=0.2)
-    wait_for(synapse_runs, every=0.2)
+    kill_agent_during(migration, "mirror", at)
     assert mounted(STORE) == (at == "restore:delta")
     migration.up("prepare")
     migration.assert_serves_locally()

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -48,22 +49,19 @@ def _failed(status: int, command: str, output: str, kind: str) -> RuntimeError:
     return RuntimeError(f"{text}: running {json.dumps(command)}:\n{output}")
 
 
-class RemoteCommand(Resource):
-    """`command:remote:Command`."""
+class _Command(Resource):
+    """What both commands share: which of the texts is run when."""
 
-    inputs = {**_COMMON, "connection": CONNECTION}
     outputs = ("stdout", "stderr")
+
+    @abstractmethod
+    def _execute(self, command: str, inputs: Values, previous: Values, log: Log) -> Values:
+        """Run it; returns its outputs. Raises RuntimeError with the published plugin's words."""
 
     def _run(self, command: str | None, inputs: Values, previous: Values, log: Log) -> Values:
         if command is None:
             return {name: previous.get(name, "") for name in self.outputs}
-        status, out, err, both = run(
-            inputs["connection"], command, inputs.get("stdin") or "", _environment(inputs, previous),
-            _logged(inputs), log,
-        )  # fmt: skip
-        if status:
-            raise _failed(status, command, both, "remote")
-        return {"stdout": out.removesuffix("\n"), "stderr": err.removesuffix("\n")}
+        return self._execute(command, inputs, previous, log)
 
     def create(self, inputs: Values, log: Log) -> Values:
         return self._run(inputs.get("create"), inputs, {}, log)
@@ -75,7 +73,22 @@ class RemoteCommand(Resource):
         self._run(state.get("delete"), state, state, log)
 
 
-class LocalCommand(Resource):
+class RemoteCommand(_Command):
+    """`command:remote:Command`."""
+
+    inputs = {**_COMMON, "connection": CONNECTION}
+
+    def _execute(self, command: str, inputs: Values, previous: Values, log: Log) -> Values:
+        status, out, err, both = run(
+            inputs["connection"], command, inputs.get("stdin") or "", _environment(inputs, previous),
+            _logged(inputs), log,
+        )  # fmt: skip
+        if status:
+            raise _failed(status, command, both, "remote")
+        return {"stdout": out.removesuffix("\n"), "stderr": err.removesuffix("\n")}
+
+
+class LocalCommand(_Command):
     """`command:local:Command`."""
 
     inputs = {
@@ -85,11 +98,8 @@ class LocalCommand(Resource):
         "assetPaths": Property(list),
         "archivePaths": Property(list),
     }
-    outputs = ("stdout", "stderr")
 
-    def _run(self, command: str | None, inputs: Values, previous: Values, log: Log) -> Values:
-        if command is None:
-            return {name: previous.get(name, "") for name in self.outputs}
+    def _execute(self, command: str, inputs: Values, previous: Values, log: Log) -> Values:
         if inputs.get("archivePaths"):
             raise RuntimeError("the stand-in has no archivePaths")
         folder = Path(inputs.get("dir") or Path.cwd())
@@ -106,15 +116,6 @@ class LocalCommand(Resource):
         if inputs.get("assetPaths"):
             outputs["assets"] = _assets(folder, inputs["assetPaths"])
         return outputs
-
-    def create(self, inputs: Values, log: Log) -> Values:
-        return self._run(inputs.get("create"), inputs, {}, log)
-
-    def update(self, state: Values, inputs: Values, log: Log) -> Values:  # type: ignore[override]
-        return self._run(inputs.get("update", inputs.get("create")), inputs, state, log)
-
-    def delete(self, state: Values, log: Log) -> None:
-        self._run(state.get("delete"), state, state, log)
 
 
 def _assets(folder: Path, globs: list[str]) -> dict[str, Any]:

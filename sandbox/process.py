@@ -11,12 +11,19 @@ from pathlib import Path
 from .world import LOGS, RUN
 
 
+#: Children of this process, kept so that they are reaped.
+_CHILDREN: dict[str, subprocess.Popen[bytes]] = {}
+
+
 def _pidfile(name: str) -> Path:
     return RUN / f"{name}.pid"
 
 
 def pid(name: str) -> int | None:
     """The process's id while it runs; the start time guards against an id that was given anew."""
+    child = _CHILDREN.get(name)
+    if child and child.poll() is not None:
+        return None
     try:
         number, started = _pidfile(name).read_text().split()
         return int(number) if _started(int(number)) == started else None
@@ -38,6 +45,7 @@ def start(name: str, argv: Sequence[str | Path], env: dict[str, str] | None = No
             env={**os.environ, **(env or {})}, start_new_session=True,
         )  # fmt: skip
     _pidfile(name).write_text(f"{process.pid} {_started(process.pid)}")
+    _CHILDREN[name] = process
     return process
 
 
@@ -55,6 +63,8 @@ def stop(name: str, kind: int = signal.SIGTERM, seconds: float = 60) -> None:
     finally:
         os.close(handle)
     _pidfile(name).unlink(missing_ok=True)
+    if name in _CHILDREN:
+        _CHILDREN.pop(name).wait()
 
 
 def wait(number: int, seconds: float = 30) -> None:

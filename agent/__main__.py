@@ -53,10 +53,11 @@ def _install(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[st
 
 def _mount(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
     with locked(PLACES):
+        # First the new settings: they may be what a mount that does not come up was waiting for.
         context = install.load(PLACES, document)
-        recovery.recover(context)
         install.install_mount(context, document)
-    if context.journal.facts.get("remount"):
+        recovery.recover(context)
+    if context.journal.facts.get("remount") and context.journal.serving == "bucket":
         with worker.starting(PLACES):
             request = worker.running(PLACES, context.system)
             request = request or worker.start(PLACES, context.system, worker.REMOUNT)
@@ -67,7 +68,7 @@ def _mount(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str,
 def _converge(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
     """Attach to a run to the same phase; wait for one to another; else start, if the server is as it was seen."""
     if document:
-        install.keep(PLACES, document)
+        install.keep_migration(PLACES, document)
     while True:
         with worker.starting(PLACES):
             context = install.load(PLACES)
@@ -126,6 +127,8 @@ def _recover(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[st
 def _home(arguments: argparse.Namespace, everything: bool) -> dict[str, Any]:
     """Delete verbs: the store comes home first, whatever the state believed."""
     if not converge.settled(install.load(PLACES), "local"):
+        if not PLACES.agent.exists():
+            install.place_agent(PLACES, install.this_agent())
         arguments.phase, arguments.after = "local", "any"
         _converge(arguments, {})
     with locked(PLACES):
@@ -137,6 +140,11 @@ def _answers(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[st
     process = os.environ.get("MAINPID")  # systemd's, where this is a unit's ExecStartPost
     mount.check_answers(install.load(PLACES), arguments.where, int(process) if process else None)
     return {"answers": str(arguments.where)}
+
+
+def _allowed(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
+    mount.check_allowed(install.load(PLACES), arguments.where)
+    return {"allowed": str(arguments.where)}
 
 
 def _guard(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
@@ -180,6 +188,7 @@ def parser() -> argparse.ArgumentParser:
     recover.add_argument("--boot", action="store_true")
     verb("guard", _guard, "Return once the media store is there; for the services' drop-ins.")
     verb("answers", _answers, "Return once the mount at a path answers.").add_argument("where", type=Path)
+    verb("allowed", _allowed, "Whether the bucket may be mounted at a path now.").add_argument("where", type=Path)
     return main
 
 

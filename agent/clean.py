@@ -12,12 +12,15 @@ import os
 import shutil
 from pathlib import Path
 
-from . import content, media_tables, mirror
+from . import content, media_tables, mirror, restore
 from .context import Context
 from .errors import Problem
 from .files import rename, sync_folder, write_atomic
 from .restore import removing_path
 from .tree import Entry, entry, walk
+
+#: Left out by default and removed uncompared: Synapse rebuilds them and expires them every few seconds.
+REBUILT = ("url_cache", "url_cache_thumbnails")
 
 
 def clean(context: Context) -> None:
@@ -55,7 +58,12 @@ def _compare_and_remove(context: Context, root: Path, removing: Path) -> None:
     for known in compared:
         _unlink(removing, known)
     for name in context.settings.migration.exclude:
-        shutil.rmtree(removing / name, ignore_errors=True)  # left out on purpose: Synapse rebuilds it
+        if name in REBUILT:
+            shutil.rmtree(removing / name, ignore_errors=True)
+        elif (removing / name).exists():
+            kept = restore.dated_folder(context, "left-out") / name
+            context.say(f"clean: {name} was left out by the stack, so it was not compared; it is kept as {kept}")
+            os.rename(removing / name, kept)
     _remove_empty(removing)
     if removing.exists():
         raise Problem(

@@ -18,7 +18,6 @@ from . import mirror, mount, proof, recovery, restore, services
 from .context import Context, Stopwatch
 from .errors import Problem
 from .files import rename
-from .journal import Step
 
 
 def go_live(context: Context) -> None:
@@ -51,22 +50,20 @@ def _window(context: Context) -> Stopwatch:
     """Up to the commit. Returns the watch that was started when the services were told to stop."""
     store, backup = context.settings.host.store_path, context.settings.host.backup_path
     journal = context.journal
-    units = services.required(context)
-    context.say(f"cutover: stopping {', '.join(units)}")
-    journal.step, journal.serving = Step("cutover", "delta", units), "none"
-    journal.facts.update(store_inode=store.stat().st_ino, units=units)
-    context.save()
+    services.required(context)
+    journal.facts["store_inode"] = store.stat().st_ino
     down = Stopwatch()
-    context.system.stop(units)
+    journal.facts["units"] = services.take_down(context, "cutover")
     work = Stopwatch()
     changed = mirror.delta(context)
+    assert journal.step
     journal.step.stage = "swapping"
     context.save()
     rename(store, backup)
     mount.make_mount_point(store)
     mount.start_final(context)
     journal.facts["last"].update(window_seconds=work.seconds, window_files=changed["changed"])
-    journal.facts["proven"] = False
+    journal.facts["proven"] = journal.facts["remount"] = False
     journal.step.stage, journal.serving, journal.phase = "starting", "bucket", "live"
     journal.generation += 1
     context.save()

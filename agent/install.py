@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 from . import VERSION, mount, owner, preflight
@@ -36,16 +37,26 @@ def keep(places: Places, *documents: dict[str, Any]) -> None:
     write_json(places.settings, merge(read_json(places.settings) or {}, *documents))
 
 
+def keep_migration(places: Places, document: dict[str, Any]) -> None:
+    """Remember how to copy. What is left out may only change while nothing relies on it."""
+    old = (read_json(places.settings) or {}).get("migration", {}).get("exclude")
+    new = load(places, document)
+    if old is not None and old != new.settings.migration.exclude and new.journal.phase not in ("local", "prepare"):
+        raise Problem(
+            f"copy.exclude changed in phase {new.journal.phase}", "set it back and phase to prepare; change it then"
+        )
+    keep(places, document)
+
+
 def install(context: Context, sha256: str, document: dict[str, Any]) -> None:
     """Check the server, then put this very agent in place. Changes nothing else."""
     places = context.places
     check_same_media_store(context)
     preflight.run(context)
-    with open(sys.path[0], "rb") as file:
-        data = file.read()
+    data = this_agent()
     if hashlib.sha256(data).hexdigest() != sha256:
         raise Problem("the agent did not arrive as it was sent", "run pulumi up again")
-    write_atomic(places.agent, data, 0o755)
+    place_agent(places, data)
     if context.journal.serving == "local":
         owner = context.settings.host.store_path.stat()
         context.journal.facts.update(uid=owner.st_uid, gid=owner.st_gid, mode=owner.st_mode & 0o777)
@@ -55,6 +66,17 @@ def install(context: Context, sha256: str, document: dict[str, Any]) -> None:
         # Newer unit files and a changed list of services; what runs is not restarted for them.
         mount.install(load(places))
     context.say(f"agent {VERSION} is in place; the server passed all checks")
+
+
+def this_agent() -> bytes:
+    """The zipapp that runs now."""
+    with open(sys.path[0], "rb") as file:
+        return file.read()
+
+
+def place_agent(places: Places, data: bytes) -> None:
+    write_atomic(places.agent, data, 0o755)
+    places.lib.chmod(0o755)  # so that any user sees whether the agent is there
 
 
 def missing_packages() -> list[str]:
@@ -110,15 +132,29 @@ def install_mount(context: Context, document: dict[str, Any]) -> None:
     if moved and context.journal.phase == "prepare":
         owner.claim(context)
     install_packages(context)
-    keep(context.places, {name: document[name] for name in ("store", "mount")})
+    before = mount.read_files(context)
     changed = mount.install(context)
     if changed and context.journal.serving == "bucket":
+        _try_beside(context, before)
         context.journal.facts["remount"] = True
         context.save()
     elif changed and context.journal.phase in ("prepare", "mirror"):
         mount.stop_staging(context)
         mount.start_staging(context)
+    keep(context.places, {name: document[name] for name in ("store", "mount")})
     context.say("goofys, its credentials, its units and the guard are in place" + ("" if changed else " (nothing new)"))
+
+
+def _try_beside(context: Context, before: dict[Path, bytes | None]) -> None:
+    """New settings must mount at the staging path before the media store depends on them."""
+    try:
+        mount.stop_staging(context)
+        mount.start_staging(context)
+    except BaseException:
+        mount.write_files(context, before)
+        raise
+    finally:
+        mount.stop_staging(context)
 
 
 def uninstall(context: Context, everything: bool) -> None:

@@ -119,6 +119,36 @@ def install(context: Context) -> bool:
     return any(changed)
 
 
+def read_files(context: Context) -> dict[Path, bytes | None]:
+    """All that `install` may replace, as it is now."""
+    places = context.places
+    paths = [
+        places.goofys,
+        places.rclone_conf,
+        places.credentials,
+        *(places.units / name for name in unit_files(context)),
+    ]
+    return {path: path.read_bytes() if path.exists() else None for path in paths}
+
+
+def write_files(context: Context, files: dict[Path, bytes | None]) -> None:
+    """Put back what `read_files` found."""
+    for path, data in files.items():
+        if data is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_atomic(path, data, path.stat().st_mode & 0o777)
+    context.system.systemctl("daemon-reload")
+
+
+def check_allowed(context: Context, where: Path) -> None:
+    """`Problem` if the bucket is about to be mounted over a local media store that serves."""
+    if where == _final(context) and context.journal.serving == "local":
+        raise Problem(
+            f"{where} is the local media store, and it serves", "the bucket is mounted there in phase live only"
+        )
+
+
 def remove(context: Context) -> None:
     """Take away all that `install` put there. The store must be local."""
     stop_staging(context)
@@ -163,6 +193,9 @@ def start_final(context: Context) -> None:
 
 def stop_final(context: Context) -> None:
     context.system.systemctl("disable", "--quiet", MOUNT_UNIT)
+    wants = context.places.units / "multi-user.target.wants"
+    if wants.is_dir():
+        sync_folder(wants)  # a power loss must not bring the mount back at boot
     context.system.stop([MOUNT_UNIT])
     context.system.unmount(_final(context))
 

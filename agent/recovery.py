@@ -39,8 +39,8 @@ def recover(context: Context, boot: bool = False) -> None:
     """After this the journal is settled (at most a proof is still missing) and services are starting.
 
     The step stays in the journal until the services were told to start, so a second interruption
-    loses nothing. At boot nothing is waited for: systemd starts the services after this unit, and
-    their guard holds them until the media store is there.
+    loses nothing. Their guard holds them until the media store is there, so a mount that does not
+    come up keeps nobody from mending it. At boot nothing is waited for.
     """
     journal, step = context.journal, context.journal.step
     if step is None:
@@ -49,17 +49,22 @@ def recover(context: Context, boot: bool = False) -> None:
         _choose_side(context)
         step.stage = "starting"
         context.save()
-        if journal.serving == "bucket" and not boot:
-            mount.start_final(context)
     finally:
-        context.system.start(step.units, wait=False)
+        _start(context, step.units, wait=False)
     journal.step = None
     context.save()
     if not boot:
-        try:
-            context.system.start(step.units)
-        except CommandFailed as error:
-            context.say(f"recovery: {error}")
+        if journal.serving == "bucket":
+            mount.start_final(context)
+        _start(context, step.units, wait=True)
+
+
+def _start(context: Context, units: list[str], wait: bool) -> None:
+    """A unit that is gone meanwhile must not hold up the others."""
+    try:
+        context.system.start(units, wait=wait)
+    except CommandFailed as error:
+        context.say(f"recovery: {error}")
 
 
 def _choose_side(context: Context) -> None:

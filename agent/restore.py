@@ -17,7 +17,6 @@ from . import content, copying, mirror, mount, proof, recovery, services
 from .context import Context, Stopwatch
 from .errors import Problem
 from .files import rename, sync_folder
-from .journal import Step
 from .manifest import Manifest
 from .preflight import SPARE_BYTES
 from .system import CommandFailed
@@ -64,15 +63,11 @@ def back_to_local(context: Context, start: Sequence[str] = ()) -> None:
 def _swap_back(context: Context, start: Sequence[str]) -> None:
     """The window: services stop, the last uploads come home, the local copy is the store again."""
     journal, backup = context.journal, context.settings.host.backup_path
-    running = services.running(context)
-    units = sorted({*running, *start})
-    context.say(f"restore: stopping {', '.join(running) or 'nothing (no service runs)'}")
-    journal.step, journal.serving = Step("restore", "delta", units), "none"
-    context.save()
     down = Stopwatch()
     try:
-        context.system.stop(running)
+        units = services.take_down(context, "restore", start)
         work = Stopwatch()
+        assert journal.step
         fetched = pull(context, backup)
         set_aside_gone(context, backup)
         context.system.sync()
@@ -85,6 +80,7 @@ def _swap_back(context: Context, start: Sequence[str]) -> None:
         raise
     journal.facts["last"] = {"window_seconds": work.seconds, "window_files": fetched}
     journal.step.stage, journal.serving, journal.phase = "starting", "local", "mirror"
+    journal.facts["remount"] = False
     journal.generation += 1
     context.save()
     context.system.start(units)
@@ -193,7 +189,7 @@ def _place(context: Context, root: Path, path: str, source: Path) -> None:
     os.chown(source, uid, gid)
     os.chmod(source, context.journal.facts["mode"] & 0o666)
     if target.exists():
-        kept = _dated(context, "replaced") / path
+        kept = dated_folder(context, "replaced") / path
         kept.parent.mkdir(parents=True, exist_ok=True)
         if not kept.exists():  # the first is the old local one; later ones came from the bucket
             os.link(target, kept)
@@ -206,7 +202,7 @@ def set_aside_gone(context: Context, root: Path) -> None:
         gone = manifest.gone_remotely()
         mirror.check_deletions(context, manifest, gone, "the bucket")
     if gone:
-        folder = _dated(context, "removed")
+        folder = dated_folder(context, "removed")
         context.say(f"restore: {len(gone):,} files were purged while live; they are kept in {folder}")
         for path in gone:
             kept = folder / path
@@ -214,7 +210,7 @@ def set_aside_gone(context: Context, root: Path) -> None:
             os.rename(root / path, kept)
 
 
-def _dated(context: Context, kind: str) -> Path:
+def dated_folder(context: Context, kind: str) -> Path:
     """One folder a run and kind beside the store; root's own."""
     store = context.settings.host.store_path
     folder = store.with_name(f"{store.name}-{kind}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(context.started))}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from .context import Context
 from .errors import Problem
 from .files import sync_folder, write_atomic
+from .journal import Step
 from .templates import quote, render
 
 #: What writes media on a server set up by matrix-docker-ansible-deploy.
@@ -17,6 +18,8 @@ WRITERS = (
     "matrix-synapse-s3-storage-provider-migrate.timer",
     "matrix-synapse-s3-storage-provider-migrate.service",
 )
+#: States in which a unit may still write; one that is stopping is waited for like the others.
+RUNNING = ("active", "activating", "reloading", "deactivating")
 DROP_IN = "matrix-media-store.conf"
 
 
@@ -27,7 +30,7 @@ def patterns(context: Context) -> Sequence[str]:
 def running(context: Context) -> list[str]:
     """Units that write media and run now; these are stopped, and exactly these started again."""
     found = context.system.units(patterns(context))
-    return sorted(unit for unit, active in found.items() if active in ("active", "activating", "reloading"))
+    return sorted(unit for unit, active in found.items() if active in RUNNING)
 
 
 def required(context: Context) -> list[str]:
@@ -39,6 +42,22 @@ def required(context: Context) -> list[str]:
             "start the homeserver, or name its units in host.services",
         )
     return units
+
+
+def take_down(context: Context, step: str, start: Sequence[str] = ()) -> list[str]:
+    """Journal the step, then stop all that writes; returns what is to be started again.
+
+    Nobody may serve before the list is final, so what is started meanwhile is held by its guard or seen.
+    """
+    journal = context.journal
+    journal.step, journal.serving = Step(step, "delta", sorted({*running(context), *start})), "none"
+    context.save()
+    down = running(context)
+    journal.step.units = sorted({*journal.step.units, *down})
+    context.save()
+    context.say(f"{step}: stopping {', '.join(down) or 'nothing (no service runs)'}")
+    context.system.stop(down)
+    return journal.step.units
 
 
 def drop_in_folders(context: Context) -> list[Path]:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from .world import LOGS, RUN
 
-
 #: Children of this process, kept so that they are reaped.
 _CHILDREN: dict[str, subprocess.Popen[bytes]] = {}
 

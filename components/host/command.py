@@ -33,6 +33,12 @@ def agent_text(user: str, *arguments: str, piped: bool = False) -> str:
     return shlex.join([*sudo, *program, *arguments])
 
 
+def delete_text(user: str, *arguments: str) -> str:
+    """Undo with the agent on the server; nothing to do where it is gone: the anchor's own undo comes last,
+    and brings an agent along."""
+    return f"test ! -e {AGENT_PATH} || {agent_text(user, *arguments)}"
+
+
 def host_command(
     name: str,
     *,

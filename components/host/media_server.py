@@ -16,7 +16,7 @@ from agent import VERSION
 from ..settings import Phase
 from ..store import Store
 from . import zipapp
-from .command import agent_text, host_command, verdict
+from .command import agent_text, delete_text, host_command, verdict
 from .connection import Connection
 from .sections import Sections, store_keys
 
@@ -62,7 +62,7 @@ class MediaServer(pulumi.ComponentResource):
             f"{name}-mount",
             connection=connection,
             run=text("mount", store=sections.store, mount=sections.mount),
-            delete=agent_text(user, "unmount"),
+            delete=delete_text(user, "unmount"),
             secrets=store_keys(store),
             depends_on=[*store.ready, agent],
             parent=self,
@@ -77,7 +77,7 @@ class MediaServer(pulumi.ComponentResource):
             f"{name}-media-store",
             connection=connection,
             run=converge,
-            delete=agent_text(user, "converge", "--phase", "local", "--after", "any"),
+            delete=delete_text(user, "converge", "--phase", "local", "--after", "any"),
             secrets=token,
             depends_on=[*store.ready, agent, mount],
             parent=self,

@@ -17,6 +17,7 @@ from agent.journal import Journal
 from agent.places import MOUNT_UNIT, STAGING_UNIT, Places
 from agent.s3 import Object
 from agent.settings import HostSettings, MigrationSettings, Settings, StoreSettings
+from agent.system import CommandFailed
 
 SYNAPSE = "matrix-synapse.service"
 
@@ -82,6 +83,9 @@ class FakeSystem:
     active: set[str] = field(default_factory=lambda: {SYNAPSE})
     mounts: set[Path] = field(default_factory=set)
     log: list[str] = field(default_factory=list)
+    #: A state that systemd reports instead of the true one, and a unit that is gone.
+    reported: str = ""
+    gone: str = ""
     #: Called whenever the homeserver is started, to see over what.
     on_start: Callable[[], None] = lambda: None
 
@@ -98,7 +102,7 @@ class FakeSystem:
         return unit in self.active
 
     def units(self, patterns: Sequence[str]) -> dict[str, str]:
-        return {SYNAPSE: "active" if SYNAPSE in self.active else "inactive"}
+        return {SYNAPSE: self.reported or ("active" if SYNAPSE in self.active else "inactive")}
 
     def stop(self, units: Sequence[str]) -> None:
         self.power.tick()
@@ -113,6 +117,8 @@ class FakeSystem:
             self.on_start()
         self.active |= set(units)
         self.mounts |= {path for unit, path in self._mount_units() if unit in units}
+        if self.gone in units:
+            raise CommandFailed(["systemctl", "start"], 5, f"Unit {self.gone} not found.")
 
     def _mount_units(self) -> list[tuple[str, Path]]:
         return [(MOUNT_UNIT, self.store), (STAGING_UNIT, self.staging)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from agent import converge, recovery
+from agent import converge, install, mount, recovery, remount
 from agent.errors import Problem
-from agent.journal import Journal
+from agent.journal import Journal, Step
+from agent.settings import parse
 
 from .conftest import SYNAPSE, PowerLoss, Server
 
@@ -229,3 +230,87 @@ def test_a_generation_that_moved_is_refused(server):
         converge.check_generation(context, str(context.journal.generation - 1))
     converge.check_generation(context, str(context.journal.generation))
     converge.check_generation(context, "any")
+
+
+def test_a_service_that_is_still_stopping_is_waited_for_and_started_again(server):
+    fill(server)
+    go(server, "live")
+    server.system.reported = "deactivating"
+    server.system.log.clear()
+    go(server, "mirror")
+    assert f"stop {SYNAPSE}" in server.system.log
+    assert f"start {SYNAPSE}" in server.system.log
+
+
+def test_a_remount_that_comes_too_late_does_not_mount_over_the_local_store(server):
+    fill(server)
+    go(server, "mirror")
+    context = server.context()
+    context.journal.facts["remount"] = True
+    remount.remount(context)
+    assert Journal.load(server.places).serving == "local"
+    assert not server.system.mounted(server.store) and not context.journal.facts["remount"]
+    with pytest.raises(Problem, match="is the local media store"):
+        mount.check_allowed(context, server.store)
+    mount.check_allowed(context, server.places.staging)
+
+
+def test_a_unit_that_is_gone_does_not_hold_up_the_others(server):
+    fill(server)
+    go(server, "mirror")
+    context = server.context()
+    context.journal.step = Step("cutover", "delta", [SYNAPSE, "matrix-synapse-worker-gone.service"])
+    context.journal.serving = "none"
+    context.save()
+    server.system.active.clear()
+    server.system.gone = "matrix-synapse-worker-gone.service"
+    recovery.recover(server.context())
+    assert Journal.load(server.places).step is None
+    assert SYNAPSE in server.system.active
+
+
+def test_what_is_left_out_may_not_change_once_the_bucket_relies_on_it(server):
+    fill(server)
+    go(server, "live")
+    install.keep(server.places, {"migration": {"exclude": ["url_cache"]}})
+    with pytest.raises(Problem, match="copy.exclude changed in phase live"):
+        install.keep_migration(server.places, {"migration": {"exclude": ["url_cache", "remote_content"]}})
+    install.keep_migration(server.places, {"migration": {"exclude": ["url_cache"], "transfers": 4}})
+
+
+def test_clean_keeps_what_the_stack_left_out_and_synapse_does_not_rebuild(server):
+    fill(server)
+    server.write("own_folder/file", b"never copied")
+    server.settings = parse(
+        {"host": {"media_store": str(server.store)}, "migration": {"exclude": ["url_cache", "own_folder"]}}
+    )
+    go(server, "clean")
+    assert not server.backup.exists()
+    (kept,) = server.store.parent.glob("media-store-left-out-*")
+    assert server.tree(kept) == {"own_folder/file": b"never copied"}
+
+
+def test_settings_that_do_not_mount_beside_are_taken_back_before_anything_stops(server, monkeypatch):
+    fill(server)
+    go(server, "live")
+    context = server.context()
+    before = {path: path.read_bytes() for path in (server.places.units / "matrix-media-store.service",)}
+    monkeypatch.setattr(mount, "read_files", lambda context: dict(before))
+    monkeypatch.setattr(install.preflight, "run", lambda context: None)
+    monkeypatch.setattr(install, "install_packages", lambda context: None)
+
+    def broken(context):
+        (server.places.units / "matrix-media-store.service").write_text("new and broken")
+        return True
+
+    def dead(context):
+        raise Problem("goofys ended", "look")
+
+    monkeypatch.setattr(mount, "install", broken)
+    monkeypatch.setattr(mount, "start_staging", dead)
+    server.system.log.clear()
+    with pytest.raises(Problem, match="goofys ended"):
+        install.install_mount(context, {"store": {}, "mount": {}})
+    assert (server.places.units / "matrix-media-store.service").read_bytes() == before.popitem()[1]
+    assert f"stop {SYNAPSE}" not in server.system.log
+    assert not context.journal.facts.get("remount")

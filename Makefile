@@ -35,7 +35,8 @@ unit: .venv/installed
 	@$(PYTEST) tests/unit tests/agent
 
 e2e: prerequisites
-	@$(PYTEST) tests/e2e $(if $(ONLY),-k '$(ONLY)')
+	@$(PYTHON) -m sandbox up
+	@$(PYTEST) -v tests/e2e $(if $(ONLY),-k '$(ONLY)')
 
 test: lint unit e2e
 

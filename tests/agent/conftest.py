@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,9 +47,9 @@ class FakeBucket:
     objects: dict[str, bytes] = field(default_factory=dict)
     power: Power = field(default_factory=Power)
 
-    def list(self, prefix: str = "", **_: Any) -> list[Object]:
+    def list(self, prefix: str = "", **_: Any) -> Iterator[Object]:
         self.power.tick()
-        return [self._object(key) for key in sorted(self.objects) if key.startswith(prefix)]
+        return iter([self._object(key) for key in sorted(self.objects) if key.startswith(prefix)])
 
     def _object(self, key: str) -> Object:
         body = self.objects[key]

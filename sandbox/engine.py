@@ -57,21 +57,21 @@ def _place_exec_script() -> None:
 def _plugin(name: str, version: str) -> None:
     """The published plugin where it can be had; the sandbox's stand-in only where it can't."""
     folder = PULUMI_HOME / "plugins" / f"resource-{name}-v{version}"
-    if folder.exists():
-        return
+    binary = folder / f"pulumi-resource-{name}"
     published = Path.home() / ".pulumi/plugins" / folder.name
-    if published.exists():
+    if published.exists() and not folder.is_symlink():
+        shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.symlink_to(published)
+    if binary.exists():
         return
     with contextlib.suppress(subprocess.TimeoutExpired):
         run(pulumi(), "plugin", "install", "resource", name, version, quiet=True, env=environment(), timeout=120)
-    if not (folder / f"pulumi-resource-{name}").exists():
+    if not binary.exists():
         tell(f"the published plugin {name} {version} cannot be had here: using the sandbox's stand-in")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        binary = folder / f"pulumi-resource-{name}"
-        binary.symlink_to(ROOT / "sandbox/plugins" / name / f"pulumi-resource-{name}")
+        binary.symlink_to(ROOT / "sandbox/plugins" / name / binary.name)
 
 
 def environment() -> dict[str, str]:

@@ -19,7 +19,7 @@ from typing import Any
 from PIL import Image
 
 from . import server
-from .world import SEED, SERVER, SERVER_ADDRESS, tell
+from .world import SEED, SERVER, SERVER_ADDRESS, run, tell
 
 URL = f"http://{SERVER_ADDRESS}:8008"
 #: On the server itself.
@@ -142,9 +142,8 @@ def seed() -> dict[str, Any]:
         media += pool.map(lambda body: upload(token, body), bodies)
     media.append(upload(token, rng.randbytes(LARGE_BYTES)))
     server.down()
-    run_dir = SERVER / "matrix"
-    plant_odd_names(run_dir.parent / STORE)
-    shutil.move(run_dir, SEED / "matrix")
+    plant_odd_names(SERVER / STORE)
+    run("cp", "--archive", SERVER / "matrix", SEED / "matrix")
     document = {"token": token, "media": [asdict(item) for item in media]}
     record.write_text(json.dumps(document))
     return document

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import statistics
 import threading
 import time
 from pathlib import Path
@@ -127,14 +128,15 @@ def live():
 
 
 def test_an_unchanged_stack_runs_no_command_and_takes_under_5_seconds(live):
-    since = synapse_started()
-    start = time.monotonic()
-    output = live.stack.must("up", "--yes", "--skip-preview", "--json")
-    seconds = time.monotonic() - start
-    events = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-    changes = next(event["summaryEvent"]["resourceChanges"] for event in events if "summaryEvent" in event)
-    assert set(changes) == {"same"}
-    assert seconds < 5
+    since, seconds = synapse_started(), []
+    for _ in range(3):
+        start = time.monotonic()
+        output = live.stack.must("up", "--yes", "--skip-preview", "--json")
+        seconds.append(time.monotonic() - start)
+        events = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+        changes = next(event["summaryEvent"]["resourceChanges"] for event in events if "summaryEvent" in event)
+        assert set(changes) == {"same"}
+    assert statistics.median(seconds) < 5, seconds
     assert synapse_started() == since
 
 

@@ -58,11 +58,11 @@ def _plugin(name: str, version: str) -> None:
     """The published plugin where it can be had; the sandbox's stand-in only where it can't."""
     folder = PULUMI_HOME / "plugins" / f"resource-{name}-v{version}"
     binary = folder / f"pulumi-resource-{name}"
+    standing_in = ROOT / "sandbox/plugins" / name / binary.name
     published = Path.home() / ".pulumi/plugins" / folder.name
-    if published.exists() and not folder.is_symlink():
+    if published.exists() and (not binary.exists() or binary.samefile(standing_in)):
         shutil.rmtree(folder, ignore_errors=True)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.symlink_to(published)
+        shutil.copytree(published, folder)  # the engine passes over a plugin's folder that is a link
     if binary.exists():
         return
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -71,7 +71,7 @@ def _plugin(name: str, version: str) -> None:
         tell(f"the published plugin {name} {version} cannot be had here: using the sandbox's stand-in")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        binary.symlink_to(ROOT / "sandbox/plugins" / name / binary.name)
+        binary.symlink_to(standing_in)
 
 
 def environment() -> dict[str, str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import socket
 import sys
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent import futures
@@ -185,6 +188,22 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             raise
 
 
+#: As the published providers, a stand-in ends when its engine is gone, so a killed engine leaves none behind.
+LOOK_SECONDS = 2
+
+
+def _end_with(address: str, server: grpc.Server) -> None:
+    """Look for the engine from time to time, and stop serving once it is gone."""
+    host, _, port = address.rpartition(":")
+    gone = threading.Event()
+    while not gone.wait(LOOK_SECONDS):
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError:
+            server.stop(None)
+            gone.set()
+
+
 def serve(version: str, resources: dict[str, Resource]) -> None:
     """Serve until the engine goes; its address is the program's one argument."""
     address = next((argument for argument in sys.argv[1:] if ":" in argument), None)
@@ -193,6 +212,9 @@ def serve(version: str, resources: dict[str, Resource]) -> None:
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(version, resources, address), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
+    if address:
+        threading.Thread(target=_end_with, args=(address, server), daemon=True).start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     server.wait_for_termination()
+    os._exit(0)  # a command that still runs must not keep the process

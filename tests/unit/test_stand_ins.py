@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
+import socket
+import subprocess
+import sys
 
 import pytest
 from pulumi.runtime.proto import provider_pb2
@@ -12,6 +15,7 @@ from pulumi_command import local, remote
 from sandbox.plugins.command.resources import RESOURCES
 from sandbox.plugins.serving import Servicer, check
 from sandbox.plugins.values import SECRET, SIGNATURE, UNKNOWN, from_wire, to_wire
+from sandbox.world import ROOT
 
 PUBLISHED = {
     "command:remote:Command": remote.CommandArgs,
@@ -105,3 +109,15 @@ def test_asset_paths_follow_the_documented_globs(tmp_path):
 def test_unknown_values_and_secrets_survive_the_wire():
     values = {"a": {SIGNATURE: SECRET, "value": "s"}, "b": UNKNOWN, "c": [1, True, None]}
     assert from_wire(to_wire(values)) == values
+
+
+def test_a_stand_in_ends_when_its_engine_is_gone():
+    plugin = ROOT / "sandbox/plugins/command/pulumi-resource-command"
+    with socket.create_server(("127.0.0.1", 0)) as engine:
+        address = f"127.0.0.1:{engine.getsockname()[1]}"
+        process = subprocess.Popen([sys.executable, plugin, address], stdout=subprocess.PIPE, text=True)
+        assert int(process.stdout.readline()) > 0
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=3)
+    assert process.wait(timeout=30) == 0
+    process.stdout.close()

@@ -29,3 +29,12 @@ def begin() -> Iterator[Callable[..., world.Migration]]:
     yield make
     for migration in made:
         migration.stack.remove()
+
+
+@pytest.fixture(scope="module")
+def live():
+    """A live migration that tests may look at, not change."""
+    migration = world.begin("live")
+    migration.up("live")
+    yield migration
+    migration.stack.remove()

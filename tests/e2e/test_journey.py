@@ -6,18 +6,15 @@ import hashlib
 import json
 import os
 import re
-import statistics
 import threading
 import time
 from pathlib import Path
-
-import pytest
 
 from sandbox import server, store, synapse
 from sandbox.engine import PASSPHRASE
 from sandbox.world import LOGS, SERVER, SSH_KEY
 
-from .world import BACKUP, STORE, VAR, flip_byte, hash_on_server, mounted, on_disk, subset, synapse_started
+from .world import BACKUP, STORE, VAR, flip_byte, hash_on_server, mounted, on_disk, subset
 
 #: Lines from the middle of the SSH key: the marks at its ends are in every key.
 SECRETS = [
@@ -114,30 +111,6 @@ def test_forward_to_clean_and_back_nothing_is_lost_and_no_secret_shows(begin):
     assert leaks("".join(said), token) == []
     assert leaks(server.ssh("journalctl --no-pager --output=export --all"), token) == []
     assert leaks((LOGS / "server.log").read_text(errors="replace"), token) == []
-
-
-@pytest.fixture(scope="module")
-def live():
-    """A live migration that tests may look at, not change."""
-    from . import world
-
-    migration = world.begin("live")
-    migration.up("live")
-    yield migration
-    migration.stack.remove()
-
-
-def test_an_unchanged_stack_runs_no_command_and_takes_under_5_seconds(live):
-    since, seconds = synapse_started(), []
-    for _ in range(3):
-        start = time.monotonic()
-        output = live.stack.must("up", "--yes", "--skip-preview", "--json")
-        seconds.append(time.monotonic() - start)
-        events = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-        changes = next(event["summaryEvent"]["resourceChanges"] for event in events if "summaryEvent" in event)
-        assert set(changes) == {"same"}
-    assert statistics.median(seconds) < 5, seconds
-    assert synapse_started() == since
 
 
 def test_every_host_command_depends_on_all_of_the_stores_resources_and_the_anchor_comes_first(live):

@@ -58,8 +58,8 @@ def install(context: Context, sha256: str, document: dict[str, Any]) -> None:
         raise Problem("the agent did not arrive as it was sent", "run pulumi up again")
     place_agent(places, data)
     if context.journal.serving == "local":
-        owner = context.settings.host.store_path.stat()
-        context.journal.facts.update(uid=owner.st_uid, gid=owner.st_gid, mode=owner.st_mode & 0o777)
+        info = context.settings.host.store_path.stat()
+        context.journal.facts.update(uid=info.st_uid, gid=info.st_gid, mode=info.st_mode & 0o777)
         context.save()
     keep(places, {"host": document["host"]})
     if mount.installed(context):

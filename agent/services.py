@@ -9,6 +9,7 @@ from .context import Context
 from .errors import Problem
 from .files import sync_folder, write_atomic
 from .journal import Step
+from .system import RUNNING
 from .templates import quote, render
 
 #: What writes media on a server set up by matrix-docker-ansible-deploy.
@@ -18,8 +19,6 @@ WRITERS = (
     "matrix-synapse-s3-storage-provider-migrate.timer",
     "matrix-synapse-s3-storage-provider-migrate.service",
 )
-#: States in which a unit may still write; one that is stopping is waited for like the others.
-RUNNING = ("active", "activating", "reloading", "deactivating")
 DROP_IN = "matrix-media-store.conf"
 
 

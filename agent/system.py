@@ -15,6 +15,10 @@ T = TypeVar("T")
 SERVICE_TIMEOUT_SECONDS = 300
 
 
+#: States in which a unit may still work; one that is stopping is waited for like the others.
+RUNNING = ("active", "activating", "reloading", "deactivating")
+
+
 class CommandFailed(Exception):
     """A program's failure, with the end of what it printed (programs get secrets in files, never print them)."""
 

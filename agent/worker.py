@@ -13,7 +13,7 @@ from typing import Any, Callable
 from .errors import Problem
 from .files import read_json, write_json
 from .places import WORK_UNIT, Places
-from .system import System
+from .system import RUNNING, System
 
 #: How often the follower looks for new lines, in seconds.
 LOOK_SECONDS = 0.2
@@ -24,7 +24,7 @@ REMOUNT = "remount"
 def running(places: Places, system: System) -> dict[str, Any] | None:
     """The request a unit is working on now, or None. A unit that still cleans up counts as running."""
     state = system.systemctl("show", "--property=ActiveState", "--value", WORK_UNIT).strip()
-    if state not in ("active", "activating", "deactivating", "reloading"):
+    if state not in RUNNING:
         return None
     return dict(read_json(places.request) or {"id": "", "target": "?"})
 

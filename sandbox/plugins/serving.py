@@ -41,10 +41,6 @@ class Property:
     fields: dict[str, Property] | None = None
 
 
-class Refused(Exception):
-    """An input that the published provider would refuse: property and reason."""
-
-
 class Resource(ABC):
     """One resource type. Without `update`, every change replaces."""
 

@@ -14,11 +14,12 @@ help:
 	@echo 'make sandbox-down  end the sandbox and remove all that it built'
 	@echo 'make lock          pin the dependencies anew'
 
-.venv/installed: requirements.txt requirements-dev.txt
+.venv/installed: requirements-dev.txt sdks/b2/pyproject.toml
 	@echo 'installing Python packages into .venv ...'
 	@sandbox/prerequisites python
 	@python3 -m venv .venv
 	@.venv/bin/pip install --quiet --require-hashes -r requirements-dev.txt
+	@.venv/bin/pip install --quiet --no-deps --no-build-isolation --no-index sdks/b2
 	@touch $@
 
 prerequisites: .venv/installed
@@ -51,5 +52,7 @@ sandbox-down: .venv/installed
 
 lock: .venv/installed
 	@.venv/bin/pip install --quiet uv
-	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.txt
+	@.venv/bin/uv pip compile --quiet --universal --no-annotate --no-header pyproject.toml -o requirements.txt
+	@echo sdks/b2 >> requirements.txt # without hashes: `pulumi install` adds this line, and pip cannot hash a folder
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header pyproject.toml --group dev -o requirements-dev.txt
+	@echo b2 | .venv/bin/uv pip compile --quiet --universal --python-version 3.9 --generate-hashes --no-annotate --no-header - -o agent/b2-requirements.txt

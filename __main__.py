@@ -8,36 +8,25 @@ from components.host import observation
 from components.host.connection import Connection, Unreachable
 from components.host.last_known import last_known
 from components.host.media_server import MediaServer
-from components.host.sections import api_token, shown
+from components.host.sections import api_token, host_section, migration_section, shown
 from components.outputs import next_step
-from components.store.existing import ExistingBucket
+from components.settings import Settings
+from components.store import make_store
 
 NAME = "matrix"
 
 
-def main() -> None:
-    preview = pulumi.runtime.is_dry_run()
-    try:
-        settings = stack_settings.read(pulumi.get_project(), get_config_env(), set(get_config_secret_keys_env()))
-    except stack_settings.ConfigurationError as error:
-        raise pulumi.RunError(f"the stack's configuration is not right:\n{error}") from None
-
-    connection = Connection.of(settings.server)
-    store = ExistingBucket(f"{NAME}-bucket", settings=settings.store).store
-    sections = shown(settings, store)
-    after: pulumi.Input[int]
+def generation_to_start_from(settings: Settings, connection: Connection, preview: bool) -> pulumi.Input[int]:
+    """Look at the server before anything is declared; a preview prints what would change there."""
     try:
         observed = observation.observe(
             connection,
             phase=settings.phase,
-            host=sections.host,
-            migration=sections.migration,
+            host=host_section(settings),
+            migration=migration_section(settings),
             wait=not preview,
         )
-        after = observed.after(settings.phase)
-        if preview:
-            for line in observation.plan_lines(observed, settings.phase):
-                pulumi.log.info(line)
+        observed.check_bucket(settings.store.bucket)
     except Unreachable as error:
         if not preview:
             raise pulumi.RunError(
@@ -47,15 +36,34 @@ def main() -> None:
         pulumi.log.warn(
             f"the server {settings.server.host} cannot be reached ({error}): planning with the last known state"
         )
-        after = last_known(settings.phase)
+        return last_known(settings.phase)
+    except observation.WrongBucket as error:
+        raise pulumi.RunError(str(error)) from None
     except observation.ServerError as error:
         raise pulumi.RunError(f"the server {settings.server.host} cannot say what holds there: {error}") from None
+    if preview:
+        for line in observation.plan_lines(observed, settings.phase):
+            pulumi.log.info(line)
+    return observed.after(settings.phase)
 
+
+def main() -> None:
+    preview = pulumi.runtime.is_dry_run()
+    try:
+        settings = stack_settings.read(pulumi.get_project(), get_config_env(), set(get_config_secret_keys_env()))
+    except stack_settings.ConfigurationError as error:
+        raise pulumi.RunError(f"the stack's configuration is not right:\n{error}") from None
+    for warning in settings.warnings if preview else []:
+        pulumi.log.warn(warning)
+
+    connection = Connection.of(settings.server)
+    after = generation_to_start_from(settings, connection, preview)
+    store = make_store(f"{NAME}-bucket", settings)
     server = MediaServer(
         NAME,
         connection=connection,
         store=store,
-        sections=sections,
+        sections=shown(settings, store),
         token=api_token(settings),
         phase=settings.phase,
         after=after,

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from . import VERSION, converge, install, mount, recovery, remount, worker
+from . import VERSION, converge, empty, install, mount, recovery, remount, worker
 from . import status as status_verb
-from .context import say, verdict
+from .context import Context, say, verdict
 from .errors import Problem, Problems
 from .files import write_json
 from .guard import hold
@@ -55,14 +55,25 @@ def _mount(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str,
     with locked(PLACES):
         # First the new settings: they may be what a mount that does not come up was waiting for.
         context = install.load(PLACES, document)
-        install.install_mount(context, document)
+        before = install.install_mount(context, document)
         recovery.recover(context)
     if context.journal.facts.get("remount") and context.journal.serving == "bucket":
-        with worker.starting(PLACES):
-            request = worker.running(PLACES, context.system)
-            request = request or worker.start(PLACES, context.system, worker.REMOUNT)
-        _passed(worker.follow(PLACES, context.system, request, say))
+        try:
+            _remount(context)
+        except Problem as problem:
+            say(f"remount: {problem}; going back to the earlier settings")
+            with locked(PLACES):
+                mount.write_files(context, before)
+            _remount(context)
+            raise
     return {"version": VERSION}
+
+
+def _remount(context: Context) -> None:
+    with worker.starting(PLACES):
+        request = worker.running(PLACES, context.system)
+        request = request or worker.start(PLACES, context.system, worker.REMOUNT)
+    _passed(worker.follow(PLACES, context.system, request, say))
 
 
 def _converge(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
@@ -124,7 +135,7 @@ def _recover(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[st
     return {"phase": context.journal.phase, "serving": context.journal.serving}
 
 
-def _home(arguments: argparse.Namespace, everything: bool) -> dict[str, Any]:
+def _home(arguments: argparse.Namespace, everything: bool, document: dict[str, Any]) -> dict[str, Any]:
     """Delete verbs: the store comes home first, whatever the state believed."""
     if not converge.settled(install.load(PLACES), "local"):
         if not PLACES.agent.exists():
@@ -132,6 +143,8 @@ def _home(arguments: argparse.Namespace, everything: bool) -> dict[str, Any]:
         arguments.phase, arguments.after = "local", "any"
         _converge(arguments, {})
     with locked(PLACES):
+        if everything and arguments.empty_bucket:
+            empty.empty(install.load(PLACES, document))
         install.uninstall(install.load(PLACES), everything)
     return {"phase": "local"}
 
@@ -178,8 +191,9 @@ def parser() -> argparse.ArgumentParser:
     move = verb("converge", _converge, "Bring the server to a phase.", True)
     move.add_argument("--phase", choices=PHASES, required=True)
     move.add_argument("--after", default="any", help="the generation that was seen, or any")
-    verb("unmount", lambda a, d: _home(a, False), "Bring the store home, then take the mount away.")
-    verb("uninstall", lambda a, d: _home(a, True), "Bring the store home, then take everything away.")
+    verb("unmount", lambda a, d: _home(a, False, d), "Bring the store home, then take the mount away.")
+    leave = verb("uninstall", lambda a, d: _home(a, True, d), "Bring the store home, then take everything away.", True)
+    leave.add_argument("--empty-bucket", action="store_true", help="remove all that is in the bucket, once compared")
     work = verb("work", _work, "Inside the transient unit only.")
     work.add_argument("--id", required=True)
     work.add_argument("--target", choices=(*PHASES, worker.REMOUNT), required=True)

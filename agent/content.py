@@ -54,27 +54,56 @@ def print_files(manifest: Manifest, root: Path, entries: Iterable[Entry]) -> Non
     manifest.add_prints(lot)
 
 
-def read_back(manifest: Manifest, bucket: Bucket, objects: list[Object]) -> None:
-    """Read objects whose ETag does not tell their content, and keep their MD5."""
+#: How S3 refuses to give out an object for whose encryption another key is needed, or none.
+OTHER_KEY = (400, 403)
+
+
+def read_back(manifest: Manifest, bucket: Bucket, objects: list[Object]) -> list[str]:
+    """Read objects whose ETag does not tell their content, and keep their MD5.
+
+    Returns the names of those that cannot be read with the stack's customer key, or without one.
+    """
+    unreadable = []
 
     def read(item: Object) -> list[tuple[str, str, str]]:
         try:
             return [(item.key, item.etag, bucket.md5(item.key))]
         except StoreError as error:
-            if error.status == 404:
-                return []
-            raise
+            if error.status in OTHER_KEY:
+                unreadable.append(item.key)
+            elif error.status != 404:
+                raise
+            return []
 
     with ThreadPoolExecutor(THREADS) as pool:
         manifest.add_read(row for rows in pool.map(read, objects) for row in rows)
+    return sorted(unreadable)
 
 
-def settle(manifest: Manifest, bucket: Bucket, root: Path) -> None:
-    """Read whatever must be read, on either side, to say for every name whether it is equal."""
+def with_other_key(bucket: Bucket, keys: list[str]) -> list[str]:
+    """Those of the objects that cannot be read with the stack's customer key, or without one."""
+
+    def refused(key: str) -> bool:
+        try:
+            bucket.head(key)
+        except StoreError as error:
+            if error.status in OTHER_KEY:
+                return True
+            raise
+        return False
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return [key for key, found in zip(keys, pool.map(refused, keys)) if found]
+
+
+def settle(manifest: Manifest, bucket: Bucket, root: Path) -> list[str]:
+    """Read whatever must be read, on either side, to say for every name whether it is equal.
+
+    Returns the names of objects that cannot be read with the stack's customer key, or without one.
+    """
     print_files(manifest, root, manifest.unprinted())
     doubtful = manifest.doubtful()
-    if doubtful:
-        read_back(manifest, bucket, doubtful)
+    return read_back(manifest, bucket, doubtful) if doubtful else []
 
 
 def ask(manifest: Manifest, bucket: Bucket, paths: list[str]) -> None:

@@ -40,7 +40,7 @@ class Context:
         self.journal.save(self.places)
 
     def manifest(self) -> Manifest:
-        return Manifest(self.places.manifest)
+        return Manifest(self.places.manifest, customer_key=bool(self.settings.store.sse_customer_key))
 
     @property
     def owner(self) -> tuple[int, int]:

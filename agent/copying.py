@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from . import b2
 from .content import PART_CUTOFF, PART_SIZE
 from .context import Context
 from .files import write_atomic
@@ -28,7 +29,7 @@ def rclone_conf(store: StoreSettings) -> str:
     conf = configparser.ConfigParser(interpolation=None)
     conf[REMOTE] = {
         "type": "s3",
-        "provider": "Other",
+        "provider": store.rclone_provider,
         "access_key_id": store.access_key_id,
         "secret_access_key": store.secret_access_key,
         "endpoint": store.endpoint,
@@ -38,6 +39,10 @@ def rclone_conf(store: StoreSettings) -> str:
         "upload_cutoff": f"{PART_CUTOFF >> 20}M",
         "chunk_size": f"{PART_SIZE >> 20}M",
     }
+    if store.storage_class:
+        conf[REMOTE]["storage_class"] = store.storage_class
+    if store.sse_customer_key:
+        conf[REMOTE].update(sse_customer_algorithm="AES256", sse_customer_key_base64=store.sse_customer_key)
     text = io.StringIO()
     conf.write(text)
     return text.getvalue()
@@ -110,13 +115,21 @@ def _names(context: Context, paths: list[str], end: str) -> Path:
     return Path(file.name)
 
 
-def upload(context: Context, source: Path, paths: list[str], size: int, method: str | None = None) -> None:
+def method(context: Context, first: bool) -> str:
+    """How to copy now: b2 copies whole trees, so what it left is rclone's, which copies exactly the files named."""
+    wanted = context.settings.migration.copy_method
+    return "rclone" if wanted == "b2" and not first else wanted
+
+
+def upload(context: Context, source: Path, paths: list[str], size: int, method: str) -> None:
     """Copy local files into the bucket. `size` is their bytes together, for progress.
 
     Raises CommandFailed; what was copied until then stays and is compared like all the rest.
     """
     migration = context.settings.migration
-    if (method or migration.copy_method) == "rsync":
+    if method == "b2":
+        b2.sync(context, source, len(paths))
+    elif method == "rsync":
         names = _names(context, paths, "\0")
         argv = rsync_argv(source, context.places.staging, names)
         try:

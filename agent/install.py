@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import VERSION, mount, owner, preflight
+from . import VERSION, mount, owner, preflight, proof
 from .context import Context
 from .errors import Problem
 from .files import read_json, sync_folder, write_atomic, write_json
@@ -110,13 +110,19 @@ def check_same_media_store(context: Context) -> None:
 
 
 def check_same_bucket(context: Context) -> bool:
-    """The bucket may only change while nothing relies on it. Says whether it did."""
+    """The bucket and the customer's key may only change while nothing relies on them. Says whether they did."""
     old = read_json(context.places.settings) or {}
     before, now = old.get("store", {}), context.settings.store
+    rekeyed = before and before.get("sse_customer_key", "") != now.sse_customer_key
     moved = before and (before["endpoint"], before["bucket"]) != (now.endpoint, now.bucket)
-    if not moved:
+    if not moved and not rekeyed:
         return False
-    if context.journal.phase not in ("local", "prepare"):
+    if rekeyed and context.journal.phase not in ("local", "prepare"):
+        raise Problem(
+            f"store.sseCustomerKey changed in phase {context.journal.phase}, and nothing could be read without the old",
+            "set the old one back, and phase to prepare: the media come home, and can be copied with the new one then",
+        )
+    if moved and context.journal.phase not in ("local", "prepare"):
         raise Problem(
             f"store.bucket changed from {before['bucket']} to {now.bucket} in phase {context.journal.phase}",
             "set phase to prepare first: the media comes back, and can then go to the other bucket",
@@ -125,8 +131,11 @@ def check_same_bucket(context: Context) -> bool:
     return True
 
 
-def install_mount(context: Context, document: dict[str, Any]) -> None:
-    """Programs, credentials and units. Where the bucket serves already, `remount` in the facts says so."""
+def install_mount(context: Context, document: dict[str, Any]) -> dict[Path, bytes | None]:
+    """Programs, credentials and units. Where the bucket serves already, `remount` in the facts says so.
+
+    Returns the files as they were before.
+    """
     preflight.run(context)
     moved = check_same_bucket(context)
     if moved and context.journal.phase == "prepare":
@@ -142,14 +151,17 @@ def install_mount(context: Context, document: dict[str, Any]) -> None:
         mount.stop_staging(context)
         mount.start_staging(context)
     keep(context.places, {name: document[name] for name in ("store", "mount")})
-    context.say("goofys, its credentials, its units and the guard are in place" + ("" if changed else " (nothing new)"))
+    context.say("the mount, its keys, its units and the guard are in place" + ("" if changed else " (nothing new)"))
+    return before
 
 
 def _try_beside(context: Context, before: dict[Path, bytes | None]) -> None:
-    """New settings must mount at the staging path before the media store depends on them."""
+    """New settings must serve at the staging path before the media store depends on them."""
     try:
         mount.stop_staging(context)
         mount.start_staging(context)
+        proof.read_sample(context, context.places.staging)
+        proof.write_probe(context, context.places.staging)
     except BaseException:
         mount.write_files(context, before)
         raise

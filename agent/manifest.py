@@ -27,8 +27,10 @@ CREATE TABLE IF NOT EXISTS known (path TEXT PRIMARY KEY, size INT, etag TEXT, md
 #: A checksum belongs to a file as long as none of these moved; the inode and ctime catch a clock step.
 _SAME_FILE = "p.path = l.path AND p.size = l.size AND p.mtime = l.mtime AND p.ctime = l.ctime AND p.inode = l.inode"
 
-#: The object's content is the file's: by single-part ETag, by multipart ETag, or by having read it back.
-_SAME_CONTENT = "r.size = l.size AND (r.etag = p.md5 OR r.etag = p.parts OR (b.etag = r.etag AND b.md5 = p.md5))"
+#: Whether the object's content is the file's, by having read it back; or by its ETag, which is the MD5
+#: of the content, or of the parts' MD5s, unless a customer's key encrypts it.
+_BY_READING = "(b.etag = r.etag AND b.md5 = p.md5)"
+_BY_ETAG = "(r.etag = p.md5 OR r.etag = p.parts)"
 
 _OURS = "SELECT path FROM known UNION SELECT path FROM sent"
 
@@ -39,7 +41,10 @@ _BOTH = f"""FROM local l JOIN remote r ON r.path = l.path
 class Manifest:
     """One connection; every method is one transaction."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, customer_key: bool = False) -> None:
+        """With `customer_key`, an ETag proves nothing: an object that has its content's MD5 lacks the key."""
+        self._same = f"r.size = l.size AND ({_BY_READING if customer_key else f'{_BY_ETAG} OR {_BY_READING}'})"
+        self._etag_is_silent = "TRUE" if customer_key else f"NOT {_BY_ETAG}"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._db = sqlite3.connect(str(path))
         self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _TABLES)
@@ -121,7 +126,7 @@ class Manifest:
             Object(*row)
             for row in self._db.execute(
                 f"SELECT r.path, r.size, r.etag {_BOTH} WHERE r.size = l.size AND p.path IS NOT NULL"
-                " AND r.etag NOT IN (p.md5, p.parts) AND (b.etag IS NULL OR b.etag <> r.etag)"
+                f" AND {self._etag_is_silent} AND (b.etag IS NULL OR b.etag <> r.etag)"
             )
         ]
 
@@ -135,18 +140,18 @@ class Manifest:
 
     def different(self) -> list[str]:
         """Names on both sides that are not proven equal."""
-        return self._paths(f"SELECT l.path {_BOTH} WHERE NOT coalesce({_SAME_CONTENT}, 0) ORDER BY l.path")
+        return self._paths(f"SELECT l.path {_BOTH} WHERE NOT coalesce({self._same}, 0) ORDER BY l.path")
 
     def equal(self) -> tuple[int, int]:
         """Files and bytes proven equal on both sides."""
-        return self._count(f"SELECT count(*), sum(l.size) {_BOTH} WHERE {_SAME_CONTENT}")
+        return self._count(f"SELECT count(*), sum(l.size) {_BOTH} WHERE {self._same}")
 
     def learn(self) -> None:
         """Remember as known exactly what is proven equal now."""
         with self._db:
             self._db.execute("INSERT OR IGNORE INTO sent SELECT path FROM known")
             self._db.execute("DELETE FROM known")
-            self._db.execute(f"INSERT INTO known SELECT l.path, l.size, r.etag, p.md5 {_BOTH} WHERE {_SAME_CONTENT}")
+            self._db.execute(f"INSERT INTO known SELECT l.path, l.size, r.etag, p.md5 {_BOTH} WHERE {self._same}")
             self._db.execute(
                 "DELETE FROM sent WHERE path IN (SELECT path FROM known) OR NOT"
                 " (path IN (SELECT path FROM local) OR path IN (SELECT path FROM remote))"
@@ -182,6 +187,13 @@ class Manifest:
         """Known files that the last listing did not find, here or not."""
         return self._paths("SELECT path FROM known WHERE path NOT IN (SELECT path FROM remote)")
 
+    def strangers(self) -> list[str]:
+        """Objects that this program did not put there and that no local file equals."""
+        return self._paths(
+            f"SELECT path FROM remote WHERE path NOT IN ({_OURS})"
+            f" AND path NOT IN (SELECT l.path {_BOTH} WHERE {self._same}) ORDER BY path"
+        )
+
     def ours(self) -> int:
         """How many names this program put on the other side, or tried to."""
         return int(self._db.execute(f"SELECT count(*) FROM ({_OURS})").fetchone()[0])
@@ -211,9 +223,7 @@ class Manifest:
 
     def local_originals(self, count: int = 200) -> list[str]:
         """Some of this server's own uploads that are equal on both sides."""
-        return self._paths(
-            f"SELECT l.path {_BOTH} WHERE l.path LIKE 'local_content/%' AND {_SAME_CONTENT} LIMIT ?", count
-        )
+        return self._paths(f"SELECT l.path {_BOTH} WHERE l.path LIKE 'local_content/%' AND {self._same} LIMIT ?", count)
 
     def remote(self, paths: Iterable[str]) -> Iterator[Object]:
         """Objects of the last listing for these names."""

@@ -61,7 +61,8 @@ def mirror(context: Context) -> dict[str, int]:
             manifest.load_remote(listed(context))
             if turn == 1:
                 _remove_purged(context, manifest)
-            content.settle(manifest, context.bucket, root)
+                _refuse_other_keys(context, manifest)
+            unreadable = content.settle(manifest, context.bucket, root)
             wrong = manifest.missing_remotely() + manifest.different()
             if not wrong:
                 break
@@ -74,13 +75,15 @@ def mirror(context: Context) -> dict[str, int]:
                     + (f" ({failure})" if failure else ""),
                     "see journalctl -u matrix-media-store-converge on the server; nothing was changed there",
                 )
+            if unreadable:
+                context.say(f"mirror: {len(unreadable):,} objects were stored with another key or none: copying anew")
             amount = sum(entry.size for entry in entries)
             context.say(
                 f"mirror: {len(wrong):,} files, {amount / 1e6:,.1f} MB to copy of {files:,}, {size / 1e6:,.1f} MB"
             )
             manifest.add_sent(wrong)
             try:
-                copying.upload(context, root, wrong, amount)
+                copying.upload(context, root, wrong, amount, copying.method(context, first=turn == 1))
             except CommandFailed as error:
                 failure = error  # what is wrong now is seen by comparing, not by the exit status
             copied += len(wrong)
@@ -102,6 +105,21 @@ def _remove_purged(context: Context, manifest: Manifest) -> None:
             manifest.set_remote(path, None)
 
 
+def _refuse_other_keys(context: Context, manifest: Manifest) -> None:
+    """`Problem` for objects that no local file can replace and the mount could not read.
+
+    They would come home with the rest, and cannot.
+    """
+    names = content.with_other_key(context.bucket, manifest.missing_locally())
+    if names:
+        have = "store.sseCustomerKey" if context.settings.store.sse_customer_key else "no store.sseCustomerKey"
+        raise Problem(
+            f"{len(names):,} objects in the bucket were stored with another key, or with none, than the stack has "
+            f"({have}), and are not in the local store: {names[0]!r} first",
+            "set the key that they were stored with, or remove them from the bucket; then run pulumi up again",
+        )
+
+
 def delta(context: Context, window: bool = True) -> dict[str, int]:
     """What changed since `mirror`, without a listing. In the window it is proven for these files.
 
@@ -118,7 +136,7 @@ def delta(context: Context, window: bool = True) -> dict[str, int]:
             content.print_files(manifest, root, changed)
             manifest.add_sent(paths)
             try:
-                copying.upload(context, root, paths, sum(entry.size for entry in changed), method="rclone")
+                copying.upload(context, root, paths, sum(entry.size for entry in changed), "rclone")
             except CommandFailed:
                 if window:
                     raise

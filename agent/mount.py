@@ -1,4 +1,4 @@
-"""The bucket mounted as a folder: goofys under systemd, at the staging path or at the media store."""
+"""The bucket mounted as a folder, under systemd: at the staging path or at the media store."""
 
 from __future__ import annotations
 
@@ -9,51 +9,32 @@ import secrets
 import urllib.request
 from pathlib import Path
 
+from . import mount_programs
 from .context import Context
 from .copying import write_rclone_conf
 from .errors import Problem
 from .files import sync_folder, write_atomic
 from .places import MOUNT_UNIT, RECOVER_UNIT, RESERVED_PREFIX, STAGING_UNIT
 from .services import install_guard, patterns, remove_guard
-from .settings import MountSettings, StoreSettings
+from .settings import MountSettings
 from .system import CommandFailed
 from .templates import quote, render
 
-#: One server writes to the bucket, so what goofys remembers stays true; the playbook takes the same.
-CACHE_TTL = "60m0s"
 #: How long a mount may take to answer, with retries of the store behind it.
 ANSWER_SECONDS = 60
 
 
-def goofys_argv(binary: Path, store: StoreSettings, where: Path, uid: int, gid: int) -> list[str]:
-    """goofys in the foreground; only the owner of the media store gets in."""
-    return [
-        str(binary), "-f",
-        "--endpoint", store.endpoint,
-        "--region", store.region,
-        "--uid", str(uid), "--gid", str(gid),
-        "--dir-mode", "0700", "--file-mode", "0600",
-        "--stat-cache-ttl", CACHE_TTL, "--type-cache-ttl", CACHE_TTL,
-        "-o", "allow_other",
-        store.bucket, str(where),
-    ]  # fmt: skip
-
-
-def credentials_env(store: StoreSettings) -> str:
-    return f"AWS_ACCESS_KEY_ID={store.access_key_id}\nAWS_SECRET_ACCESS_KEY={store.secret_access_key}\n"
-
-
 def unit_text(context: Context, where: Path, description: str) -> bytes:
     uid, gid = context.owner
-    argv = goofys_argv(context.places.goofys, context.settings.store, where, uid, gid)
+    settings = context.settings
     return render(
         "mount.service",
         description=description,
         credentials=str(context.places.credentials),
-        command=" ".join(map(quote, argv)),
+        command=mount_programs.command(settings.mount.program, context.places, settings.store, where, uid, gid),
         where=quote(str(where)),
         agent=str(context.places.agent),
-        memory=context.settings.mount.memory_max,
+        memory=settings.mount.memory_max,
         parent=quote(str(_final(context).parent)),
     )
 
@@ -107,9 +88,9 @@ def install(context: Context) -> bool:
     places.staging.mkdir(parents=True, exist_ok=True)
     places.var.chmod(0o711)  # the homeserver's user passes through to the staging path; files in it are 0600
     changed = [
-        fetch_goofys(places.goofys, context.settings.mount),
+        context.settings.mount.program == "goofys" and fetch_goofys(places.goofys, context.settings.mount),
         write_rclone_conf(places, store),
-        write_atomic(places.credentials, credentials_env(store).encode(), 0o600),
+        write_atomic(places.credentials, mount_programs.environment(store).encode(), 0o600),
         *(write_atomic(places.units / name, text, 0o644) for name, text in unit_files(context).items()),
         install_guard(context),
     ]
@@ -126,6 +107,7 @@ def read_files(context: Context) -> dict[Path, bytes | None]:
         places.goofys,
         places.rclone_conf,
         places.credentials,
+        places.settings,
         *(places.units / name for name in unit_files(context)),
     ]
     return {path: path.read_bytes() if path.exists() else None for path in paths}
@@ -168,7 +150,7 @@ def _start(context: Context, unit: str, where: Path) -> None:
         context.system.start([unit])
     except CommandFailed:
         raise Problem(
-            f"{unit} does not start: {trouble(context, where) or 'goofys ended'}",
+            f"{unit} does not start: {trouble(context, where) or 'the mount ended'}",
             f"see journalctl -u {unit} on the server",
         ) from None
     check_answers(context, where)
@@ -223,7 +205,8 @@ def _look(path: Path) -> None:
 def trouble(context: Context, where: Path, timeout: float = 20) -> str:
     """Why the bucket does not serve at `where` to the media store's owner; empty where it does.
 
-    Asks for a name never asked for before, so that no cache answers.
+    Asks for a name never asked for before, so that goofys must ask the store. rclone asks it once, when
+    it looks into a folder for the first time.
     """
     if not context.system.mounted(where):
         return "nothing is mounted there"
@@ -244,7 +227,7 @@ def check_answers(context: Context, where: Path, process: int | None = None) -> 
         nonlocal reason
         reason = trouble(context, where)
         if reason and process and not Path(f"/proc/{process}").exists():
-            raise Problem("goofys ended", "the lines before this one say why")
+            raise Problem("the mount ended", "the lines before this one say why")
         return not reason
 
     if not context.system.wait_until(fine, ANSWER_SECONDS):

@@ -21,7 +21,7 @@ def server_id(machine_id: Path = Path("/etc/machine-id")) -> str:
 
 
 def read(context: Context) -> dict[str, Any] | None:
-    data = context.bucket.get(OWNER_KEY)
+    data = context.bucket.get(OWNER_KEY, customer_key=False)
     return None if data is None else json.loads(data)
 
 
@@ -41,7 +41,7 @@ def claim(context: Context) -> None:
     found = read(context) or {}
     if found.get("id") != server_id():
         document = {"server": socket.gethostname(), "id": server_id(), "epoch": found.get("epoch", 0) + 1}
-        context.bucket.put(OWNER_KEY, json.dumps(document).encode())
+        context.bucket.put(OWNER_KEY, json.dumps(document).encode(), customer_key=False)
 
 
 def release(context: Context) -> None:

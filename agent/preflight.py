@@ -15,6 +15,7 @@ from pathlib import Path
 from . import services
 from .context import Context
 from .errors import Problem, Problems
+from .files import read_json
 from .s3 import StoreError
 
 #: S3 refuses requests that are further off than 15 minutes; a third of it leaves room for drift.
@@ -86,7 +87,7 @@ def check_bucket(context: Context) -> None:
                 f"the server's clock is {off / 60:.0f} minutes off the clock of {store.endpoint}",
                 "set the clock (timedatectl set-ntp true): S3 refuses signed requests otherwise",
             )
-        next(context.bucket.list(attempts=2, page=1), None)
+        _wait_for_key(context)
     except StoreError as error:
         raise Problem(
             f"bucket {store.bucket} at {store.endpoint} answers {error.status} {error.code}", _remedy(error)
@@ -96,6 +97,30 @@ def check_bucket(context: Context) -> None:
             f"{store.endpoint} cannot be reached from the server: {error}",
             "check store.endpoint, the server's DNS, firewall and CA certificates",
         ) from None
+
+
+def _wait_for_key(context: Context) -> None:
+    """The bucket lists; a key that was made just now may be refused for a while. Raises StoreError."""
+    store, refusal = context.settings.store, None
+    known = (read_json(context.places.settings) or {}).get("store", {}).get("access_key_id")
+    patience = store.key_patience if known != store.access_key_id else 0
+
+    def lists() -> bool:
+        nonlocal refusal
+        try:
+            next(context.bucket.list(attempts=2, page=1), None)
+        except StoreError as error:
+            if error.status != 403 or not patience:
+                raise
+            if refusal is None:
+                context.say(f"the new key is not known everywhere yet: waiting for up to {patience} s")
+            refusal = error
+            return False
+        return True
+
+    if not context.system.wait_until(lists, patience, every=1):
+        assert refusal is not None
+        raise refusal
 
 
 def _remedy(error: StoreError) -> str:

@@ -40,9 +40,9 @@ def _md5_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def read_sample(context: Context) -> int:
-    """Old files, read through the mount as the homeserver's user, have the checksums they had locally."""
-    store, (uid, gid) = context.settings.host.store_path, context.owner
+def read_sample(context: Context, store: Path) -> int:
+    """Old files, read through the mount at `store` as the homeserver's user, have the checksums they had locally."""
+    uid, gid = context.owner
     with context.manifest() as manifest:
         sample = manifest.sample(SAMPLE_FILES, SAMPLE_LARGEST)
     try:
@@ -60,11 +60,11 @@ def read_sample(context: Context) -> int:
     return len(sample)
 
 
-def write_probe(context: Context) -> None:
-    """A file written through the mount is in the bucket, and gone again once removed."""
+def write_probe(context: Context, store: Path) -> None:
+    """A file written through the mount at `store` is in the bucket, and gone again once removed."""
     (uid, gid) = context.owner
     key = f"{RESERVED_PREFIX}probe-{secrets.token_hex(8)}"
-    path, body = context.settings.host.store_path / key, secrets.token_bytes(4096)
+    path, body = store / key, secrets.token_bytes(4096)
 
     def write() -> None:
         path.parent.mkdir(exist_ok=True)
@@ -120,8 +120,9 @@ def use_client_api(context: Context) -> None:
 
 def prove(context: Context) -> dict[str, Any]:
     """All of it. Returns what was shown, for the verdict."""
-    shown: dict[str, Any] = {"sample_files": read_sample(context)}
-    write_probe(context)
+    store = context.settings.host.store_path
+    shown: dict[str, Any] = {"sample_files": read_sample(context, store)}
+    write_probe(context, store)
     shown["probe"] = True
     if context.settings.migration.access_token:
         use_client_api(context)

@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import content, copying, mirror, mount, proof, recovery, services
@@ -164,15 +165,17 @@ def _fetch(context: Context, manifest: Manifest, root: Path, wanted: list[str]) 
 def _place_arrived(context: Context, manifest: Manifest, root: Path, incoming: Path, paths: list[str]) -> set[str]:
     """Move into place those that lie in `incoming` with the object's content."""
     expected = {item.key: item for item in manifest.remote(paths)}
-    arrived: list[tuple[Path, str, str, str]] = []
-    for path in paths:
+
+    def compare(path: str) -> list[tuple[Path, str, str, str]]:
         source = incoming / path
         if not source.is_file():
-            continue  # deleted in the bucket meanwhile, or it failed
+            return []  # deleted in the bucket meanwhile, or it failed
         md5, parts = content.checksums(source, source.stat().st_size)
         etag = expected[path].etag
-        if etag in (md5, parts) or context.bucket.md5(path) == md5:
-            arrived.append((source, path, md5, parts))
+        return [(source, path, md5, parts)] if etag in (md5, parts) or context.bucket.md5(path) == md5 else []
+
+    with ThreadPoolExecutor(content.THREADS) as pool:
+        arrived = [row for rows in pool.map(compare, paths) for row in rows]
     if arrived:
         context.system.sync()  # a checksum must not outlive a power loss that its content did not
     for source, path, _, _ in arrived:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import hmac
 import http.client
 import ssl
 import threading
@@ -21,6 +20,7 @@ from email.utils import parsedate_to_datetime
 
 from .errors import Problem
 from .settings import StoreSettings
+from .signing import customer_key_headers, sign
 
 #: Tries for one request; throttling and restarts of a store pass within about 15 seconds.
 ATTEMPTS = 6
@@ -37,6 +37,16 @@ class Object:
     etag: str
 
 
+@dataclass(frozen=True)
+class Remainder:
+    """What keeps a bucket from being deleted: a version, the mark of a deletion, or an unfinished upload."""
+
+    key: str
+    #: `versionId` or `uploadId`, and which.
+    kind: str
+    id: str
+
+
 class StoreError(Exception):
     """The store's refusal: HTTP status and the error code it gave."""
 
@@ -44,35 +54,6 @@ class StoreError(Exception):
         super().__init__(f"{what}: {status} {code}")
         self.status = status
         self.code = code
-
-
-def sign(
-    method: str,
-    host: str,
-    path: str,
-    query: str,
-    region: str,
-    key_id: str,
-    secret: str,
-    digest: str,
-    when: str,
-) -> dict[str, str]:
-    """Headers that authenticate a request (AWS Signature Version 4); `when` is 20261231T235959Z."""
-    headers = {"host": host, "x-amz-content-sha256": digest, "x-amz-date": when}
-    names = ";".join(sorted(headers))
-    canonical = "\n".join(
-        [method, path, query, *(f"{name}:{headers[name]}" for name in sorted(headers)), "", names, digest]
-    )
-    scope = f"{when[:8]}/{region}/s3/aws4_request"
-    to_sign = "\n".join(["AWS4-HMAC-SHA256", when, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-    key = ("AWS4" + secret).encode()
-    for part in (when[:8], region, "s3", "aws4_request"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
-    headers["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={key_id}/{scope}, SignedHeaders={names}, Signature={signature}"
-    )
-    return headers
 
 
 class Bucket:
@@ -84,6 +65,7 @@ class Bucket:
         self._secure = url.scheme == "https"
         self._host = url.netloc
         self._local = threading.local()
+        self._customer_key = customer_key_headers(store.sse_customer_key) if store.sse_customer_key else {}
 
     def _connection(self) -> http.client.HTTPConnection:
         if getattr(self._local, "connection", None) is None:
@@ -101,7 +83,9 @@ class Bucket:
             self._local.connection.close()
             self._local.connection = None
 
-    def _send(self, method: str, key: str, query: dict[str, str], body: bytes) -> http.client.HTTPResponse:
+    def _send(
+        self, method: str, key: str, query: dict[str, str], body: bytes, customer_key: bool
+    ) -> http.client.HTTPResponse:
         path = "/" + urllib.parse.quote(self.store.bucket + ("/" + key if key else ""), safe="/-_.~")
         line = "&".join(
             f"{urllib.parse.quote(name, safe='-_.~')}={urllib.parse.quote(value, safe='-_.~')}"
@@ -112,6 +96,7 @@ class Bucket:
         headers = sign(
             method, self._host, path, line, self.store.region,
             self.store.access_key_id, self.store.secret_access_key, digest, when,
+            self._customer_key if customer_key else {},
         )  # fmt: skip
         connection = self._connection()
         connection.request(method, path + ("?" + line if line else ""), body=body or None, headers=headers)
@@ -124,12 +109,16 @@ class Bucket:
         query: dict[str, str] | None = None,
         body: bytes = b"",
         attempts: int = ATTEMPTS,
+        customer_key: bool = False,
     ) -> http.client.HTTPResponse:
-        """A response with status 2xx whose body is still to be read; anything else is an error."""
+        """A response with status 2xx whose body is still to be read; anything else is an error.
+
+        With `customer_key`, the object is read or written with the stack's key for SSE-C, if there is one.
+        """
         for attempt in range(1, attempts + 1):
             last = attempt == attempts
             try:
-                response = self._send(method, key, query or {}, body)
+                response = self._send(method, key, query or {}, body, customer_key)
             except (OSError, http.client.HTTPException):
                 self._close()
                 if last:
@@ -156,25 +145,38 @@ class Bucket:
 
     def list(self, prefix: str = "", attempts: int = ATTEMPTS, page: int = 1000) -> Iterator[Object]:
         """Every object whose key begins with `prefix`, page by page."""
-        token = ""
+        query = {"list-type": "2", "max-keys": str(page), "prefix": prefix}
+        for item in self._pages("ListBucketResult", query, {"continuation-token": "NextContinuationToken"}, attempts):
+            if item.kind == "Contents":
+                key = item.text("Key")
+                yield Object(key, int(item.text("Size") or 0), _etag(item.text("ETag"), key))
+
+    def remainders(self) -> Iterator[Remainder]:
+        """Every version of every object, every mark of a deletion, every unfinished upload."""
+        marks = {"key-marker": "NextKeyMarker", "version-id-marker": "NextVersionIdMarker"}
+        for item in self._pages("ListVersionsResult", {"versions": ""}, marks):
+            if item.kind in ("Version", "DeleteMarker"):
+                yield Remainder(item.text("Key"), "versionId", item.text("VersionId"))
+        marks = {"key-marker": "NextKeyMarker", "upload-id-marker": "NextUploadIdMarker"}
+        for item in self._pages("ListMultipartUploadsResult", {"uploads": ""}, marks):
+            if item.kind == "Upload":
+                yield Remainder(item.text("Key"), "uploadId", item.text("UploadId"))
+
+    def _pages(
+        self, kind: str, query: dict[str, str], marks: dict[str, str], attempts: int = ATTEMPTS
+    ) -> Iterator[_Item]:
+        """The items of a listing, page by page; `marks` are where a page says that the next begins."""
+        query = {"encoding-type": "url", **query}
         while True:
-            query = {"list-type": "2", "max-keys": str(page), "encoding-type": "url", "prefix": prefix}
-            if token:
-                query["continuation-token"] = token
-            root = _listing(self.open("GET", "", query, attempts=attempts).read())
+            root = _listing(self.open("GET", "", query, attempts=attempts).read(), kind)
             space = root.tag.partition("}")[0] + "}" if root.tag.startswith("{") else ""
             encoded = root.findtext(f"{space}EncodingType") == "url"
-            for item in root.iter(f"{space}Contents"):
-                key = item.findtext(f"{space}Key") or ""
-                yield Object(
-                    urllib.parse.unquote_plus(key) if encoded else key,
-                    int(item.findtext(f"{space}Size") or 0),
-                    _etag(item.findtext(f"{space}ETag"), key),
-                )
+            yield from (_Item(element, space, encoded) for element in root)
             if root.findtext(f"{space}IsTruncated") != "true":
                 return
-            token = root.findtext(f"{space}NextContinuationToken") or ""
-            if not token:
+            here = _Item(root, space, encoded)
+            query = {**query, **{name: here.text(mark) for name, mark in marks.items()}}
+            if not any(query[name] for name in marks):
                 raise Problem(
                     "the store cut a listing short without saying where to go on",
                     "try again; nothing was changed",
@@ -183,7 +185,7 @@ class Bucket:
     def head(self, key: str) -> Object | None:
         """The object, or None where there is none."""
         try:
-            response = self.open("HEAD", key)
+            response = self.open("HEAD", key, customer_key=True)
         except StoreError as error:
             if error.status == 404:
                 return None
@@ -191,10 +193,10 @@ class Bucket:
         response.read()
         return Object(key, int(response.getheader("Content-Length") or 0), _etag(response.getheader("ETag"), key))
 
-    def get(self, key: str) -> bytes | None:
+    def get(self, key: str, customer_key: bool = True) -> bytes | None:
         """The whole of a small object, or None."""
         try:
-            return self.open("GET", key).read()
+            return self.open("GET", key, customer_key=customer_key).read()
         except StoreError as error:
             if error.status == 404:
                 return None
@@ -203,7 +205,7 @@ class Bucket:
     def md5(self, key: str) -> str:
         """MD5 of the object's content, by reading it back."""
         digest = hashlib.md5()
-        response = self.open("GET", key)
+        response = self.open("GET", key, customer_key=True)
         expected, received = response.getheader("Content-Length"), 0
         for block in iter(lambda: response.read(1 << 20), b""):
             digest.update(block)
@@ -213,20 +215,45 @@ class Bucket:
             raise http.client.IncompleteRead(b"", int(expected) - received)
         return digest.hexdigest()
 
-    def put(self, key: str, body: bytes) -> None:
-        self.open("PUT", key, body=body).read()
+    def put(self, key: str, body: bytes, customer_key: bool = True) -> None:
+        self.open("PUT", key, body=body, customer_key=customer_key).read()
 
     def delete(self, key: str) -> None:
         self.open("DELETE", key).read()
 
+    def remove(self, item: Remainder) -> None:
+        """For good; that it is gone already is fine."""
+        try:
+            self.open("DELETE", item.key, {item.kind: item.id}).read()
+        except StoreError as error:
+            if error.status != 404:
+                raise
 
-def _listing(text: bytes) -> ElementTree.Element:
+
+@dataclass(frozen=True)
+class _Item:
+    """An element of a listing; names in it may be encoded as in URLs."""
+
+    element: ElementTree.Element
+    space: str
+    encoded: bool
+
+    @property
+    def kind(self) -> str:
+        return self.element.tag.rpartition("}")[2]
+
+    def text(self, name: str) -> str:
+        found = self.element.findtext(f"{self.space}{name}") or ""
+        return urllib.parse.unquote_plus(found) if self.encoded and name.endswith(("Key", "KeyMarker")) else found
+
+
+def _listing(text: bytes, kind: str) -> ElementTree.Element:
     """A listing, and nothing that merely looks like an empty one (a maintenance page, say)."""
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError:
         root = ElementTree.Element("")
-    if root.tag.rpartition("}")[2] != "ListBucketResult":
+    if root.tag.rpartition("}")[2] != kind:
         raise Problem("the store's answer to a listing is not a listing", "check store.endpoint; try again later")
     return root
 

@@ -36,14 +36,23 @@ class StoreSettings:
     region: str = ""
     bucket: str = ""
     adopt: bool = False
+    storage_class: str = ""
+    rclone_provider: str = "Other"
+    #: Seconds for which a key never used here before may be refused.
+    key_patience: int = 0
+    #: Address of Backblaze's own API for the b2 command line; empty for the public one.
+    b2_api: str = ""
     access_key_id: str = field(default="", repr=False)
     secret_access_key: str = field(default="", repr=False)
+    #: For SSE-C: base64 of 32 bytes; empty without.
+    sse_customer_key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
 class MountSettings:
     """How the bucket is mounted."""
 
+    program: str = "goofys"
     goofys_url: str = ""
     goofys_sha256: str = ""
     memory_max: str = "1G"

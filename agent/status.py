@@ -29,6 +29,7 @@ def observe(context: Context) -> dict[str, Any]:
         "running": worker.running(context.places, context.system),
         "services": context.system.units(services.patterns(context)),
         "local_copy": str(context.settings.host.backup_path) if context.settings.host.backup_path.exists() else None,
+        "bucket": context.settings.store.bucket,
         "removing": removing_path(context).exists(),
         "last": journal.facts.get("last", {}),
     }

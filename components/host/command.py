@@ -44,7 +44,7 @@ def host_command(
     *,
     connection: Connection,
     run: pulumi.Input[str],
-    delete: str,
+    delete: pulumi.Input[str],
     secrets: Mapping[str, pulumi.Input[Any]],
     depends_on: Sequence[pulumi.Resource],
     parent: pulumi.Resource,

@@ -46,6 +46,7 @@ class MediaServer(pulumi.ComponentResource):
             document = pulumi.Output.json_dumps(shown, sort_keys=True)
             return document.apply(lambda settings: agent_text(user, *arguments, "--settings", settings, piped=piped))
 
+        emptying = ["--empty-bucket"] if store.empty_on_destroy else []
         agent = host_command(
             f"{name}-agent",
             connection=connection,
@@ -53,7 +54,7 @@ class MediaServer(pulumi.ComponentResource):
                 "install", "--agent-version", VERSION, "--sha256", zipapp.sha256(),
                 piped=True, host=sections.host, store=sections.store,
             ),
-            delete=agent_text(user, "uninstall", piped=True),
+            delete=text("uninstall", *emptying, piped=True, store=sections.store),
             secrets={"agent": zipapp.encoded(), **store_keys(store)},
             depends_on=store.ready,
             parent=self,

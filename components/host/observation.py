@@ -22,6 +22,10 @@ class ServerError(Exception):
     """The server answered, and could not say what holds there."""
 
 
+class WrongBucket(Exception):
+    """The media lie in another bucket than the stack says."""
+
+
 @dataclass(frozen=True)
 class Observation:
     """The journal of the server: its phase, and the generation from which that was reached."""
@@ -31,7 +35,20 @@ class Observation:
     base: int
     settled: bool = True
     running: str | None = None
+    #: The bucket that the server was told to use last; empty for none.
+    bucket: str = ""
     plan: Mapping[str, Any] = field(default_factory=dict)
+
+    def check_bucket(self, bucket: str) -> None:
+        """Raises WrongBucket where the media lie in another bucket.
+
+        The agent would refuse too, but only after the key had lost its rights on the old bucket.
+        """
+        if self.phase in ("mirror", "live", "clean") and self.bucket not in ("", bucket):
+            raise WrongBucket(
+                f"store.bucket changed from {self.bucket} to {bucket} in phase {self.phase} -- set it back and phase "
+                "to prepare: the media come back, and can then go to the other bucket"
+            )
 
     def after(self, phase: str) -> int:
         """The generation a command to `phase` starts from: the recorded one where all is done already.
@@ -70,6 +87,7 @@ def observe(connection: Connection, *, phase: str, host: Section, migration: Sec
         base=answer["base"],
         settled=answer["settled"],
         running=running["target"] if running else None,
+        bucket=answer["bucket"],
         plan=answer.get("plan", {}),
     )
 

@@ -24,40 +24,57 @@ class Sections:
     migration: Section
 
 
+def host_section(settings: Settings) -> Section:
+    host = settings.host
+    return {
+        "media_store": host.media_store,
+        "services": host.services,
+        "homeserver_url": host.homeserver_url.rstrip("/"),
+        "database": host.database,
+    }
+
+
+def migration_section(settings: Settings) -> Section:
+    return {
+        "copy_method": settings.copying.method,
+        "transfers": settings.copying.transfers,
+        "exclude": settings.copying.exclude,
+        "deletion_limit_percent": settings.migration.deletion_limit_percent,
+        "confirmed": settings.migration.confirmed,
+    }
+
+
 def shown(settings: Settings, store: Store) -> Sections:
     """All that may stand in a command's text."""
-    host, mount = settings.host, settings.mount
     return Sections(
-        host={
-            "media_store": host.media_store,
-            "services": host.services,
-            "homeserver_url": host.homeserver_url.rstrip("/"),
-            "database": host.database,
-        },
+        host=host_section(settings),
         store={
             "endpoint": store.endpoint,
             "region": store.region,
             "bucket": store.bucket,
             "adopt": store.adopt,
+            "storage_class": store.storage_class,
+            "rclone_provider": store.rclone_provider,
+            "key_patience": store.key_patience,
+            "b2_api": store.b2_api,
         },
         mount={
-            "goofys_url": mount.goofys_url,
-            "goofys_sha256": mount.goofys_sha256,
-            "memory_max": mount.memory_max,
+            "program": settings.mount_program,
+            "goofys_url": settings.mount.goofys_url,
+            "goofys_sha256": settings.mount.goofys_sha256,
+            "memory_max": settings.mount.memory_max,
         },
-        migration={
-            "copy_method": settings.copying.method,
-            "transfers": settings.copying.transfers,
-            "exclude": settings.copying.exclude,
-            "deletion_limit_percent": settings.migration.deletion_limit_percent,
-            "confirmed": settings.migration.confirmed,
-        },
+        migration=migration_section(settings),
     )
 
 
 def store_keys(store: Store) -> dict[str, pulumi.Input[Any]]:
     return {
-        "store": {"access_key_id": store.access_key_id, "secret_access_key": store.secret_access_key},
+        "store": {
+            "access_key_id": store.access_key_id,
+            "secret_access_key": store.secret_access_key,
+            "sse_customer_key": store.sse_customer_key,
+        },
     }
 
 

@@ -1,10 +1,15 @@
-"""Where the media go. Each kind of store yields the same `Store`."""
+"""Where the media go. Each kind of store is a module here and yields the same `Store`.
+
+Only the module of the stack's own kind is imported, so no other provider is loaded or asked for.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 import pulumi
+
+from ..settings import AwsStore, B2Store, Settings
 
 
 @dataclass(frozen=True)
@@ -22,3 +27,31 @@ class Store:
     secret_access_key: pulumi.Input[str] = field(repr=False)
     adopt: bool
     ready: tuple[pulumi.Resource, ...]
+    #: For SSE-C, base64 of 32 bytes; empty without.
+    sse_customer_key: pulumi.Input[str] = field(default="", repr=False)
+    #: Storage class of what is written; empty for the store's own default.
+    storage_class: str = ""
+    #: What rclone calls this kind of store.
+    rclone_provider: str = "Other"
+    #: For how many seconds a new key may be refused before that is an error.
+    key_patience: int = 0
+    #: Address of Backblaze's own API, for its command line; empty for the public one.
+    b2_api: str = ""
+    #: Whether `pulumi destroy` empties the bucket once the media are home, so that it can be deleted.
+    empty_on_destroy: bool = False
+
+
+def make_store(name: str, settings: Settings) -> Store:
+    """The store that the stack asks for, as a component called `name`."""
+    wanted = settings.store
+    if isinstance(wanted, AwsStore):
+        from .aws import AwsBucket
+
+        return AwsBucket(name, settings=wanted).store
+    if isinstance(wanted, B2Store):
+        from .b2 import B2Bucket
+
+        return B2Bucket(name, settings=wanted).store
+    from .existing import ExistingBucket
+
+    return ExistingBucket(name, settings=wanted).store

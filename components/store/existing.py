@@ -16,12 +16,14 @@ class ExistingBucket(pulumi.ComponentResource):
     def __init__(self, name: str, *, settings: ExistingStore, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("matrix-media-store:store:ExistingBucket", name, None, opts)
         self.store = Store(
-            endpoint=settings.endpoint.rstrip("/"),
+            endpoint=settings.endpoint,
             region=settings.region,
             bucket=settings.bucket,
             access_key_id=pulumi.Output.secret(settings.access_key_id.get_secret_value()),
             secret_access_key=pulumi.Output.secret(settings.secret_access_key.get_secret_value()),
             adopt=settings.adopt,
+            sse_customer_key=pulumi.Output.secret(settings.sse_customer_key.get_secret_value()),
+            rclone_provider=settings.known.rclone,
             ready=(),  # nothing of this store is in the stack, so nothing can be deleted under a restore
         )
         self.register_outputs({"endpoint": self.store.endpoint, "bucket": self.store.bucket})

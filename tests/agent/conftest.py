@@ -188,7 +188,7 @@ def new_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     """Makes pretended servers. Only the newest one's power is counted at the journal and at renames."""
     made: list[Server] = []
 
-    def upload(context: Context, source: Path, paths: list[str], size: int, method: str | None = None) -> None:
+    def upload(context: Context, source: Path, paths: list[str], size: int, method: str) -> None:
         for path in paths:
             made[-1].power.tick()
             if (source / path).exists():

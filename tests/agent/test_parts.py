@@ -13,7 +13,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from agent import content, copying, guard, media_tables, mirror, mount, s3, services
+from agent import content, copying, guard, media_tables, mirror, mount, mount_programs, s3, services
 from agent.content import checksums
 from agent.errors import Problem
 from agent.files import write_atomic
@@ -26,7 +26,9 @@ from agent.system import System
 from agent.templates import quote
 from agent.tree import walk
 
-STORE = StoreSettings("https://store.test:9000", "eu-x", "media", False, "ID", "KEY")
+STORE = StoreSettings(
+    endpoint="https://store.test:9000", region="eu-x", bucket="media", access_key_id="ID", secret_access_key="KEY"
+)
 
 
 def test_requests_are_signed_as_the_reference_implementation_signs_them():
@@ -48,7 +50,7 @@ def test_requests_are_signed_as_the_reference_implementation_signs_them():
 def test_an_answer_that_is_no_listing_is_never_an_empty_bucket():
     for text in (b"<html>maintenance</html>", b"", b"not xml", b"<Error><Code>SlowDown</Code></Error>"):
         with pytest.raises(Problem, match="not a listing"):
-            s3._listing(text)
+            s3._listing(text, "ListBucketResult")
 
 
 def test_multipart_etags_are_those_that_s3_computes(tmp_path, monkeypatch):
@@ -158,7 +160,7 @@ def test_progress_says_how_far_how_fast_and_how_long():
 
 
 def test_goofys_serves_the_owner_alone_and_gets_no_key_as_an_argument():
-    argv = mount.goofys_argv(Path("/g"), STORE, Path("/w"), 991, 992)
+    argv = mount_programs.goofys_argv(Path("/g"), STORE, Path("/w"), 991, 992)
     wanted = {"--uid": "991", "--gid": "992", "--dir-mode": "0700", "--file-mode": "0600", "--region": "eu-x"}
     for flag, value in wanted.items():
         assert argv[argv.index(flag) + 1] == value

@@ -16,8 +16,7 @@ from components.host import zipapp
 from components.host.connection import Connection
 from components.host.media_server import MediaServer
 from components.host.sections import api_token, shown
-from components.store import Store
-from components.store.existing import ExistingBucket
+from components.store import Store, make_store
 
 from .recording import is_secret, record
 from .test_settings import GOOD, HOST_KEY
@@ -37,7 +36,7 @@ def program(phase: str = "mirror", after: int = 1, resources: int = 0, user: str
         values = json.loads(json.dumps(GOOD)) | {"phase": phase}
         values["server"]["user"] = user
         settings = stack_settings.parse(values)
-        store = ExistingBucket("matrix-bucket", settings=settings.store).store
+        store = make_store("matrix-bucket", settings)
         ready = tuple(Stand(f"policy-{n}") for n in range(resources))
         store = Store(**{**{f: getattr(store, f) for f in store.__dataclass_fields__}, "ready": ready})
         server = MediaServer(
@@ -103,7 +102,9 @@ def test_update_is_the_same_as_create_and_delete_leads_home(built):
         fields = requests[name].object.fields
         assert fields["create"].string_value == fields["update"].string_value
         deletes[name] = shlex.split(fields["delete"].string_value)
-    assert deletes["matrix-agent"][-1] == "uninstall" and "-c" in deletes["matrix-agent"], "it brings its own agent"
+    assert deletes["matrix-agent"][-3:-1] == ["uninstall", "--settings"] and "-c" in deletes["matrix-agent"], (
+        "it brings its own agent"
+    )
     for name in ("matrix-mount", "matrix-media-store"):
         assert deletes[name][:5] == ["test", "!", "-e", "/usr/local/lib/matrix-media-store/agent.pyz", "||"]
     assert deletes["matrix-mount"][-1] == "unmount"
@@ -132,7 +133,7 @@ def test_stdin_is_one_json_document_of_secrets(built):
         name: json.loads(requests[name].object.fields["stdin"].struct_value.fields["value"].string_value)
         for name in COMMANDS
     }
-    keys = {"store": {"access_key_id": "SECRET-id", "secret_access_key": "SECRET-key"}}
+    keys = {"store": {"access_key_id": "SECRET-id", "secret_access_key": "SECRET-key", "sse_customer_key": ""}}
     assert stdin["matrix-mount"] == keys
     assert stdin["matrix-media-store"] == {"migration": {"access_token": "SECRET-token"}}
     assert base64.b64decode(stdin["matrix-agent"].pop("agent")) == zipapp.build()

@@ -52,7 +52,7 @@ def test_the_text_starts_from_the_recorded_generation_only_where_all_is_done_or_
 
 
 def test_status_is_asked_with_an_agent_that_comes_along_and_without_secrets(monkeypatch):
-    answer = {"phase": "live", "generation": 3, "base": 2, "settled": True, "running": None}
+    answer = {"phase": "live", "generation": 3, "base": 2, "settled": True, "running": None, "bucket": "media"}
     asked = answering(monkeypatch, "noise\n" + json.dumps(answer) + "\n")
     seen = observe(CONNECTION, phase="live", host={"media_store": "/m"}, migration={"exclude": []}, wait=False)
     assert (seen.phase, seen.generation, seen.base, seen.running) == ("live", 3, 2, None)
@@ -61,7 +61,7 @@ def test_status_is_asked_with_an_agent_that_comes_along_and_without_secrets(monk
 
 
 def test_an_update_waits_for_a_run_to_another_phase_and_a_preview_does_not(monkeypatch):
-    asked = answering(monkeypatch, '{"phase": "live", "generation": 3, "base": 2, "settled": true}')
+    asked = answering(monkeypatch, '{"phase": "live", "generation": 3, "base": 2, "settled": true, "bucket": ""}')
     observe(CONNECTION, phase="live", host={}, migration={}, wait=True)
     assert f"--wait {observation.WAIT_SECONDS}" in asked["command"]
 

@@ -1,0 +1,76 @@
+"""Emptying a bucket that is to be deleted, once the media store is home.
+
+What is true if the power fails: the local store serves before, in and after it, and nothing of it is
+touched. What is gone from the bucket was compared with the local store before the first deletion; a
+later run compares what is left and goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+from . import content, mirror, owner
+from .clean import REBUILT
+from .context import Context
+from .copying import PROGRESS_SECONDS
+from .errors import Problem
+from .places import RESERVED_PREFIX
+from .s3 import StoreError
+from .tree import walk
+
+#: Versions removed between two looks at the clock.
+LOT = 1000
+
+
+def empty(context: Context) -> None:
+    """Remove every object with all its versions, and every unfinished upload."""
+    if context.journal.serving != "local":
+        raise Problem("the media store still lives in the bucket", "run pulumi up with phase prepare first")
+    try:
+        owner.check(context)
+        _check_all_is_home(context)
+        removed = _remove_all(context)
+    except StoreError as error:
+        if error.code != "NoSuchBucket":
+            raise
+        removed = 0
+    context.say(f"empty: {removed:,} objects, versions and unfinished uploads are gone from the bucket")
+
+
+def _check_all_is_home(context: Context) -> None:
+    """`Problem` unless each object is in the local store, or was put there by this program and purged since."""
+    root = context.settings.host.store_path
+    with context.manifest() as manifest:
+        manifest.load_local(walk(root, context.settings.migration.exclude))
+        rebuilt = tuple(f"{name}/" for name in REBUILT)
+        manifest.load_remote(
+            item
+            for item in context.bucket.list()
+            if not item.key.startswith((RESERVED_PREFIX, *rebuilt)) and not item.key.endswith("/")
+        )
+        present = set(manifest.missing_locally())
+        gone = [path for path in manifest.gone_locally() if path in present]
+        mirror.check_deletions(context, manifest, gone, "the local store")
+        content.settle(manifest, context.bucket, root)
+        strangers = manifest.strangers()
+    if strangers:
+        raise Problem(
+            f"{len(strangers):,} objects in the bucket are not in the local store and were not put there by this "
+            f"program, {strangers[0]!r} first; nothing was removed",
+            "fetch or remove them by hand, or set store.onDestroy to retain; then run pulumi up and destroy again",
+        )
+
+
+def _remove_all(context: Context) -> int:
+    removed, said = 0, time.monotonic()
+    remainders = context.bucket.remainders()
+    with ThreadPoolExecutor(content.THREADS) as pool:
+        while lot := list(islice(remainders, LOT)):
+            list(pool.map(context.bucket.remove, lot))
+            removed += len(lot)
+            if time.monotonic() - said > PROGRESS_SECONDS:
+                said = time.monotonic()
+                context.say(f"empty: {removed:,} objects and versions are gone so far")
+    return removed

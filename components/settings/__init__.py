@@ -1,0 +1,180 @@
+"""What a stack may say. All of it is checked before the first resource, and every problem is named at once."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
+from pydantic.alias_generators import to_camel
+
+from .fields import Section, setting
+from .host import Copy, Host, Migration, Mount, Server
+from .stores import STORES, AnyStore, AwsStore, B2Store, ExistingStore, kind_of
+
+__all__ = [
+    "AnyStore", "AwsStore", "B2Store", "ConfigurationError", "ExistingStore", "Phase", "Server", "Settings",
+    "parse", "read",
+]  # fmt: skip
+
+Phase = Literal["prepare", "mirror", "live", "clean"]
+
+
+class ConfigurationError(Exception):
+    """Everything that is wrong with a stack's configuration, a line each."""
+
+
+class Settings(Section):
+    """A stack's whole configuration."""
+
+    phase: Phase = setting("prepare", "What should be true", "use prepare, mirror, live or clean")
+    server: Server = setting(..., "How to reach the server", "see stacks/Pulumi.example-existing.yaml")
+    store: AnyStore = setting(..., "Where the media go", "see the examples in stacks/")
+    host: Host = setting(Host(), "The homeserver", "see stacks/Pulumi.example-existing.yaml")
+    mount: Mount = setting(Mount(), "The mount", "see stacks/Pulumi.example-existing.yaml")
+    copying: Copy = setting(Copy(), "Copying", "see stacks/Pulumi.example-existing.yaml", alias="copy")
+    migration: Migration = setting(Migration(), "Limits", "see stacks/Pulumi.example-existing.yaml")
+
+    @property
+    def customer_key(self) -> str:
+        """The key for SSE-C, or empty."""
+        return "" if isinstance(self.store, B2Store) else self.store.sse_customer_key.get_secret_value()
+
+    @property
+    def mount_program(self) -> Literal["goofys", "rclone"]:
+        """goofys shows its customer key to every local user, and breaks on some stores: rclone there."""
+        if self.mount.program != "auto":
+            return self.mount.program
+        return "rclone" if self.customer_key or self._goofys_breaks else "goofys"
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the stack chose and should know the price of."""
+        if self.customer_key and self.mount_program == "goofys":
+            return [
+                "mount.program is goofys, which takes store.sseCustomerKey on its command line: every user of the "
+                "server can read the key while it runs (ps, /proc); leave mount.program out and rclone mounts the "
+                "bucket, whose key nobody sees"
+            ]
+        return []
+
+    @property
+    def _goofys_breaks(self) -> str:
+        return self.store.known.goofys_breaks if isinstance(self.store, ExistingStore) else ""
+
+    def _clashes(self) -> list[str]:
+        """What is right by itself and wrong together, with the remedy."""
+        store, clashes = self.store, []
+        at_b2 = isinstance(store, B2Store) or (isinstance(store, ExistingStore) and "backblazeb2.com" in store.endpoint)
+        if self.copying.method == "b2" and not at_b2:
+            clashes.append("copy.method: b2 copies to Backblaze B2 only -- use rclone")
+        if self.mount.program == "goofys" and self._goofys_breaks:
+            clashes.append(f"mount.program: {self._goofys_breaks} -- use rclone, or leave it out")
+        if self.customer_key and isinstance(store, ExistingStore):
+            if not store.known.customer_keys:
+                clashes.append("store.sseCustomerKey: this store's S3 side takes no customer keys -- leave it out")
+            if store.endpoint.startswith("http://"):
+                clashes.append("store.sseCustomerKey: would travel in plain text -- use an https:// store.endpoint")
+        return clashes
+
+
+def _place(loc: tuple[str | int, ...], problem: str) -> tuple[str | int, ...]:
+    """Where in the stack's file a problem is: without the name of the union's branch."""
+    if problem == "kind":
+        return (*loc, "kind")
+    return (loc[0], *loc[2:]) if loc[:1] == ("store",) and loc[1:2] and loc[1] in STORES else loc
+
+
+def _fix(model: type[BaseModel], path: tuple[str | int, ...], kind: str) -> str:
+    """The remedy of the field at `path`, or of the nearest one above it."""
+    fix = ""
+    for part in path:
+        field = next((f for n, f in model.model_fields.items() if (f.alias or to_camel(n)) == part), None)
+        if field is None:
+            names = ", ".join(f.alias or to_camel(n) for n, f in model.model_fields.items())
+            return fix if isinstance(part, int) or fix and not model.model_fields else f"use one of {names}"
+        extra = field.json_schema_extra
+        fix = str(extra.get("fix", "")) if isinstance(extra, dict) else fix
+        if part == "store":
+            model = STORES.get(kind, ExistingStore)
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            model = field.annotation
+        else:
+            break  # a list or a dictionary: its remedy is the field's
+    return fix
+
+
+def parse(values: dict[str, Any]) -> Settings:
+    """Settings from configuration values by key. Raises ConfigurationError with a line for each problem."""
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        lines = []
+        kind = kind_of(values.get("store"))
+        for problem in error.errors(include_url=False, include_context=False, include_input=False):
+            path = _place(problem["loc"], problem["type"])
+            text = {"missing": "is missing", "extra_forbidden": "is not a setting"}.get(problem["type"], problem["msg"])
+            lines.append(f"{'.'.join(map(str, path))}: {text} -- {_fix(Settings, path, kind)}")
+        raise ConfigurationError("\n".join(lines)) from None
+    if clashes := settings._clashes():
+        raise ConfigurationError("\n".join(clashes))
+    return settings
+
+
+#: Settings that must not lie in plain text in a stack's file.
+_SECRETS = {"server": ["privateKey"], "store": ["secretAccessKey", "sseCustomerKey"], "host": ["accessToken"]}
+
+
+def read(project: str, config: dict[str, str], secret_keys: set[str]) -> Settings:
+    """Settings from the engine's configuration. Raises ConfigurationError.
+
+    :param config: every configuration value by full key, objects as JSON.
+    :param secret_keys: full keys whose value is, or holds, an encrypted one.
+    """
+    values: dict[str, Any] = {}
+    problems = []
+    for full, text in config.items():
+        namespace, _, key = full.partition(":")
+        if namespace != project:
+            continue
+        values[key] = text
+        if key != "phase":
+            try:
+                values[key] = json.loads(text)
+            except ValueError:
+                problems.append(f"{key}: is not an object -- set its parts with `pulumi config set --path {key}.…`")
+                del values[key]
+                continue
+        for secret in _SECRETS.get(key, []):
+            if isinstance(values[key], dict) and values[key].get(secret) and full not in secret_keys:
+                problems.append(
+                    f"{key}.{secret}: lies in plain text -- "
+                    f"set it with `pulumi config set --secret --path {key}.{secret}`"
+                )
+    problems += _take_from_providers(values, config)
+    try:
+        settings = parse(values)
+    except ConfigurationError as error:
+        raise ConfigurationError("\n".join([*problems, str(error)])) from None
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    return settings
+
+
+#: What the providers' own settings say already: kind of store, our setting, the provider's.
+_PROVIDERS = [("aws", "region", "aws:region"), ("b2", "api", "b2:endpoint")]
+
+
+def _take_from_providers(values: dict[str, Any], config: dict[str, str]) -> list[str]:
+    """What a provider is told stands in one place, its own settings; returns what is wrong with that."""
+    problems = []
+    store = values.get("store")
+    for kind, ours, theirs in _PROVIDERS:
+        if isinstance(store, dict) and kind_of(store) == kind:
+            if ours in store:
+                problems.append(
+                    f"store.{ours}: is not a setting for {kind} -- set it with `pulumi config set {theirs}`"
+                )
+            elif config.get(theirs, "production") != "production":
+                values["store"] = {**store, ours: config[theirs]}
+    return problems

@@ -1,0 +1,90 @@
+"""What a setting is made of: a value, what it means, and what to do where it is wrong."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+
+def setting(default: Any, description: str, fix: str, **more: Any) -> Any:
+    """A field with what it means and what to do where its value is wrong."""
+    return Field(default, description=description, json_schema_extra={"fix": fix}, **more)
+
+
+def wrong(complaint: str) -> PydanticCustomError:
+    """What to raise for a value; `complaint` says what it is or is not."""
+    return PydanticCustomError("setting", complaint.replace("{", "{{").replace("}", "}}"))
+
+
+def must(test: Callable[[str], bool], complaint: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not test(value):
+            raise wrong(complaint)
+        return value
+
+    return AfterValidator(check)
+
+
+def _is_url(value: str) -> bool:
+    url = urlsplit(value)
+    return url.scheme in ("http", "https") and bool(url.hostname) and not url.path.strip("/") and not url.query
+
+
+def is_host_key(value: str) -> bool:
+    parts = value.split()
+    if len(parts) < 2 or not re.fullmatch(r"(ssh|ecdsa)-[a-z0-9-]+", parts[0]):
+        return False
+    try:
+        blob = base64.b64decode(parts[1], validate=True)
+    except ValueError:
+        return False
+    return parts[0].encode() in blob[:64]
+
+
+def is_private_key(value: SecretStr) -> SecretStr:
+    if "PRIVATE KEY-----" not in value.get_secret_value():
+        raise wrong("is not an SSH private key")
+    return value
+
+
+def _is_folder(value: str) -> bool:
+    return value.startswith("/") and "\n" not in value and value.rstrip("/") == value and "/../" not in f"{value}/"
+
+
+Url = Annotated[str, must(_is_url, "is not an address like https://host or https://host:port")]
+#: The same, or nothing.
+OptionalUrl = Annotated[
+    str, must(lambda v: not v or _is_url(v), "is not an address like https://host or https://host:port")
+]
+Folder = Annotated[str, must(_is_folder, "is not an absolute path without a slash at its end")]
+Bucket = Annotated[
+    str,
+    must(lambda v: bool(re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", v)), "is not a valid bucket name"),
+]
+Unit = Annotated[
+    str,
+    must(
+        lambda v: bool(re.fullmatch(r"[\w@.:-]+(-\*)?\.(service|timer)", v)),
+        "is not the name of a service or timer (`*` only as `-*` at the end of the name)",
+    ),
+]
+
+#: Characters that a list of paths may have together: it travels in a command line, which Linux limits to 128 KiB.
+LONGEST_LIST = 60_000
+
+
+def fits(values: list[str]) -> list[str]:
+    if sum(map(len, values)) > LONGEST_LIST:
+        raise wrong(f"is longer than {LONGEST_LIST:,} characters together")
+    return values
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, frozen=True, hide_input_in_errors=True)

@@ -1,0 +1,130 @@
+"""The server, its homeserver, the mount, and how files are copied."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, SecretStr
+
+from .fields import Folder, Section, Unit, Url, fits, is_host_key, is_private_key, must, setting
+
+#: The published goofys 0.24.0 for linux/amd64, its last release.
+GOOFYS_URL = "https://github.com/kahing/goofys/releases/download/v0.24.0/goofys"
+GOOFYS_SHA256 = "729688b6bc283653ea70f1b2b6406409ec1460065161c680f3b98b185d4bf364"
+#: Synapse rebuilds previews of web pages and expires them every few seconds: not worth copying.
+LEFT_OUT = ["url_cache", "url_cache_thumbnails"]
+
+
+class Server(Section):
+    """How to reach the server."""
+
+    host: str = setting(..., "Name or address of the server", "set it to the server that runs Synapse", min_length=1)
+    port: int = setting(22, "SSH port", "give a port from 1 to 65535", ge=1, le=65535)
+    user: str = setting("root", "SSH user: root, or one with sudo without password", "give a user name", min_length=1)
+    host_key: Annotated[str, must(is_host_key, "is not a public host key")] = setting(
+        ...,
+        "The server's SSH host key, as 'ssh-ed25519 AAAA…'; any other is refused",
+        "take it from `ssh-keyscan -t ed25519 HOST` (type and key, without the name) after checking it on the server",
+    )
+    private_key: Annotated[SecretStr, AfterValidator(is_private_key)] = setting(
+        ...,
+        "SSH private key (secret)",
+        "set it with `pulumi config set --secret --path server.privateKey < keyfile`",
+    )
+
+
+class Host(Section):
+    """The homeserver on the server."""
+
+    media_store: Folder = setting(
+        "/matrix/synapse/storage/media-store",
+        "Synapse's media store on the server",
+        "give its absolute path on the server",
+    )
+    services: list[Unit] = setting(
+        [],
+        "Units that write media; empty for the playbook's Synapse and its workers",
+        "name systemd units, such as x.service",
+    )
+    homeserver_url: Url = setting(
+        "http://127.0.0.1:8008",
+        "Where the homeserver answers, seen from the server",
+        "give scheme, host and port, such as http://127.0.0.1:8008 or https://matrix.example.com",
+    )
+    database: Annotated[
+        str,
+        must(
+            lambda v: v == "auto" or v.startswith(("/", "sqlite:/")),
+            "is neither auto, sqlite:/path nor a program's path",
+        ),
+    ] = setting(
+        "auto",
+        "Synapse's database, asked only whether media were purged: auto, sqlite:/path, or a psql-like program's path",
+        "leave it out for servers of the playbook",
+    )
+    access_token: SecretStr = setting(
+        SecretStr(""),
+        "Access token of a Matrix user for a test upload and download in `live` (secret, optional)",
+        "set it with `pulumi config set --secret --path host.accessToken`",
+    )
+
+
+class Mount(Section):
+    """How the bucket is mounted."""
+
+    program: Literal["auto", "goofys", "rclone"] = setting(
+        "auto",
+        "What mounts the bucket: goofys, or rclone; auto is goofys but with store.sseCustomerKey, "
+        "which goofys would show to every local user, and on stores where goofys breaks",
+        "use auto, goofys or rclone",
+    )
+    goofys_url: Annotated[
+        str,
+        must(lambda v: v.startswith(("https://", "file:///")), "is neither an https:// nor a file:/// address"),
+    ] = setting(GOOFYS_URL, "Where the server gets goofys", "use https://…, or file:///path for a file on the server")
+    goofys_sha256: Annotated[str, must(lambda v: bool(re.fullmatch(r"[0-9a-f]{64}", v)), "is not a SHA-256 sum")] = (
+        setting(GOOFYS_SHA256, "SHA-256 of that file", "give the 64 hexadecimal digits of a file you trust")
+    )
+    memory_max: Annotated[str, must(lambda v: bool(re.fullmatch(r"[1-9]\d*[MG]", v)), "is not an amount of memory")] = (
+        setting(
+            "1G",
+            "Most memory the mount may take, then it is restarted",
+            "use digits and M or G, such as 512M or 2G",
+        )
+    )
+
+
+class Copy(Section):
+    """How files are copied."""
+
+    method: Literal["rclone", "rsync", "b2"] = setting(
+        "rclone",
+        "rclone straight to the bucket, rsync through the mount (slow), or Backblaze's own b2 command line",
+        "use rclone, rsync or b2",
+    )
+    transfers: int = setting(32, "Files copied at once by rclone or b2", "give a number from 1 to 256", ge=1, le=256)
+    exclude: list[
+        Annotated[str, must(lambda v: bool(v) and "/" not in v and v not in (".", ".."), "is not a folder's name")]
+    ] = setting(
+        LEFT_OUT,
+        "Folders at the top of the media store that are left out",
+        "name folders at the top, without slashes",
+    )
+
+
+class Migration(Section):
+    """What may go without asking."""
+
+    deletion_limit_percent: float = setting(
+        5.0,
+        "Most files, in percent, whose deletion on the other side is believed without confirmation",
+        "give a number from 0 to 100",
+        ge=0,
+        le=100,
+    )
+    confirmed: Annotated[list[str], AfterValidator(fits)] = setting(
+        [],
+        "Files of the local copy that `clean` may remove although the bucket lacks them",
+        "list paths in the media store, and confirm in several rounds if they are many",
+    )

@@ -1,0 +1,77 @@
+"""Known S3-compatible stores: their addresses, and what breaks on them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What is known of a kind of store. An empty `endpoint` or `region` must be given by the stack."""
+
+    #: Address, with `{region}` and `{account}` filled from the stack.
+    endpoint: str = ""
+    region: str = ""
+    #: What rclone calls it, as far as the versions of Debian 12 and newer know it.
+    rclone: str = "Other"
+    #: A regular expression that every address of this store matches.
+    hosts: str = ""
+    #: Why goofys must not mount it; empty where it may.
+    goofys_breaks: str = ""
+    #: Whether the S3 side takes customer keys (SSE-C).
+    customer_keys: bool = True
+
+
+PRESETS = {
+    "gcs": Preset(
+        endpoint="https://storage.googleapis.com",
+        region="auto",
+        hosts=r"(.*\.)?storage\.googleapis\.com",
+        customer_keys=False,
+    ),
+    "wasabi": Preset(
+        endpoint="https://s3.{region}.wasabisys.com", rclone="Wasabi", hosts=r"s3(\.{region})?\.wasabisys\.com"
+    ),
+    "r2": Preset(
+        endpoint="https://{account}.r2.cloudflarestorage.com",
+        region="auto",
+        rclone="Cloudflare",
+        hosts=r".*\.r2\.cloudflarestorage\.com",
+        goofys_breaks="goofys uploads large files in parts of growing size, which R2 refuses",
+    ),
+    "hetzner": Preset(endpoint="https://{region}.your-objectstorage.com", hosts=r"{region}\.your-objectstorage\.com"),
+    "digitalocean": Preset(
+        endpoint="https://{region}.digitaloceanspaces.com",
+        rclone="DigitalOcean",
+        hosts=r"{region}\.digitaloceanspaces\.com",
+    ),
+    "minio": Preset(region="us-east-1", rclone="Minio"),
+    "ceph": Preset(region="us-east-1", rclone="Ceph"),
+    "b2": Preset(endpoint="https://s3.{region}.backblazeb2.com", hosts=r"s3\.{region}\.backblazeb2\.com"),
+    "aws": Preset(
+        endpoint="https://s3.{region}.amazonaws.com",
+        rclone="AWS",
+        hosts=r"s3[.-](.*\.)?{region}\.amazonaws\.com(\.cn)?",
+    ),
+}
+#: Any other store with an S3 API.
+PLAIN = Preset()
+#: What stands for any region in `hosts`, to recognise a store by its address.
+_ANY_REGION = r"[a-z0-9-]+"
+
+
+def recognise(endpoint: str) -> str:
+    """The name of the preset whose addresses look like this one; empty where none does."""
+    host = urlsplit(endpoint).hostname or ""
+    for name, preset in PRESETS.items():
+        if preset.hosts and re.fullmatch(preset.hosts.replace("{region}", _ANY_REGION), host):
+            return name
+    return ""
+
+
+def belongs(preset: Preset, endpoint: str, region: str) -> bool:
+    """Whether the address is one of that store, in that region."""
+    host = urlsplit(endpoint).hostname or ""
+    return not preset.hosts or bool(re.fullmatch(preset.hosts.replace("{region}", re.escape(region)), host))

@@ -1,0 +1,177 @@
+"""A private bucket at AWS S3, and an IAM user that reaches nothing but that bucket."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from ..settings import AwsStore
+from . import Store
+
+#: The least rights with which mount, mirror and restore work; a test takes each away in turn.
+BUCKET_RIGHTS = ("s3:ListBucket",)
+OBJECT_RIGHTS = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
+#: And those to empty a bucket that is to be deleted: old versions too.
+EMPTY_BUCKET_RIGHTS = ("s3:ListBucketVersions", "s3:ListBucketMultipartUploads")
+EMPTY_OBJECT_RIGHTS = ("s3:DeleteObjectVersion",)
+#: Replaced and deleted media are kept this long, as at B2 by the manual procedure.
+DAYS_OF_OLD_VERSIONS = 1
+#: AWS spreads a new key and its policy within seconds, at times a minute.
+KEY_PATIENCE_SECONDS = 180
+
+
+def user_policy(arn: str, *, may_empty: bool) -> dict[str, Any]:
+    """The IAM user's policy: this bucket, and nothing else."""
+    bucket = [*BUCKET_RIGHTS, *(EMPTY_BUCKET_RIGHTS if may_empty else ())]
+    objects = [*OBJECT_RIGHTS, *(EMPTY_OBJECT_RIGHTS if may_empty else ())]
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Sid": "Bucket", "Effect": "Allow", "Action": bucket, "Resource": arn},
+            {"Sid": "Media", "Effect": "Allow", "Action": objects, "Resource": f"{arn}/*"},
+        ],
+    }
+
+
+def tls_only(arn: str) -> dict[str, Any]:
+    """The bucket's policy: whoever asks, nothing without TLS."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "TlsOnly",
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "s3:*",
+                "Resource": [arn, f"{arn}/*"],
+                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+            }
+        ],
+    }
+
+
+class AwsBucket(pulumi.ComponentResource):
+    """The bucket with its settings, and the user with its key."""
+
+    store: Store
+
+    def __init__(self, name: str, *, settings: AwsStore, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("matrix-media-store:store:AwsBucket", name, None, opts)
+        bucket, bucket_settings = self._bucket(name, settings)
+        user = aws.iam.User(
+            f"{name}-user",
+            path="/matrix-media-store/",
+            tags=settings.tags,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        policy = aws.iam.UserPolicy(
+            f"{name}-user-policy",
+            name="media-store",
+            user=user.name,
+            policy=bucket.arn.apply(
+                lambda arn: json.dumps(user_policy(arn, may_empty=settings.on_destroy == "delete"))
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        # Named by its generation: the new key is made before the server moves, the old one goes last.
+        key = aws.iam.AccessKey(
+            f"{name}-key-{settings.key_generation}", user=user.name, opts=pulumi.ResourceOptions(parent=self)
+        )
+        domain = "amazonaws.com.cn" if settings.region.startswith("cn-") else "amazonaws.com"
+        self.store = Store(
+            endpoint=settings.endpoint.rstrip("/") or f"https://s3.{settings.region}.{domain}",
+            region=settings.region,
+            bucket=settings.bucket,
+            access_key_id=pulumi.Output.secret(key.id),
+            secret_access_key=key.secret,
+            adopt=settings.adopt,
+            ready=(bucket, *bucket_settings, user, policy, key),
+            sse_customer_key=pulumi.Output.secret(settings.sse_customer_key.get_secret_value()),
+            storage_class=settings.storage_class,
+            rclone_provider="AWS",
+            key_patience=KEY_PATIENCE_SECONDS,
+            empty_on_destroy=settings.on_destroy == "delete",
+        )
+        self.register_outputs({"endpoint": self.store.endpoint, "bucket": bucket.bucket})
+
+    def _bucket(self, name: str, settings: AwsStore) -> tuple[aws.s3.Bucket, list[pulumi.Resource]]:
+        """The bucket, and what makes it private, encrypted and tidy."""
+        retain = settings.on_destroy == "retain"
+        bucket = aws.s3.Bucket(
+            name,
+            bucket=settings.bucket,
+            tags=settings.tags,
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=retain),
+        )
+
+        def opts(*after: pulumi.Resource) -> pulumi.ResourceOptions:
+            return pulumi.ResourceOptions(parent=self, retain_on_delete=retain, depends_on=[bucket, *after])
+
+        access = aws.s3.BucketPublicAccessBlock(
+            f"{name}-public-access",
+            bucket=bucket.id,
+            block_public_acls=True,
+            block_public_policy=True,
+            ignore_public_acls=True,
+            restrict_public_buckets=True,
+            opts=opts(),
+        )
+        ownership = aws.s3.BucketOwnershipControls(
+            f"{name}-ownership",
+            bucket=bucket.id,
+            rule=aws.s3.BucketOwnershipControlsRuleArgs(object_ownership="BucketOwnerEnforced"),
+            opts=opts(access),  # S3 takes one change of a bucket's access at a time
+        )
+        policy = aws.s3.BucketPolicy(
+            f"{name}-policy",
+            bucket=bucket.id,
+            policy=bucket.arn.apply(lambda arn: json.dumps(tls_only(arn))),
+            opts=opts(access, ownership),
+        )
+        customer_keys = bool(settings.sse_customer_key.get_secret_value())
+        encryption = aws.s3.BucketServerSideEncryptionConfiguration(
+            f"{name}-encryption",
+            bucket=bucket.id,
+            rules=[
+                aws.s3.BucketServerSideEncryptionConfigurationRuleArgs(
+                    apply_server_side_encryption_by_default=aws.s3.BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultArgs(
+                        sse_algorithm="AES256"
+                    ),
+                    # New buckets refuse customer keys unless this is said.
+                    blocked_encryption_types=["NONE" if customer_keys else "SSE-C"],
+                )
+            ],
+            opts=opts(),
+        )
+        versioning = aws.s3.BucketVersioning(
+            f"{name}-versioning",
+            bucket=bucket.id,
+            versioning_configuration=aws.s3.BucketVersioningVersioningConfigurationArgs(status="Enabled"),
+            opts=opts(),
+        )
+        lifecycle = aws.s3.BucketLifecycleConfiguration(
+            f"{name}-lifecycle",
+            bucket=bucket.id,
+            rules=[_lifecycle_rule()],
+            opts=opts(versioning),
+        )
+        return bucket, [access, ownership, policy, encryption, versioning, lifecycle]
+
+
+def _lifecycle_rule() -> aws.s3.BucketLifecycleConfigurationRuleArgs:
+    """Old versions, the marks of deleted files and unfinished uploads go after a day; media never."""
+    return aws.s3.BucketLifecycleConfigurationRuleArgs(
+        id="old-versions",
+        status="Enabled",
+        filter=aws.s3.BucketLifecycleConfigurationRuleFilterArgs(prefix=""),
+        noncurrent_version_expiration=aws.s3.BucketLifecycleConfigurationRuleNoncurrentVersionExpirationArgs(
+            noncurrent_days=DAYS_OF_OLD_VERSIONS
+        ),
+        expiration=aws.s3.BucketLifecycleConfigurationRuleExpirationArgs(expired_object_delete_marker=True),
+        abort_incomplete_multipart_upload=aws.s3.BucketLifecycleConfigurationRuleAbortIncompleteMultipartUploadArgs(
+            days_after_initiation=DAYS_OF_OLD_VERSIONS
+        ),
+    )

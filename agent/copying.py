@@ -29,7 +29,8 @@ def rclone_conf(store: StoreSettings) -> str:
     conf = configparser.ConfigParser(interpolation=None)
     conf[REMOTE] = {
         "type": "s3",
-        "provider": store.rclone_provider,
+        # Not the store's own name: rclone would put the bucket into the host's name, against the rest of us.
+        "provider": "Other",
         "access_key_id": store.access_key_id,
         "secret_access_key": store.secret_access_key,
         "endpoint": store.endpoint,

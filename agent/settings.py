@@ -37,7 +37,6 @@ class StoreSettings:
     bucket: str = ""
     adopt: bool = False
     storage_class: str = ""
-    rclone_provider: str = "Other"
     #: Seconds for which a key never used here before may be refused.
     key_patience: int = 0
     #: Address of Backblaze's own API for the b2 command line; empty for the public one.

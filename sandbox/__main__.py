@@ -7,7 +7,7 @@ import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from . import engine, network, parts, server, store, synapse
+from . import aws, b2, engine, network, parts, server, store, synapse
 from .world import HOME, SERVER_ADDRESS, tell
 
 
@@ -15,8 +15,12 @@ def build() -> None:
     """Everything that is made once and kept."""
     store.make_certificates()
     server.make_ssh_keys()
-    with ThreadPoolExecutor(2) as pool:
-        jobs = [pool.submit(parts.build_all, engine.installed() is None), pool.submit(server.build_image)]
+    with ThreadPoolExecutor(3) as pool:
+        jobs = [
+            pool.submit(parts.build_all, engine.installed() is None),
+            pool.submit(server.build_image),
+            pool.submit(server.fetch_wheels),
+        ]
         for job in jobs:
             job.result()
     engine.up()
@@ -39,6 +43,8 @@ def up(fresh: bool = False) -> None:
 def down(everything: bool = False) -> None:
     """End all that runs. With `everything`, remove what was built too."""
     server.down()
+    b2.down()
+    aws.down()
     store.down()
     network.down()
     if everything:

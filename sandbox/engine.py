@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from . import parts
 from .world import BIN, HOME, ROOT, run, tell
 
 PULUMI_HOME = HOME / "pulumi-home"
-PLUGINS = {"command": "1.2.1"}
+PLUGINS = {"command": "1.2.1", "aws": "7.51.1", "terraform-provider": "1.4.0"}
 PASSPHRASE = "sandbox-passphrase"
 
 
@@ -58,7 +58,7 @@ def _plugin(name: str, version: str) -> None:
     """The published plugin where it can be had; the sandbox's stand-in only where it can't."""
     folder = PULUMI_HOME / "plugins" / f"resource-{name}-v{version}"
     binary = folder / f"pulumi-resource-{name}"
-    standing_in = ROOT / "sandbox/plugins" / name / binary.name
+    standing_in = ROOT / "sandbox/plugins" / name.replace("-", "_") / binary.name
     published = Path.home() / ".pulumi/plugins" / folder.name
     if published.exists() and (not binary.exists() or binary.samefile(standing_in)):
         shutil.rmtree(folder, ignore_errors=True)
@@ -75,9 +75,11 @@ def _plugin(name: str, version: str) -> None:
 
 
 def environment() -> dict[str, str]:
-    """What every call of the engine runs with; nothing of the user's own Pulumi leaks in."""
+    """What every call of the engine runs with; nothing of the user's own Pulumi or clouds leaks in."""
     kept = {
-        name: value for name, value in os.environ.items() if not name.startswith("PULUMI_") and name != "SSH_AUTH_SOCK"
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PULUMI_", "AWS_", "B2_")) and name != "SSH_AUTH_SOCK"
     }
     path = [str(ROOT / ".venv/bin"), *([] if installed() else [str(BIN)]), os.environ.get("PATH", "")]
     return {
@@ -104,6 +106,8 @@ class Stack:
     """A stack on a file backend of its own; its configuration lies where users keep theirs."""
 
     name: str
+    #: More of the engine's environment, as credentials of a cloud.
+    extra: Mapping[str, str] = field(default_factory=dict)
     #: The program's folder; another one to run another version of it on the same state.
     root: Path = ROOT
 
@@ -117,7 +121,7 @@ class Stack:
 
     @property
     def env(self) -> dict[str, str]:
-        return {**environment(), "PULUMI_BACKEND_URL": f"file://{self.backend}"}
+        return {**environment(), **self.extra, "PULUMI_BACKEND_URL": f"file://{self.backend}"}
 
     def popen(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         return subprocess.Popen(

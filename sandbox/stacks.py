@@ -5,37 +5,75 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from . import store, synapse
+from . import aws, b2, store, synapse
 from .engine import Stack
 from .world import BIN, HOST_KEY, SERVER_ADDRESS, SSH_KEY
+
+
+def _server(phase: str, token: bool) -> tuple[dict[str, str], dict[str, str]]:
+    """What every stack of the sandbox's server says: settings and secrets."""
+    access_token, _ = synapse.seeded_media()
+    host_key = " ".join(HOST_KEY.with_suffix(".pub").read_text().split()[:2])
+    settings = {
+        "phase": phase,
+        "server.host": SERVER_ADDRESS,
+        "server.hostKey": host_key,
+        "host.homeserverUrl": synapse.LOCAL_URL,
+        "mount.goofysUrl": "file:///opt/goofys/goofys",
+        "mount.goofysSha256": _sha256(BIN / "goofys"),
+    }
+    secrets = {"server.privateKey": SSH_KEY.read_text(), **({"host.accessToken": access_token} if token else {})}
+    return settings, secrets
 
 
 def existing(name: str, bucket: str, *, phase: str = "prepare", token: bool = True) -> Stack:
     """A stack that uses a bucket which exists; the bucket starts empty."""
     store.empty_bucket(bucket)
-    access_token, _ = synapse.seeded_media()
+    settings, secrets = _server(phase, token)
     stack = Stack(name)
-    host_key = " ".join(HOST_KEY.with_suffix(".pub").read_text().split()[:2])
     stack.create(
         {
-            "phase": phase,
-            "server.host": SERVER_ADDRESS,
-            "server.hostKey": host_key,
+            **settings,
             "store.kind": "existing",
             "store.endpoint": store.ENDPOINT,
             "store.region": store.REGION,
             "store.bucket": bucket,
-            "host.homeserverUrl": synapse.LOCAL_URL,
-            "mount.goofysUrl": "file:///opt/goofys/goofys",
-            "mount.goofysSha256": _sha256(BIN / "goofys"),
         },
-        {
-            "server.privateKey": SSH_KEY.read_text(),
-            "store.accessKeyId": store.ACCESS_KEY_ID,
-            "store.secretAccessKey": store.SECRET_ACCESS_KEY,
-            **({"host.accessToken": access_token} if token else {}),
-        },
+        {**secrets, "store.accessKeyId": store.ACCESS_KEY_ID, "store.secretAccessKey": store.SECRET_ACCESS_KEY},
     )
+    return stack
+
+
+def at_aws(name: str, bucket: str, *, phase: str = "prepare", token: bool = True, customer_key: str = "") -> Stack:
+    """A stack that creates its bucket at AWS."""
+    aws.up()
+    aws.forget_bucket(bucket)
+    settings, secrets = _server(phase, token)
+    stack = Stack(name, extra={**aws.environment()})
+    stack.create(
+        {
+            **settings,
+            "store.kind": "aws",
+            "store.bucket": bucket,
+            # The objects are MinIO's; a real stack leaves this out.
+            "store.endpoint": store.ENDPOINT,
+        },
+        {**secrets, **({"store.sseCustomerKey": customer_key} if customer_key else {})},
+    )
+    stack.must("config", "set", "aws:region", aws.REGION)
+    return stack
+
+
+def at_b2(name: str, bucket: str, *, phase: str = "prepare", token: bool = True, method: str = "rclone") -> Stack:
+    """A stack that creates its bucket at Backblaze B2."""
+    b2.up()
+    b2.forget_bucket(bucket)
+    settings, secrets = _server(phase, token)
+    stack = Stack(name)
+    stack.create({**settings, "store.kind": "b2", "store.bucket": bucket, "copy.method": method}, secrets)
+    stack.must("config", "set", "b2:endpoint", b2.ENDPOINT)
+    stack.must("config", "set", "b2:applicationKeyId", b2.KEY_ID)
+    stack.set_secret("b2:applicationKey", b2.KEY)
     return stack
 
 

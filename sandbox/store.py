@@ -8,10 +8,13 @@ import time
 from typing import Any
 
 import boto3
+import urllib3
 from botocore.config import Config
+from minio.credentials import StaticProvider
+from minio.minioadmin import MinioAdmin
 
 from . import process
-from .world import BIN, CERTIFICATES, HOME, HOST_ADDRESS, run, tell
+from .world import B2_S3_HOST, BIN, CERTIFICATES, HOME, HOST_ADDRESS, run, tell
 
 PORT = 9000
 ENDPOINT = f"https://{HOST_ADDRESS}:{PORT}"
@@ -23,9 +26,14 @@ ACCESS_KEY_ID = "SANDBOXKEYID7Q2XW"
 SECRET_ACCESS_KEY = "sandbox-secret-Vq8/Zr+3mNp5tKw2"
 
 
+#: What the certificate is for.
+NAMES = f"subjectAltName=IP:{HOST_ADDRESS},DNS:{B2_S3_HOST}\n"
+
+
 def make_certificates() -> None:
     """A certificate authority and the store's certificate; once for each checkout."""
-    if (CERTIFICATES / "public.crt").exists():
+    request, extensions = CERTIFICATES / "request.csr", CERTIFICATES / "extensions"
+    if (CERTIFICATES / "public.crt").exists() and extensions.read_text() == NAMES:
         return
     CERTIFICATES.mkdir(parents=True, exist_ok=True)
     ca, key = CERTIFICATES / "ca.crt", CERTIFICATES / "ca.key"
@@ -33,8 +41,7 @@ def make_certificates() -> None:
         "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650",
         "-subj", "/CN=sandbox authority", "-keyout", key, "-out", ca,
     )  # fmt: skip
-    request, extensions = CERTIFICATES / "request.csr", CERTIFICATES / "extensions"
-    extensions.write_text(f"subjectAltName=IP:{HOST_ADDRESS}\n")
+    extensions.write_text(NAMES)
     run(
         "openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
         "-subj", f"/CN={HOST_ADDRESS}", "-keyout", CERTIFICATES / "private.key", "-out", request,
@@ -100,13 +107,48 @@ def client() -> Any:
     )  # fmt: skip
 
 
+def exists(name: str) -> bool:
+    return name in [bucket["Name"] for bucket in client().list_buckets()["Buckets"]]
+
+
+def remove_bucket(name: str) -> None:
+    """The bucket is gone, with all in it, old versions too."""
+    if not exists(name):
+        return
+    s3 = client()
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=name):
+        items = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        if items:
+            names = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in items]
+            s3.delete_objects(Bucket=name, Delete={"Objects": names})
+    s3.delete_bucket(Bucket=name)
+
+
 def empty_bucket(name: str) -> None:
     """A bucket of that name with nothing in it."""
-    s3 = client()
-    if name in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=name):
-            keys = [{"Key": item["Key"]} for item in page.get("Contents", [])]
-            if keys:
-                s3.delete_objects(Bucket=name, Delete={"Objects": keys})
-        s3.delete_bucket(Bucket=name)
-    s3.create_bucket(Bucket=name)
+    remove_bucket(name)
+    client().create_bucket(Bucket=name)
+
+
+def admin() -> MinioAdmin:
+    """MinIO's own administration: its users and their policies."""
+    http = urllib3.PoolManager(ca_certs=str(CERTIFICATES / "ca.crt"))
+    return MinioAdmin(
+        endpoint=f"{HOST_ADDRESS}:{PORT}", credentials=StaticProvider(ACCESS_KEY_ID, SECRET_ACCESS_KEY),
+        region=REGION, http_client=http,
+    )  # fmt: skip
+
+
+def set_user(key_id: str, secret: str, statements: list[Any]) -> None:
+    """A user of the store with exactly these rights, as statements of an AWS policy; with none, no rights."""
+    minio = admin()
+    minio.user_add(key_id, secret)
+    allowed = statements or [{"Effect": "Deny", "Action": ["s3:*"], "Resource": ["arn:aws:s3:::*"]}]
+    minio.policy_add(f"of-{key_id}", policy={"Version": "2012-10-17", "Statement": allowed})
+    minio.policy_set(f"of-{key_id}", user=key_id)
+
+
+def remove_user(key_id: str) -> None:
+    minio = admin()
+    minio.user_remove(key_id)
+    minio.policy_remove(f"of-{key_id}")

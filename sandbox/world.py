@@ -16,6 +16,10 @@ SUBNET = f"10.213.{_HASH[0] % 250 + 1}"
 HOST_ADDRESS = f"{SUBNET}.1"
 SERVER_ADDRESS = f"{SUBNET}.2"
 
+#: The S3 side of the sandbox's B2, by a name as B2 gives them: the region is its second part.
+B2_REGION = "sandbox-000"
+B2_S3_HOST = f"s3.{B2_REGION}.b2.test"
+
 BIN = HOME / "bin"
 LOGS = HOME / "logs"
 RUN = HOME / "run"

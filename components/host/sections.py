@@ -54,7 +54,6 @@ def shown(settings: Settings, store: Store) -> Sections:
             "bucket": store.bucket,
             "adopt": store.adopt,
             "storage_class": store.storage_class,
-            "rclone_provider": store.rclone_provider,
             "key_patience": store.key_patience,
             "b2_api": store.b2_api,
         },

@@ -14,8 +14,6 @@ class Preset:
     #: Address, with `{region}` and `{account}` filled from the stack.
     endpoint: str = ""
     region: str = ""
-    #: What rclone calls it, as far as the versions of Debian 12 and newer know it.
-    rclone: str = "Other"
     #: A regular expression that every address of this store matches.
     hosts: str = ""
     #: Why goofys must not mount it; empty where it may.
@@ -31,28 +29,23 @@ PRESETS = {
         hosts=r"(.*\.)?storage\.googleapis\.com",
         customer_keys=False,
     ),
-    "wasabi": Preset(
-        endpoint="https://s3.{region}.wasabisys.com", rclone="Wasabi", hosts=r"s3(\.{region})?\.wasabisys\.com"
-    ),
+    "wasabi": Preset(endpoint="https://s3.{region}.wasabisys.com", hosts=r"s3(\.{region})?\.wasabisys\.com"),
     "r2": Preset(
         endpoint="https://{account}.r2.cloudflarestorage.com",
         region="auto",
-        rclone="Cloudflare",
         hosts=r".*\.r2\.cloudflarestorage\.com",
         goofys_breaks="goofys uploads large files in parts of growing size, which R2 refuses",
     ),
     "hetzner": Preset(endpoint="https://{region}.your-objectstorage.com", hosts=r"{region}\.your-objectstorage\.com"),
     "digitalocean": Preset(
         endpoint="https://{region}.digitaloceanspaces.com",
-        rclone="DigitalOcean",
         hosts=r"{region}\.digitaloceanspaces\.com",
     ),
-    "minio": Preset(region="us-east-1", rclone="Minio"),
-    "ceph": Preset(region="us-east-1", rclone="Ceph"),
+    "minio": Preset(region="us-east-1"),
+    "ceph": Preset(region="us-east-1"),
     "b2": Preset(endpoint="https://s3.{region}.backblazeb2.com", hosts=r"s3\.{region}\.backblazeb2\.com"),
     "aws": Preset(
         endpoint="https://s3.{region}.amazonaws.com",
-        rclone="AWS",
         hosts=r"s3[.-](.*\.)?{region}\.amazonaws\.com(\.cn)?",
     ),
 }

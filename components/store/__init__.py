@@ -31,8 +31,6 @@ class Store:
     sse_customer_key: pulumi.Input[str] = field(default="", repr=False)
     #: Storage class of what is written; empty for the store's own default.
     storage_class: str = ""
-    #: What rclone calls this kind of store.
-    rclone_provider: str = "Other"
     #: For how many seconds a new key may be refused before that is an error.
     key_patience: int = 0
     #: Address of Backblaze's own API, for its command line; empty for the public one.

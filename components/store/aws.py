@@ -14,6 +14,9 @@ from . import Store
 #: The least rights with which mount, mirror and restore work; a test takes each away in turn.
 BUCKET_RIGHTS = ("s3:ListBucket",)
 OBJECT_RIGHTS = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
+#: rclone before 1.61 names an ACL with each upload, the one below, and AWS then wants this right too. As ACLs
+#: are disabled in the bucket, nothing can be changed with it.
+ACL_RIGHT, ACL = "s3:PutObjectAcl", "private"
 #: And those to empty a bucket that is to be deleted: old versions too.
 EMPTY_BUCKET_RIGHTS = ("s3:ListBucketVersions", "s3:ListBucketMultipartUploads")
 EMPTY_OBJECT_RIGHTS = ("s3:DeleteObjectVersion",)
@@ -32,6 +35,13 @@ def user_policy(arn: str, *, may_empty: bool) -> dict[str, Any]:
         "Statement": [
             {"Sid": "Bucket", "Effect": "Allow", "Action": bucket, "Resource": arn},
             {"Sid": "Media", "Effect": "Allow", "Action": objects, "Resource": f"{arn}/*"},
+            {
+                "Sid": "Acl",
+                "Effect": "Allow",
+                "Action": [ACL_RIGHT],
+                "Resource": f"{arn}/*",
+                "Condition": {"StringEquals": {"s3:x-amz-acl": ACL}},
+            },
         ],
     }
 
@@ -91,7 +101,6 @@ class AwsBucket(pulumi.ComponentResource):
             ready=(bucket, *bucket_settings, user, policy, key),
             sse_customer_key=pulumi.Output.secret(settings.sse_customer_key.get_secret_value()),
             storage_class=settings.storage_class,
-            rclone_provider="AWS",
             key_patience=KEY_PATIENCE_SECONDS,
             empty_on_destroy=settings.on_destroy == "delete",
         )

@@ -23,7 +23,6 @@ class ExistingBucket(pulumi.ComponentResource):
             secret_access_key=pulumi.Output.secret(settings.secret_access_key.get_secret_value()),
             adopt=settings.adopt,
             sse_customer_key=pulumi.Output.secret(settings.sse_customer_key.get_secret_value()),
-            rclone_provider=settings.known.rclone,
             ready=(),  # nothing of this store is in the stack, so nothing can be deleted under a restore
         )
         self.register_outputs({"endpoint": self.store.endpoint, "bucket": self.store.bucket})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
@@ -10,7 +11,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent import futures
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -31,7 +32,7 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Property:
-    """An input as the published schema has it; `fields` for an object."""
+    """An input as the published schema has it; `fields` for an object, `items` for a list of them."""
 
     kind: type | tuple[type, ...]
     required: bool = False
@@ -39,6 +40,9 @@ class Property:
     replaces: bool = False
     default: Any = None
     fields: dict[str, Property] | None = None
+    items: Property | None = None
+    #: The values it may have, where the provider checks that itself.
+    choices: tuple[str, ...] = ()
 
 
 class Resource(ABC):
@@ -46,6 +50,11 @@ class Resource(ABC):
 
     inputs: dict[str, Property]
     outputs: tuple[str, ...] = ()
+    secret_outputs: tuple[str, ...] = ()
+    #: Those that an update never changes, so that a preview knows them.
+    stable_outputs: tuple[str, ...] = ()
+    #: The input that the provider fills with a name of its own where the program gives none.
+    autonamed: str = ""
 
     @abstractmethod
     def create(self, inputs: Values, log: Log) -> Values:
@@ -56,6 +65,24 @@ class Resource(ABC):
     def delete(self, state: Values, log: Log) -> None:
         """Undo it, from the old state."""
         return
+
+    def id_of(self, name: str, properties: Values) -> str:
+        """The resource's id, from inputs and outputs; `name` is its name in the program."""
+        return name + secrets.token_hex(4)
+
+
+@dataclass(frozen=True)
+class Provider:
+    """All that a stand-in is: resources by type, functions by token, and how it takes its configuration."""
+
+    version: str
+    resources: dict[str, Resource]
+    config: dict[str, Property] | None = None
+    configure: Callable[[Values], None] = lambda config: None
+    functions: dict[str, Callable[[Values], Values]] = field(default_factory=dict)
+    secret_results: tuple[str, ...] = ()
+    #: For a plugin that becomes another package by its parameter: its name and version from that.
+    parameterize: Callable[[bytes], tuple[str, str]] | None = None
 
 
 def check(properties: dict[str, Property], values: Values, path: str = "") -> tuple[Values, list[tuple[str, str]]]:
@@ -72,32 +99,56 @@ def check(properties: dict[str, Property], values: Values, path: str = "") -> tu
             elif wanted.required:
                 failures.append((path + name, f"missing required property '{path + name}'"))
             continue
-        if has_unknown(given) and not wanted.fields:
+        if given == UNKNOWN or (has_unknown(given) and not wanted.fields and not wanted.items):
             continue
         if not isinstance(given, wanted.kind):
             failures.append((path + name, f"wrong type: {type(given).__name__}"))
+        elif wanted.choices and given not in wanted.choices:
+            failures.append((path + name, f"expected {path + name} to be one of {list(wanted.choices)}, got {given}"))
         elif wanted.fields:
             inner, wrong = check(wanted.fields, given, f"{path}{name}.")
             failures += wrong
             filled[name] = inner
+        elif wanted.items:
+            for number, item in enumerate(given):
+                _, wrong = check({str(number): wanted.items}, {str(number): item}, f"{path}{name}.")
+                failures += wrong
         if wanted.secret:
             filled[name] = secret(filled[name])
     return filled, failures
 
 
+def _failures(found: list[tuple[str, str]]) -> list[provider_pb2.CheckFailure]:
+    return [provider_pb2.CheckFailure(property=name, reason=reason) for name, reason in found]
+
+
+def _marked(values: Values, names: tuple[str, ...]) -> Values:
+    """The values with those of these names marked as secret."""
+    return {name: secret(value) if name in names else value for name, value in values.items()}
+
+
+def _decoded(properties: dict[str, Property], values: Values) -> Values:
+    """A provider's configuration, whose values that are no text arrive as JSON."""
+    found = {}
+    for name, value in values.items():
+        kind = properties[name].kind if name in properties else str
+        text = plain(value)
+        found[name] = json.loads(text) if kind is not str and isinstance(text, str) and text != UNKNOWN else value
+    return found
+
+
 class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     """Speaks the engine's protocol for a set of resource types."""
 
-    def __init__(self, version: str, resources: dict[str, Resource], engine: str | None) -> None:
-        self._version = version
-        self._resources = resources
+    def __init__(self, provider: Provider, engine: str | None) -> None:
+        self._provider = provider
         self._engine = engine_pb2_grpc.EngineStub(grpc.insecure_channel(engine)) if engine else None
 
     def _resource(self, urn: str, context: grpc.ServicerContext) -> Resource:
         kind = urn.split("::")[2].split("$")[-1]
-        if kind not in self._resources:
+        if kind not in self._provider.resources:
             context.abort(grpc.StatusCode.NOT_FOUND, f"unknown resource type {kind!r}")
-        return self._resources[kind]
+        return self._provider.resources[kind]
 
     def _log(self, urn: str) -> Log:
         def log(text: str) -> None:
@@ -111,15 +162,28 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     def GetPluginInfo(self, request, context):  # noqa: N802
-        return plugin_pb2.PluginInfo(version=self._version)
+        return plugin_pb2.PluginInfo(version=self._provider.version)
+
+    def Parameterize(self, request, context):  # noqa: N802
+        if self._provider.parameterize is None:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "this provider takes no parameter")
+            raise AssertionError
+        name, version = self._act(context, lambda: self._provider.parameterize(request.value.value))
+        return provider_pb2.ParameterizeResponse(name=name, version=version)
 
     def CheckConfig(self, request, context):  # noqa: N802
-        return provider_pb2.CheckResponse(inputs=request.news)
+        failures = []
+        if self._provider.config is not None:
+            given = {name: value for name, value in from_wire(request.news).items() if name != "version"}
+            _, failures = check(self._provider.config, _decoded(self._provider.config, given))
+        return provider_pb2.CheckResponse(inputs=request.news, failures=_failures(failures))
 
     def DiffConfig(self, request, context):  # noqa: N802
         return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
 
     def Configure(self, request, context):  # noqa: N802
+        config = plain(_decoded(self._provider.config or {}, from_wire(request.args)))
+        self._act(context, lambda: self._provider.configure(config) or {})
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True, acceptResources=True)
 
     def Cancel(self, request, context):  # noqa: N802
@@ -128,14 +192,23 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def Check(self, request, context):  # noqa: N802
         resource = self._resource(request.urn, context)
         inputs, failures = check(resource.inputs, from_wire(request.news))
-        return provider_pb2.CheckResponse(
-            inputs=to_wire(inputs),
-            failures=[provider_pb2.CheckFailure(property=name, reason=reason) for name, reason in failures],
-        )
+        if resource.autonamed and resource.autonamed not in inputs:
+            old = plain(from_wire(request.olds)).get(resource.autonamed)
+            inputs[resource.autonamed] = old or f"{request.urn.rpartition('::')[2]}-{secrets.token_hex(4)[:7]}"
+        return provider_pb2.CheckResponse(inputs=to_wire(inputs), failures=_failures(failures))
+
+    def Invoke(self, request, context):  # noqa: N802
+        function = self._provider.functions.get(request.tok)
+        if function is None:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"unknown function {request.tok!r}")
+            raise AssertionError
+        result = self._act(context, lambda: function(plain(from_wire(request.args))))
+        return provider_pb2.InvokeResponse(**{"return": to_wire(_marked(result, self._provider.secret_results))})
 
     def Diff(self, request, context):  # noqa: N802
         resource = self._resource(request.urn, context)
-        old, new = plain(from_wire(request.olds)), plain(from_wire(request.news))
+        old = plain(from_wire(request.old_inputs if request.HasField("old_inputs") else request.olds))
+        new = plain(from_wire(request.news))
         changed = [name for name in resource.inputs if old.get(name) != new.get(name)]
         kinds = provider_pb2.PropertyDiff
         detailed, replaces = {}, []
@@ -155,17 +228,20 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         if request.preview:
             return provider_pb2.CreateResponse(properties=to_wire(given | dict.fromkeys(resource.outputs, UNKNOWN)))
         outputs = self._act(context, lambda: resource.create(plain(given), self._log(request.urn)))
-        name = request.urn.rpartition("::")[2]
-        return provider_pb2.CreateResponse(id=name + secrets.token_hex(4), properties=to_wire(given | outputs))
+        made = given | outputs
+        number = resource.id_of(request.urn.rpartition("::")[2], plain(made))
+        return provider_pb2.CreateResponse(id=number, properties=to_wire(_marked(made, resource.secret_outputs)))
 
     def Update(self, request, context):  # noqa: N802
-        resource, given = self._resource(request.urn, context), from_wire(request.news)
+        resource, given, olds = self._resource(request.urn, context), from_wire(request.news), from_wire(request.olds)
         if request.preview:
-            return provider_pb2.UpdateResponse(properties=to_wire(given | dict.fromkeys(resource.outputs, UNKNOWN)))
-        old = plain(from_wire(request.olds))
+            kept = {name: value for name, value in olds.items() if name in resource.stable_outputs}
+            preview = given | dict.fromkeys(resource.outputs, UNKNOWN) | kept
+            return provider_pb2.UpdateResponse(properties=to_wire(preview))
+        old = plain(olds)
         assert resource.update is not None
         outputs = self._act(context, lambda: resource.update(old, plain(given), self._log(request.urn)))
-        return provider_pb2.UpdateResponse(properties=to_wire(given | outputs))
+        return provider_pb2.UpdateResponse(properties=to_wire(_marked(given | outputs, resource.secret_outputs)))
 
     def Read(self, request, context):  # noqa: N802
         return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
@@ -179,7 +255,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def _act(context: grpc.ServicerContext, action: Callable[[], Values]) -> Values:
         try:
             return action()
-        except (RuntimeError, OSError) as error:
+        except Exception as error:  # whatever the service or the network said is the resource's error
             context.abort(grpc.StatusCode.UNKNOWN, str(error))
             raise
 
@@ -200,12 +276,12 @@ def _end_with(address: str, server: grpc.Server) -> None:
             gone.set()
 
 
-def serve(version: str, resources: dict[str, Resource]) -> None:
+def serve(provider: Provider) -> None:
     """Serve until the engine goes; its address is the program's one argument."""
     address = next((argument for argument in sys.argv[1:] if ":" in argument), None)
     options = [("grpc.max_receive_message_length", 400 << 20), ("grpc.max_send_message_length", 400 << 20)]
     server = grpc.server(futures.ThreadPoolExecutor(32), options=options)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(version, resources, address), server)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(provider, address), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     if address:

@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 
 from .. import process
+from ..store import NAMES
 from ..world import (
+    B2_S3_HOST,
     BIN,
     CERTIFICATES,
     HOME,
@@ -21,6 +23,7 @@ from ..world import (
     IMAGE,
     LOGS,
     NAME,
+    ROOT,
     SEED,
     SERVER,
     SERVER_ADDRESS,
@@ -32,11 +35,16 @@ from ..world import (
 HERE = Path(__file__).parent
 LIBRARIES = HOME / "synapse"
 PACKAGES = (
-    "systemd,systemd-sysv,dbus,openssh-server,python3,rsync,rclone,fuse3,sudo,ca-certificates,iproute2,curl,procps"
+    "systemd,systemd-sysv,dbus,openssh-server,python3,python3-venv,rsync,rclone,fuse3,sudo,ca-certificates,iproute2,"
+    "curl,procps"
 )
 #: Debian 12: its Python is the one Synapse's libraries are chosen for.
 SUITE, PYTHON = "bookworm", "3.11"
 SYNAPSE = "matrix-synapse==1.163.2"
+#: Marks an image that was finished; another one is made anew.
+READY = f"{PACKAGES}\n{B2_S3_HOST}\n{NAMES}\n"
+WHEELS = HOME / "wheels"
+B2_REQUIREMENTS = ROOT / "agent/b2-requirements.txt"
 CHANGES, CHANGES_WORK = HOME / "server-changes", HOME / "server-changes.work"
 #: As on old installs of the playbook.
 MATRIX_ID = 991
@@ -46,7 +54,8 @@ BOOT_SECONDS = 120
 
 def build_image() -> None:
     """Debian with systemd and sshd, and Synapse's libraries beside it; once."""
-    if not (IMAGE / "etc/sandbox-ready").exists():
+    ready = IMAGE / "etc/sandbox-ready"
+    if not ready.exists() or ready.read_text() != READY:
         shutil.rmtree(IMAGE, ignore_errors=True)
         tell("making the server's image (about 1 min) ...")
         run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", SUITE, IMAGE)
@@ -61,6 +70,21 @@ def build_image() -> None:
         )  # fmt: skip
         shutil.rmtree(LIBRARIES, ignore_errors=True)
         new.rename(LIBRARIES)
+
+
+def fetch_wheels() -> None:
+    """What a server installs the b2 command line from; once for each list of versions."""
+    listed = WHEELS / B2_REQUIREMENTS.name
+    if listed.exists() and listed.read_bytes() == B2_REQUIREMENTS.read_bytes():
+        return
+    tell("fetching the b2 command line ...")
+    shutil.rmtree(WHEELS, ignore_errors=True)
+    WHEELS.mkdir(parents=True)
+    run(
+        HOME.parent / ".venv/bin/pip", "download", "--quiet", "--dest", WHEELS, "--python-version", PYTHON,
+        "--only-binary=:all:", "--no-deps", "--require-hashes", "--requirement", B2_REQUIREMENTS,
+    )  # fmt: skip
+    shutil.copy(B2_REQUIREMENTS, listed)
 
 
 def make_ssh_keys() -> None:
@@ -91,7 +115,7 @@ def _configure(image: Path) -> None:
     _write(image / "etc/ssh/ssh_host_ed25519_key", HOST_KEY.read_text(), 0o600)
     _write(image / "etc/ssh/sshd_config.d/sandbox.conf", "UseDNS no\n")
     _write(image / "etc/hostname", "matrix-server\n")
-    _write(image / "etc/hosts", "127.0.0.1 localhost\n127.0.1.1 matrix-server\n")
+    _write(image / "etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 matrix-server\n{HOST_ADDRESS} {B2_S3_HOST}\n")
     _write(image / "etc/machine-id", "")
     shutil.copy(CERTIFICATES / "ca.crt", image / "usr/local/share/ca-certificates/sandbox.crt")
     run("chroot", image, "update-ca-certificates")
@@ -103,7 +127,9 @@ def _configure(image: Path) -> None:
     )  # fmt: skip
     _write(image / "etc/systemd/system/matrix-synapse.service", (HERE / "matrix-synapse.service").read_text())
     run("chroot", image, "systemctl", "enable", "matrix-synapse")
-    _write(image / "etc/sandbox-ready", "")
+    # A server that reaches no package index, as administrators of such set it up.
+    _write(image / "etc/pip.conf", "[global]\nno-index = true\nfind-links = /opt/wheels\n")
+    _write(image / "etc/sandbox-ready", READY)
 
 
 def own(path: Path) -> None:
@@ -175,6 +201,7 @@ def up(wait: bool = True) -> None:
                 "--register=no", "--keep-unit", "--notify-ready=yes", "--console=pipe",
                 f"--network-bridge={NAME}", "--bind=/dev/fuse", "--property=DeviceAllow=/dev/fuse rwm",
                 f"--bind-ro={LIBRARIES}:/opt/synapse", f"--bind-ro={BIN / 'goofys'}:/opt/goofys/goofys",
+                f"--bind-ro={WHEELS}:/opt/wheels",
             ],
             env={"NOTIFY_SOCKET": str(ready)},
         )  # fmt: skip

@@ -13,7 +13,7 @@ from pulumi.runtime.proto import provider_pb2
 from pulumi_command import local, remote
 
 from sandbox.plugins.command.resources import RESOURCES
-from sandbox.plugins.serving import Servicer, check
+from sandbox.plugins.serving import Provider, Servicer, check
 from sandbox.plugins.values import SECRET, SIGNATURE, UNKNOWN, from_wire, to_wire
 from sandbox.world import ROOT
 
@@ -69,7 +69,7 @@ def test_defaults_are_filled_and_the_connection_is_secret():
 
 def diff(token: str, old: dict, new: dict):
     request = provider_pb2.DiffRequest(urn=f"urn:pulumi:s::p::{token}::n", olds=to_wire(old), news=to_wire(new))
-    return Servicer("1.2.1", RESOURCES, None).Diff(request, None)
+    return Servicer(Provider("1.2.1", RESOURCES), None).Diff(request, None)
 
 
 def test_a_changed_trigger_replaces_and_any_other_change_updates():

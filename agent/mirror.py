@@ -85,7 +85,8 @@ def mirror(context: Context) -> dict[str, int]:
             try:
                 copying.upload(context, root, wrong, amount, copying.method(context, first=turn == 1))
             except CommandFailed as error:
-                failure = error  # what is wrong now is seen by comparing, not by the exit status
+                failure = error  # what is wrong now is seen by comparing
+                context.say(f"mirror: {' '.join(str(error).split())[:500]} -- comparing what arrived")
             copied += len(wrong)
         manifest.learn()
         known, known_bytes = manifest.known()

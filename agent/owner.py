@@ -8,9 +8,11 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from .content import OTHER_KEY, with_other_key
 from .context import Context
 from .errors import Problem
 from .places import RESERVED_PREFIX
+from .s3 import StoreError
 
 OWNER_KEY = f"{RESERVED_PREFIX}owner.json"
 
@@ -21,8 +23,20 @@ def server_id(machine_id: Path = Path("/etc/machine-id")) -> str:
 
 
 def read(context: Context) -> dict[str, Any] | None:
-    data = context.bucket.get(OWNER_KEY, customer_key=False)
-    return None if data is None else json.loads(data)
+    """What the bucket says; also where it was written before the stack had a customer's key."""
+    refusal = None
+    for customer_key in (True, False):
+        try:
+            data = context.bucket.get(OWNER_KEY, customer_key)
+            return None if data is None else json.loads(data)
+        except StoreError as error:
+            if error.status not in OTHER_KEY:
+                raise
+            refusal = error
+    raise Problem(
+        f"{OWNER_KEY} in the bucket cannot be read: {refusal}",
+        "check the key's rights, and that store.sseCustomerKey is the one with which the bucket was filled",
+    )
 
 
 def check(context: Context) -> None:
@@ -39,9 +53,9 @@ def claim(context: Context) -> None:
     """Write this server's name into the bucket, unless it is there."""
     check(context)
     found = read(context) or {}
-    if found.get("id") != server_id():
+    if found.get("id") != server_id() or with_other_key(context.bucket, [OWNER_KEY]):
         document = {"server": socket.gethostname(), "id": server_id(), "epoch": found.get("epoch", 0) + 1}
-        context.bucket.put(OWNER_KEY, json.dumps(document).encode(), customer_key=False)
+        context.bucket.put(OWNER_KEY, json.dumps(document).encode())
 
 
 def release(context: Context) -> None:

@@ -215,8 +215,8 @@ class Bucket:
             raise http.client.IncompleteRead(b"", int(expected) - received)
         return digest.hexdigest()
 
-    def put(self, key: str, body: bytes, customer_key: bool = True) -> None:
-        self.open("PUT", key, body=body, customer_key=customer_key).read()
+    def put(self, key: str, body: bytes) -> None:
+        self.open("PUT", key, body=body, customer_key=True).read()
 
     def delete(self, key: str) -> None:
         self.open("DELETE", key).read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -17,15 +18,16 @@ BUCKET = "sandbox-demo"
 REPORT = HOME / "report.json"
 
 
-def bucket_contents(bucket: str) -> dict[str, str]:
+def bucket_contents(bucket: str, customer_key: str = "") -> dict[str, str]:
     """Every object of the media store with the SHA-256 of its content, read from the store itself."""
     s3 = store.client()
+    key = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": base64.b64decode(customer_key)} if customer_key else {}
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
     keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
 
-    def digest(key: str) -> str:
+    def digest(name: str) -> str:
         whole = hashlib.sha256()
-        for block in s3.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(1 << 20):
+        for block in s3.get_object(Bucket=bucket, Key=name, **key)["Body"].iter_chunks(1 << 20):
             whole.update(block)
         return whole.hexdigest()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import ssl
 import time
+from functools import cache
 from typing import Any
 
 import boto3
@@ -98,12 +99,18 @@ def down() -> None:
     process.stop(PROCESS)
 
 
+@cache
 def client() -> Any:
-    """A boto3 client with the store's root key."""
+    """The boto3 client with the store's root key; threads may share it."""
+    return client_of(ACCESS_KEY_ID, SECRET_ACCESS_KEY)
+
+
+def client_of(key_id: str, secret: str) -> Any:
+    """A boto3 client with another key."""
     return boto3.client(
         "s3", endpoint_url=ENDPOINT, region_name=REGION, verify=str(CERTIFICATES / "ca.crt"),
-        aws_access_key_id=ACCESS_KEY_ID, aws_secret_access_key=SECRET_ACCESS_KEY,
-        config=Config(s3={"addressing_style": "path"}),
+        aws_access_key_id=key_id, aws_secret_access_key=secret,
+        config=Config(s3={"addressing_style": "path"}, max_pool_connections=40),
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ def build() -> bytes:
     """The zipapp. Stored, not compressed: compression differs between versions of zlib."""
     files = {"__main__.py": _MAIN.encode()}
     for path in AGENT.rglob("*"):
-        if path.suffix in (".py", ".service", ".conf"):
+        if path.suffix in (".py", ".service", ".conf", ".txt"):
             files[str(path.relative_to(AGENT.parent))] = path.read_bytes()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:

@@ -96,7 +96,7 @@ class AwsBucket(pulumi.ComponentResource):
             region=settings.region,
             bucket=settings.bucket,
             access_key_id=pulumi.Output.secret(key.id),
-            secret_access_key=key.secret,
+            secret_access_key=pulumi.Output.secret(key.secret),
             adopt=settings.adopt,
             ready=(bucket, *bucket_settings, user, policy, key),
             sse_customer_key=pulumi.Output.secret(settings.sse_customer_key.get_secret_value()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
@@ -30,6 +31,7 @@ class Gateway:
     def __init__(self) -> None:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._users: set[str] = set()
+        self._following = threading.Lock()
         #: moto forgets which kinds of encryption a bucket blocks.
         self._encryption: dict[str, bytes] = {}
 
@@ -73,7 +75,8 @@ class Gateway:
             elif service == "s3" and what in (("DELETE",), ("DELETE", "encryption")):
                 self._encryption.pop(bucket, None)
             elif service == "iam":
-                self._follow_users()
+                with self._following:
+                    self._follow_users()
         return [answer]
 
     def _follow_users(self) -> None:

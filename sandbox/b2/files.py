@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import hashlib
 import json
 import secrets
@@ -122,7 +123,9 @@ class Files:
         done = store.client().put_object(Bucket=self._name(bucket_id), Key=name, Body=body)
         file_id = _id(bucket_id, name, done["VersionId"])
         self.known[file_id] = {"contentSha1": digest, "fileInfo": info, "contentType": content_type}
-        return self.info(key, {"fileId": file_id}, "writeFiles")
+        now = datetime.datetime.now(datetime.UTC)
+        item = {"Key": name, "VersionId": done["VersionId"], "Size": len(body), "LastModified": now}
+        return self._described(bucket_id, item)
 
     def info(self, key: Key, wanted: Document, capability: str = "readFiles") -> Document:
         bucket_id, name, version = _parts(wanted["fileId"])

@@ -15,7 +15,7 @@ from agent import copying, owner, proof, restore
 from agent.context import Context
 from agent.journal import Journal
 from agent.places import MOUNT_UNIT, STAGING_UNIT, Places
-from agent.s3 import Object
+from agent.s3 import Object, Remainder, StoreError
 from agent.settings import HostSettings, MigrationSettings, Settings, StoreSettings
 from agent.system import CommandFailed
 
@@ -46,6 +46,24 @@ class FakeBucket:
 
     objects: dict[str, bytes] = field(default_factory=dict)
     power: Power = field(default_factory=Power)
+    #: Names of objects that another customer's key encrypts, or none where the stack has one.
+    locked: set[str] = field(default_factory=set)
+    #: What stays of objects that were replaced or deleted.
+    versions: list[Remainder] = field(default_factory=list)
+
+    def _unlock(self, key: str) -> None:
+        if key in self.locked:
+            raise StoreError(400, "InvalidRequest", key)
+
+    def remainders(self) -> Iterator[Remainder]:
+        return iter([*(Remainder(key, "versionId", "latest") for key in sorted(self.objects)), *self.versions])
+
+    def remove(self, item: Remainder) -> None:
+        self.power.tick()
+        if item in self.versions:
+            self.versions.remove(item)
+        else:
+            del self.objects[item.key]
 
     def list(self, prefix: str = "", **_: Any) -> Iterator[Object]:
         self.power.tick()
@@ -56,17 +74,22 @@ class FakeBucket:
         return Object(key, len(body), hashlib.md5(body).hexdigest())
 
     def head(self, key: str) -> Object | None:
+        self._unlock(key)
         return self._object(key) if key in self.objects else None
 
-    def get(self, key: str) -> bytes | None:
+    def get(self, key: str, customer_key: bool = True) -> bytes | None:
+        if customer_key:
+            self._unlock(key)
         return self.objects.get(key)
 
     def md5(self, key: str) -> str:
+        self._unlock(key)
         return hashlib.md5(self.objects[key]).hexdigest()
 
     def put(self, key: str, body: bytes) -> None:
         self.power.tick()
         self.objects[key] = body
+        self.locked.discard(key)
 
     def delete(self, key: str) -> None:
         self.power.tick()
@@ -192,7 +215,7 @@ def new_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
         for path in paths:
             made[-1].power.tick()
             if (source / path).exists():
-                made[-1].bucket.objects[path] = (source / path).read_bytes()
+                made[-1].bucket.put(path, (source / path).read_bytes())
 
     def download(context: Context, target: Path, paths: list[str], size: int) -> None:
         for path in paths:

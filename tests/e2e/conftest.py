@@ -22,8 +22,8 @@ def begin() -> Iterator[Callable[..., world.Migration]]:
     """Makes a migration; its stack is forgotten afterwards."""
     made: list[world.Migration] = []
 
-    def make(name: str, **options: Any) -> world.Migration:
-        made.append(world.begin(name, **options))
+    def make(name: str, *kind: Any, **options: Any) -> world.Migration:
+        made.append(world.begin(name, *kind, **options))
         return made[-1]
 
     yield make

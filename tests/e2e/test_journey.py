@@ -6,14 +6,13 @@ import hashlib
 import json
 import os
 import re
-import threading
-import time
 from pathlib import Path
 
 from sandbox import server, store, synapse
 from sandbox.engine import PASSPHRASE
 from sandbox.world import LOGS, SERVER, SSH_KEY
 
+from .watch import CommandLines
 from .world import BACKUP, STORE, VAR, flip_byte, hash_on_server, mounted, on_disk, subset
 
 #: Lines from the middle of the SSH key: the marks at its ends are in every key.
@@ -26,33 +25,6 @@ SECRETS = [
 
 def leaks(text: str, token: str) -> list[str]:
     return [secret for secret in [*SECRETS, token] if secret and secret in text]
-
-
-class CommandLines:
-    """Every command line seen on this machine, the server's processes among them, while it watches."""
-
-    def __init__(self) -> None:
-        self.seen: set[bytes] = set()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> CommandLines:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._done.is_set():
-            for entry in os.listdir("/proc"):
-                if entry.isdigit():
-                    try:
-                        self.seen.add(Path(f"/proc/{entry}/cmdline").read_bytes())
-                    except OSError:
-                        continue
-            time.sleep(0.003)
 
 
 def readable_by_others(root: Path) -> list[Path]:
@@ -105,9 +77,8 @@ def test_forward_to_clean_and_back_nothing_is_lost_and_no_secret_shows(begin):
     for left in ("/etc/matrix-media-store", "/usr/local/lib/matrix-media-store", VAR):
         assert not on_disk(Path(left)).exists()
 
-    text = "\n".join(line.replace(b"\0", b" ").decode(errors="replace") for line in lines.seen)
-    assert "matrix-media-store/goofys" in text and "rclone copy" in text, "the watch saw the work"
-    assert leaks(text, token) == []
+    assert "matrix-media-store/goofys" in lines.text and "rclone copy" in lines.text, "the watch saw the work"
+    assert leaks(lines.text, token) == []
     assert leaks("".join(said), token) == []
     assert leaks(server.ssh("journalctl --no-pager --output=export --all"), token) == []
     assert leaks((LOGS / "server.log").read_text(errors="replace"), token) == []

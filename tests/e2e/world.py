@@ -31,6 +31,8 @@ class Migration:
     token: str
     media: list[synapse.Media]
     before: dict[str, str]
+    #: Base64, where the store encrypts with the stack's own key.
+    customer_key: str = ""
 
     def up(self, phase: str) -> str:
         return self.stack.phase(phase)
@@ -40,7 +42,7 @@ class Migration:
         return self.stack.call("up", "--yes", "--skip-preview")
 
     def objects(self) -> dict[str, str]:
-        return bucket_contents(self.bucket)
+        return bucket_contents(self.bucket, self.customer_key)
 
     def upload(self, size: int = 20_000) -> synapse.Media:
         item = synapse.upload(self.token, os.urandom(size))
@@ -75,14 +77,14 @@ class Migration:
         assert self.differing() == []
 
 
-def begin(name: str, **options: Any) -> Migration:
-    """A fresh server with the seed's media, an empty bucket, and a stack that was never up."""
+def begin(name: str, make: Callable[..., Stack] = stacks.existing, **options: Any) -> Migration:
+    """A fresh server with the seed's media, no media in the store, and a stack that was never up."""
     server.fresh()
     server.up()
     token, media = synapse.seeded_media()
     bucket = f"test-{name}"
-    stack = stacks.existing(f"sandbox-{name}", bucket, **options)
-    return Migration(stack, bucket, token, list(media), synapse.tree())
+    stack = make(f"sandbox-{name}", bucket, **options)
+    return Migration(stack, bucket, token, list(media), synapse.tree(), options.get("customer_key", ""))
 
 
 def media_id(path: str) -> str:
@@ -95,7 +97,7 @@ def subset(wanted: dict[str, str], found: dict[str, str]) -> list[str]:
 
 
 def mounted(path: Path) -> bool:
-    return bool(server.ssh(f"findmnt --noheadings --types fuse --mountpoint {path}", check=False).strip())
+    return bool(server.ssh(f"findmnt --noheadings --types fuse,fuse.rclone --mountpoint {path}", check=False).strip())
 
 
 def hash_on_server(folder: Path) -> dict[str, str]:

@@ -19,9 +19,22 @@ class Answers(pulumi.runtime.Mocks):
         outputs = dict(args.inputs)
         if args.typ == "command:remote:Command":
             outputs["stdout"] = 'mirror: done\n{"phase": "mirror", "generation": 2, "base": 1}'
+        elif args.typ == "aws:s3/bucket:Bucket":
+            outputs["arn"] = f"arn:aws:s3:::{args.inputs['bucket']}"
+            return f"{args.inputs['bucket']}-id", outputs
+        elif args.typ == "aws:iam/user:User":
+            outputs["name"] = args.name
+        elif args.typ == "aws:iam/accessKey:AccessKey":
+            outputs["secret"] = "SECRET-made"
+        elif args.typ == "b2:index/bucket:Bucket":
+            outputs["bucketId"] = "b2-bucket-id"
+        elif args.typ == "b2:index/applicationKey:ApplicationKey":
+            outputs |= {"applicationKeyId": "b2-key-id", "applicationKey": "SECRET-made"}
         return f"{args.name}-id", outputs
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> dict[Any, Any]:
+        if args.token == "b2:index/getAccountInfo:getAccountInfo":
+            return {"s3ApiUrl": "https://s3.us-west-002.backblazeb2.com", "accountAuthToken": secret("SECRET-token")}
         return {}
 
 
@@ -33,8 +46,9 @@ class Monitor(mocks.MockMonitor):
         self.requests: dict[str, Request] = {}
 
     def RegisterResource(self, request: Request) -> Any:  # noqa: N802 - the protocol's name
-        assert request.name not in self.requests, f"two resources named {request.name}"
-        self.requests[request.name] = request
+        name = request.name if not request.type.startswith("matrix-media-store:store:") else f"{request.name} (store)"
+        assert name not in self.requests, f"two resources named {name}"
+        self.requests[name] = request
         return super().RegisterResource(request)
 
 
@@ -50,6 +64,11 @@ def record(program: Callable[[], Any]) -> tuple[dict[str, Request], Any]:
 
     run()
     return monitor.requests, results[0]
+
+
+def secret(value: Any) -> dict[str, Any]:
+    """A value as the wire carries it where it is secret."""
+    return {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "value": value}
 
 
 def is_secret(value: Any) -> bool:

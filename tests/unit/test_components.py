@@ -65,7 +65,7 @@ def built():
 
 def test_urns_and_type_tokens_are_those_of_the_stacks_in_use(built):
     requests, _ = built
-    assert requests["matrix-bucket"].type == "matrix-media-store:store:ExistingBucket"
+    assert requests["matrix-bucket (store)"].type == "matrix-media-store:store:ExistingBucket"
     assert requests["matrix"].type == "matrix-media-store:host:MediaServer"
     for name in COMMANDS:
         assert requests[name].type == "command:remote:Command"

@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 
-.PHONY: help prerequisites demo test unit e2e lint sandbox sandbox-stop sandbox-down lock
+.PHONY: help prerequisites demo test unit e2e lint sandbox sandbox-stop sandbox-down sse-key lock
 
 help:
 	@echo 'make demo          set up the sandbox and move its media store to its S3 store (first time 10-15 min, then 1)'
@@ -12,6 +12,7 @@ help:
 	@echo 'make sandbox       start the sandbox and leave it running'
 	@echo 'make sandbox-stop  end what runs; what was built stays'
 	@echo 'make sandbox-down  end the sandbox and remove all that it built'
+	@echo 'make sse-key       make a key for SSE-C and set it as a secret; STACK=name'
 	@echo 'make lock          pin the dependencies anew'
 
 .venv/installed: requirements-dev.txt sdks/b2/pyproject.toml
@@ -49,6 +50,15 @@ sandbox-stop: .venv/installed
 
 sandbox-down: .venv/installed
 	@$(PYTHON) -m sandbox down --everything
+
+sse-key:
+	@test -n '$(STACK)' || { echo 'for which stack? make sse-key STACK=<name>' >&2; exit 2; }
+	@! pulumi config get --path store.sseCustomerKey --stack '$(STACK)' >/dev/null 2>&1 || \
+		{ echo 'the stack $(STACK) has store.sseCustomerKey already: what it encrypted needs it' >&2; exit 1; }
+	@head -c 32 /dev/urandom | base64 | tr -d '\n' | \
+		pulumi config set --secret --path store.sseCustomerKey --stack '$(STACK)'
+	@echo 'store.sseCustomerKey is set. Without it nothing in the bucket can be read: keep a copy elsewhere,'
+	@echo 'pulumi config get --path store.sseCustomerKey --stack $(STACK)'
 
 lock: .venv/installed
 	@.venv/bin/pip install --quiet uv

@@ -89,6 +89,6 @@ def sync(context: Context, source: Path, files: int) -> None:
                 if time.monotonic() - said > PROGRESS_SECONDS:
                     said = time.monotonic()
                     context.say(f"b2: uploaded {done:,} of {files:,} files")
+    context.say(f"b2: uploaded {done:,} of {files:,} files")
     if process.returncode:
         raise CommandFailed(argv, process.returncode, "\n".join(last))
-    context.say(f"b2: uploaded {done:,} of {files:,} files")

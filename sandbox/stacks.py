@@ -47,6 +47,7 @@ def existing(name: str, bucket: str, *, phase: str = "prepare", token: bool = Tr
 def at_aws(name: str, bucket: str, *, phase: str = "prepare", token: bool = True, customer_key: str = "") -> Stack:
     """A stack that creates its bucket at AWS."""
     aws.up()
+    aws.forget_users()
     aws.forget_bucket(bucket)
     settings, secrets = _server(phase, token)
     stack = Stack(name, extra={**aws.environment()})
@@ -67,6 +68,7 @@ def at_aws(name: str, bucket: str, *, phase: str = "prepare", token: bool = True
 def at_b2(name: str, bucket: str, *, phase: str = "prepare", token: bool = True, method: str = "rclone") -> Stack:
     """A stack that creates its bucket at Backblaze B2."""
     b2.up()
+    b2.forget_keys()
     b2.forget_bucket(bucket)
     settings, secrets = _server(phase, token)
     stack = Stack(name)

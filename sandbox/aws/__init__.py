@@ -71,6 +71,17 @@ def client(service: str, key_id: str = ACCESS_KEY_ID, secret: str = SECRET_ACCES
     )  # fmt: skip
 
 
+def forget_users() -> None:
+    """No user but the administrator."""
+    iam = client("iam")
+    for name in [user["UserName"] for user in iam.list_users()["Users"]]:
+        for key in iam.list_access_keys(UserName=name)["AccessKeyMetadata"]:
+            iam.delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
+        for policy in iam.list_user_policies(UserName=name)["PolicyNames"]:
+            iam.delete_user_policy(UserName=name, PolicyName=policy)
+        iam.delete_user(UserName=name)
+
+
 def forget_bucket(name: str) -> None:
     """No bucket of that name, on either side."""
     store.remove_bucket(name)

@@ -54,6 +54,13 @@ def api(key_id: str = KEY_ID, key: str = KEY) -> B2Api:
     return made
 
 
+def forget_keys() -> None:
+    """No key but the master key."""
+    account = api()
+    for key in account.list_keys():
+        account.delete_key(key)
+
+
 def forget_bucket(name: str) -> None:
     """No bucket of that name."""
     store.remove_bucket(name)

@@ -163,7 +163,7 @@ class Account:
             raise Refused(400, "duplicate_bucket_name", f"bucket name {name} is taken")
         made = {
             "accountId": ACCOUNT_ID, "bucketId": secrets.token_hex(12), "bucketName": name, "revision": 1,
-            "corsRules": [], "options": ["s3"], "bucketInfo": {},
+            "corsRules": [], "lifecycleRules": [], "options": ["s3"], "bucketInfo": {},
             "fileLockConfiguration": {"isClientAuthorizedToRead": True, "value": {
                 "defaultRetention": {"mode": None, "period": None}, "isFileLockEnabled": False}},
             "defaultServerSideEncryption": {"isClientAuthorizedToRead": True, "value": {"mode": None}},

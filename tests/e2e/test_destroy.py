@@ -36,7 +36,7 @@ def fill(migration: Migration) -> synapse.Media:
 
 @pytest.mark.parametrize("kind", STORES)
 def test_a_bucket_to_be_deleted_goes_with_all_in_it_from_every_phase_once_the_media_are_home(begin, kind):
-    migration = begin(f"delete-{kind}", STORES[kind])
+    migration = begin(f"delete-{kind}", STORES[kind], thin=20)
     migration.stack.set("store.onDestroy", "delete")
     for phase in ("prepare", "mirror", "live", "clean"):
         migration.up(phase)
@@ -51,7 +51,7 @@ def test_a_bucket_to_be_deleted_goes_with_all_in_it_from_every_phase_once_the_me
 
 @pytest.mark.parametrize("kind", STORES)
 def test_a_retained_bucket_stays_with_all_in_it_from_every_phase(begin, kind):
-    migration = begin(f"retain-{kind}", STORES[kind])
+    migration = begin(f"retain-{kind}", STORES[kind], thin=20)
     for phase in ("prepare", "mirror", "live", "clean"):
         migration.up(phase)
         new = fill(migration)
@@ -65,7 +65,7 @@ def test_a_retained_bucket_stays_with_all_in_it_from_every_phase(begin, kind):
 
 
 def test_what_nobody_compared_keeps_a_bucket_from_being_emptied(begin):
-    migration = begin("strangers", stacks.at_aws)
+    migration = begin("strangers", stacks.at_aws, thin=20)
     migration.stack.set("store.onDestroy", "delete")
     migration.up("mirror")
     store.client().put_object(Bucket=migration.bucket, Key="local_content/st/ra/nger", Body=b"somebody's")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
 from pathlib import Path
+
+#: Looks at one process, 3 ms apart: a new one still has its parent's command line for a moment.
+READS = 20
 
 
 class CommandLines:
@@ -29,11 +33,13 @@ class CommandLines:
         return "\n".join(line.replace(b"\0", b" ").decode(errors="replace") for line in self.seen)
 
     def _watch(self) -> None:
+        reads: dict[str, int] = {}
         while not self._done.is_set():
-            for entry in os.listdir("/proc"):
-                if entry.isdigit():
-                    try:
+            entries = [entry for entry in os.listdir("/proc") if entry.isdigit()]
+            reads = {entry: reads.get(entry, 0) for entry in entries}  # an id may be given anew
+            for entry in entries:
+                if reads[entry] < READS:
+                    reads[entry] += 1
+                    with contextlib.suppress(OSError):
                         self.seen.add(Path(f"/proc/{entry}/cmdline").read_bytes())
-                    except OSError:
-                        continue
             time.sleep(0.003)

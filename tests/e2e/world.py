@@ -77,14 +77,28 @@ class Migration:
         assert self.differing() == []
 
 
-def begin(name: str, make: Callable[..., Stack] = stacks.existing, **options: Any) -> Migration:
-    """A fresh server with the seed's media, no media in the store, and a stack that was never up."""
+def begin(name: str, make: Callable[..., Stack] = stacks.existing, thin: int = 0, **options: Any) -> Migration:
+    """A fresh server with the seed's media, no media in the store, and a stack that was never up.
+
+    `thin` leaves that many uploads with their thumbnails, and the odd names: for tests of something else.
+    """
     server.fresh()
-    server.up()
     token, media = synapse.seeded_media()
+    if thin:
+        media = media[:thin]
+        _thin_out({item.id for item in media})
+    server.up()
     bucket = f"test-{name}"
     stack = make(f"sandbox-{name}", bucket, **options)
     return Migration(stack, bucket, token, list(media), synapse.tree(), options.get("customer_key", ""))
+
+
+def _thin_out(kept: set[str]) -> None:
+    for folder in ("local_content", "local_thumbnails"):
+        root = on_disk(STORE) / folder
+        for path in [path for path in root.rglob("*") if path.is_file()]:
+            if "".join(path.relative_to(root).parts[:3]) not in kept:
+                path.unlink()
 
 
 def media_id(path: str) -> str:

@@ -20,7 +20,7 @@ def assert_untouched() -> None:
 
 
 def test_a_wrong_configuration_fails_the_preview_with_every_problem_at_once(begin):
-    migration = begin("wrong")
+    migration = begin("wrong", thin=20)
     stack = migration.stack
     stack.set("phase", "lvie")
     stack.set("store.onDestroy", "nonsense")
@@ -43,7 +43,7 @@ def test_a_wrong_configuration_fails_the_preview_with_every_problem_at_once(begi
 
 
 def test_every_failed_check_of_the_server_is_told_at_once_and_nothing_was_changed(begin):
-    migration = begin("checks")
+    migration = begin("checks", thin=20)
     stack = migration.stack
     stack.set_secret("store.secretAccessKey", "wrong")
     stack.set("host.homeserverUrl", "http://127.0.0.1:9")
@@ -63,7 +63,7 @@ def test_every_failed_check_of_the_server_is_told_at_once_and_nothing_was_change
 
 
 def test_a_missing_bucket_and_an_unreachable_store_have_their_own_words(begin):
-    migration = begin("nobucket")
+    migration = begin("nobucket", thin=20)
     migration.stack.set("store.bucket", "no-such-bucket")
     result = migration.try_up("prepare")
     assert "404 NoSuchBucket -- create it, or correct store.bucket" in result.output
@@ -74,7 +74,7 @@ def test_a_missing_bucket_and_an_unreachable_store_have_their_own_words(begin):
 
 
 def test_a_store_that_is_a_mount_already_is_refused(begin):
-    migration = begin("mounted")
+    migration = begin("mounted", thin=20)
     server.ssh(f"mount -t tmpfs tmpfs {STORE}")
     result = migration.try_up("prepare")
     assert result.status != 0 and "is a mount already" in result.output
@@ -82,7 +82,7 @@ def test_a_store_that_is_a_mount_already_is_refused(begin):
 
 
 def test_another_servers_bucket_is_refused(begin):
-    migration = begin("owned")
+    migration = begin("owned", thin=20)
     body = b'{"server": "other", "id": "0123456789", "epoch": 1}'
     store.client().put_object(Bucket=migration.bucket, Key=".matrix-media-store/owner.json", Body=body)
     result = migration.try_up("mirror")
@@ -93,7 +93,7 @@ def test_another_servers_bucket_is_refused(begin):
 
 
 def test_an_unreachable_server_plans_with_the_last_known_state_and_refuses_to_act(begin):
-    migration = begin("away")
+    migration = begin("away", thin=20)
     migration.up("mirror")
     server.kill()
     preview = migration.stack.call("preview", "--diff")
@@ -106,7 +106,7 @@ def test_an_unreachable_server_plans_with_the_last_known_state_and_refuses_to_ac
 
 
 def test_another_host_key_is_refused(begin):
-    migration = begin("hostkey")
+    migration = begin("hostkey", thin=20)
     other = SSH_KEY.with_suffix(".pub").read_text().split()
     migration.stack.set("server.hostKey", " ".join(other[:2]))
     result = migration.try_up("prepare")
@@ -115,7 +115,7 @@ def test_another_host_key_is_refused(begin):
 
 
 def test_the_stand_in_copies_files_and_folders_as_the_published_plugin_does(begin, tmp_path):
-    begin("copies")
+    begin("copies", thin=20)
     host_key = " ".join(HOST_KEY.with_suffix(".pub").read_text().split()[:2])
     connection = {
         "host": SERVER_ADDRESS, "port": 22, "user": "root", "privateKey": SSH_KEY.read_text(), "hostKey": host_key,

@@ -20,6 +20,8 @@ from .. import store
 from ..world import HOST_ADDRESS
 from . import ACCESS_KEY_ID, PORT
 
+#: IAM's calls that change nothing.
+_ONLY_ASKS = re.compile(rb"Action=(Get|List)")
 Start = Callable[..., Any]
 
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d{8}/[^/]+/(\w+)/aws4_request")
@@ -74,7 +76,7 @@ class Gateway:
                 self._encryption[bucket] = body
             elif service == "s3" and what in (("DELETE",), ("DELETE", "encryption")):
                 self._encryption.pop(bucket, None)
-            elif service == "iam":
+            elif service == "iam" and not _ONLY_ASKS.search(body):
                 with self._following:
                     self._follow_users()
         return [answer]

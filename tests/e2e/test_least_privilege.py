@@ -53,13 +53,14 @@ def unfinished(bucket: str) -> list[str]:
 
 def failing_steps(bucket: str) -> set[str]:
     """What does not work with the rights as they are now, on the server, with the programs that do it there."""
-    store.client().put_object(Bucket=bucket, Key="local_content/aa/bb/there", Body=b"there")
+    for key in ("there", "goes"):
+        store.client().put_object(Bucket=bucket, Key=f"local_content/aa/bb/{key}", Body=b"there")
     as_matrix = "cd /; runuser -u matrix --"
     steps = {
         "mount": "timeout 20 systemctl restart matrix-media-store-staging",
         "read": f"{as_matrix} cat {STAGING}/local_content/aa/bb/there",
         "write": f"{as_matrix} sh -c 'echo new > {STAGING}/new'",
-        "remove": f"{as_matrix} rm {STAGING}/new",
+        "remove": f"{as_matrix} rm {STAGING}/local_content/aa/bb/goes",
         "mirror": f"echo new > /tmp/mirrored; {RCLONE} copyto /tmp/mirrored store:{bucket}/mirrored",
         "restore": f"{RCLONE} copyto store:{bucket}/local_content/aa/bb/there /tmp/restored",
     }
@@ -91,7 +92,7 @@ def leaves_a_part(bucket: str) -> bool:
 NEEDED = {
     "s3:ListBucket": {"mount", "read", "write", "remove"},
     "s3:GetObject": {"mount", "read", "write", "remove", "restore"},  # goofys asks for a name when it mounts
-    "s3:PutObject": {"write", "remove", "mirror"},
+    "s3:PutObject": {"write", "mirror"},
     "s3:DeleteObject": {"remove"},
     "s3:AbortMultipartUpload": {"tidy up"},
 }

@@ -18,6 +18,9 @@ def remount(context: Context) -> None:
         try:
             units = services.take_down(context, "remount")
             mount.stop_final(context)
+            assert journal.step
+            journal.serving, journal.step.stage = "bucket", "starting"
+            context.save()
         finally:
             recovery.recover(context)
         if units:

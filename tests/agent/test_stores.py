@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import dataclasses
 import hashlib
@@ -12,13 +13,14 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from agent import b2, copying, empty, install, mirror, mount_programs, owner, preflight, proof, remount
+from agent import __main__ as main
+from agent import b2, copying, empty, install, mirror, mount, mount_programs, owner, preflight, proof, remount
 from agent.context import Context
 from agent.errors import Problem
 from agent.manifest import Manifest
 from agent.places import Places
 from agent.s3 import Object, Remainder, StoreError
-from agent.settings import MountSettings, StoreSettings
+from agent.settings import StoreSettings
 from agent.signing import customer_key_headers, sign
 from agent.tree import walk
 
@@ -299,5 +301,23 @@ def test_a_remount_is_measured_and_proven(server, monkeypatch):
     assert "matrix-synapse.service" in server.system.active
 
 
-def test_settings_of_a_mount_default_to_goofys():
-    assert MountSettings().program == "goofys"
+def test_where_new_settings_do_not_prove_themselves_the_earlier_ones_come_back(server, monkeypatch):
+    context = server.context()
+    context.journal.phase, context.journal.serving = "live", "bucket"
+    context.journal.facts["remount"] = True
+    context.save()
+    before, done = {server.root / "conf": b"earlier"}, []
+    monkeypatch.setattr(main, "PLACES", server.places)
+    monkeypatch.setattr(install, "load", lambda *_: server.context())
+    monkeypatch.setattr(install, "install_mount", lambda *_: before)
+    monkeypatch.setattr(mount, "write_files", lambda context, files: done.append(("files", files)))
+
+    def remount_(context: Context) -> None:
+        done.append("remount")
+        if len(done) == 1:
+            raise Problem("the mount takes no new file", "look")
+
+    monkeypatch.setattr(main, "_remount", remount_)
+    with pytest.raises(Problem, match="takes no new file"):
+        main._mount(argparse.Namespace(), {"store": {}, "mount": {}})
+    assert done == ["remount", ("files", before), "remount"]

@@ -12,8 +12,10 @@ import pytest
 from pulumi.runtime.proto import provider_pb2
 from pulumi_command import local, remote
 
+from sandbox.plugins.aws.resources import PROVIDER as AWS
 from sandbox.plugins.command.resources import RESOURCES
 from sandbox.plugins.serving import Provider, Servicer, check
+from sandbox.plugins.terraform_provider.b2 import PROVIDER as B2
 from sandbox.plugins.values import SECRET, SIGNATURE, UNKNOWN, from_wire, to_wire
 from sandbox.world import ROOT
 
@@ -121,3 +123,47 @@ def test_a_stand_in_ends_when_its_engine_is_gone():
             process.wait(timeout=3)
     assert process.wait(timeout=30) == 0
     process.stdout.close()
+
+
+AWS_BUCKET = AWS.resources["aws:s3/bucket:Bucket"].inputs
+LIFECYCLE = AWS.resources["aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"].inputs
+B2_BUCKET, B2_KEY = (
+    B2.resources[f"b2:index/{name}"].inputs for name in ("bucket:Bucket", "applicationKey:ApplicationKey")
+)
+
+
+@pytest.mark.parametrize(
+    ("properties", "values", "refused"),
+    [
+        (AWS_BUCKET, {"bucket": "b", "acl2": "x"}, "acl2"),
+        (AWS_BUCKET, {"bucket": 1}, "bucket"),
+        (LIFECYCLE, {"rules": []}, "bucket"),
+        (LIFECYCLE, {"bucket": "b", "rules": [{"id": "a", "status": "On"}]}, "rules.0.status"),
+        (LIFECYCLE, {"bucket": "b", "rules": [{"status": "Enabled"}]}, "rules.0.id"),
+        (LIFECYCLE, {"bucket": "b", "rules": [{"id": "a", "status": "Enabled", "days": 1}]}, "rules.0.days"),
+        (
+            LIFECYCLE,
+            {"bucket": "b", "rules": [{"id": "a", "status": "Enabled", "expiration": {"days": "1"}}]},
+            "rules.0.expiration.days",
+        ),
+        (B2_BUCKET, {"bucketName": "b"}, "bucketType"),
+        (B2_BUCKET, {"bucketName": "b", "bucketType": "allPrivate", "private": True}, "private"),
+        (B2_BUCKET, {"bucketName": "b", "bucketType": "x", "lifecycleRules": [{}]}, "lifecycleRules.0.fileNamePrefix"),
+        (B2_KEY, {"keyName": "k", "capabilities": "all"}, "capabilities"),
+    ],
+)
+def test_a_stand_in_refuses_what_the_published_schema_does_not_have(properties, values, refused):
+    _, failures = check(properties, values)
+    assert [name for name, _ in failures] == [refused]
+
+
+def test_a_bucket_with_another_name_is_another_bucket_and_tags_are_an_update():
+    assert AWS_BUCKET["bucket"].replaces and not AWS_BUCKET["tags"].replaces
+    assert B2_BUCKET["bucketName"].replaces and not B2_BUCKET["lifecycleRules"].replaces
+    assert B2.resources["b2:index/applicationKey:ApplicationKey"].update is None, "every change replaces a key"
+
+
+def test_the_access_key_leaves_the_plugin_marked_as_secret():
+    assert "secret" in AWS.resources["aws:iam/accessKey:AccessKey"].secret_outputs
+    assert "applicationKey" in B2.resources["b2:index/applicationKey:ApplicationKey"].secret_outputs
+    assert B2.secret_results == ("accountAuthToken",)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,6 +48,26 @@ def start(name: str, argv: Sequence[str | Path], env: dict[str, str] | None = No
     _pidfile(name).write_text(f"{process.pid} {_started(process.pid)}")
     _CHILDREN[name] = process
     return process
+
+
+def await_http(name: str, address: str, port: int, seconds: float = 60) -> None:
+    """Return once the program answers over HTTP, whatever it answers."""
+    deadline = time.monotonic() + seconds
+    while not _answers(address, port):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"sandbox: {name} does not answer; see .sandbox/logs/{name}.log")
+        time.sleep(0.1)
+
+
+def _answers(address: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(address, port, timeout=5)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status < 500
+    except OSError:
+        return False
+    finally:
+        connection.close()
 
 
 def stop(name: str, kind: int = signal.SIGTERM, seconds: float = 60) -> None:

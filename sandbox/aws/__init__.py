@@ -5,9 +5,7 @@ The engine's plugin talks to the gateway here, the server to MinIO alone, which 
 
 from __future__ import annotations
 
-import http.client
 import sys
-import time
 from typing import Any
 
 import boto3
@@ -41,22 +39,7 @@ def up() -> None:
     if process.pid(PROCESS) is None:
         tell("starting AWS")
         process.start(PROCESS, [sys.executable, "-m", "sandbox.aws.gateway"], env={"PYTHONPATH": str(ROOT)})
-    deadline = time.monotonic() + 60
-    while not _answers():
-        if time.monotonic() > deadline:
-            raise SystemExit("sandbox: AWS does not answer; see .sandbox/logs/aws.log")
-        time.sleep(0.1)
-
-
-def _answers() -> bool:
-    connection = http.client.HTTPConnection(HOST_ADDRESS, PORT, timeout=5)
-    try:
-        connection.request("GET", "/")
-        return connection.getresponse().status < 500
-    except OSError:
-        return False
-    finally:
-        connection.close()
+    process.await_http(PROCESS, HOST_ADDRESS, PORT)
 
 
 def down() -> None:

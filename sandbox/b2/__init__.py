@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
 import sys
-import time
 
 from b2sdk.v3 import B2Api, InMemoryAccountInfo
 
@@ -25,22 +23,7 @@ def up() -> None:
     if process.pid(PROCESS) is None:
         tell("starting B2")
         process.start(PROCESS, [sys.executable, "-m", "sandbox.b2.service"], env={"PYTHONPATH": str(ROOT)})
-    deadline = time.monotonic() + 60
-    while not _answers():
-        if time.monotonic() > deadline:
-            raise SystemExit("sandbox: B2 does not answer; see .sandbox/logs/b2.log")
-        time.sleep(0.1)
-
-
-def _answers() -> bool:
-    connection = http.client.HTTPConnection(HOST_ADDRESS, PORT, timeout=5)
-    try:
-        connection.request("GET", "/")
-        return connection.getresponse().status < 500
-    except OSError:
-        return False
-    finally:
-        connection.close()
+    process.await_http(PROCESS, HOST_ADDRESS, PORT)
 
 
 def down() -> None:

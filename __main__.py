@@ -26,7 +26,7 @@ def generation_to_start_from(settings: Settings, connection: Connection, preview
             migration=migration_section(settings),
             wait=not preview,
         )
-        observed.check_bucket(settings.store.bucket)
+        observed.check_store(settings.store, settings.customer_key)
     except Unreachable as error:
         if not preview:
             raise pulumi.RunError(
@@ -37,7 +37,7 @@ def generation_to_start_from(settings: Settings, connection: Connection, preview
             f"the server {settings.server.host} cannot be reached ({error}): planning with the last known state"
         )
         return last_known(settings.phase)
-    except observation.WrongBucket as error:
+    except observation.WrongStore as error:
         raise pulumi.RunError(str(error)) from None
     except observation.ServerError as error:
         raise pulumi.RunError(f"the server {settings.server.host} cannot say what holds there: {error}") from None

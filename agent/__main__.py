@@ -13,7 +13,7 @@ from typing import Any
 
 from . import VERSION, converge, empty, install, mount, recovery, remount, worker
 from . import status as status_verb
-from .context import Context, say, verdict
+from .context import say, verdict
 from .errors import Problem, Problems
 from .files import write_json
 from .guard import hold
@@ -55,25 +55,14 @@ def _mount(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str,
     with locked(PLACES):
         # First the new settings: they may be what a mount that does not come up was waiting for.
         context = install.load(PLACES, document)
-        before = install.install_mount(context, document)
+        install.install_mount(context, document)
         recovery.recover(context)
     if context.journal.facts.get("remount") and context.journal.serving == "bucket":
-        try:
-            _remount(context)
-        except Problem as problem:
-            say(f"remount: {problem}; going back to the earlier settings")
-            with locked(PLACES):
-                mount.write_files(context, before)
-            _remount(context)
-            raise
+        with worker.starting(PLACES):
+            request = worker.running(PLACES, context.system)
+            request = request or worker.start(PLACES, context.system, worker.REMOUNT)
+        _passed(worker.follow(PLACES, context.system, request, say))
     return {"version": VERSION}
-
-
-def _remount(context: Context) -> None:
-    with worker.starting(PLACES):
-        request = worker.running(PLACES, context.system)
-        request = request or worker.start(PLACES, context.system, worker.REMOUNT)
-    _passed(worker.follow(PLACES, context.system, request, say))
 
 
 def _converge(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
@@ -144,6 +133,7 @@ def _home(arguments: argparse.Namespace, everything: bool, document: dict[str, A
         _converge(arguments, {})
     with locked(PLACES):
         if everything and arguments.empty_bucket:
+            install.check_told_bucket(PLACES, document)
             empty.empty(install.load(PLACES, document))
         install.uninstall(install.load(PLACES), everything)
     return {"phase": "local"}

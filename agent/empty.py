@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
-from . import content, mirror, owner
+from . import content, media_tables, mirror, owner
 from .clean import REBUILT
 from .context import Context
 from .copying import PROGRESS_SECONDS
@@ -40,26 +40,44 @@ def empty(context: Context) -> None:
 
 
 def _check_all_is_home(context: Context) -> None:
-    """`Problem` unless each object is in the local store, or was put there by this program and purged since."""
+    """`Problem` unless each object has its equal in the local store, or was put there by this program and purged."""
+    migration = context.settings.migration
+    rebuilt = tuple(f"{name}/" for name in REBUILT)
+    objects = [
+        item
+        for item in context.bucket.list()
+        if not item.key.startswith((RESERVED_PREFIX, *rebuilt)) and not item.key.endswith("/")
+    ]
+    if not objects:
+        return
     root = context.settings.host.store_path
     with context.manifest() as manifest:
-        manifest.load_local(walk(root, context.settings.migration.exclude))
-        rebuilt = tuple(f"{name}/" for name in REBUILT)
-        manifest.load_remote(
-            item
-            for item in context.bucket.list()
-            if not item.key.startswith((RESERVED_PREFIX, *rebuilt)) and not item.key.endswith("/")
-        )
+        manifest.load_local(walk(root, migration.exclude))
+        manifest.load_remote(objects)
         present = set(manifest.missing_locally())
         gone = [path for path in manifest.gone_locally() if path in present]
         mirror.check_deletions(context, manifest, gone, "the local store")
         content.settle(manifest, context.bucket, root)
-        strangers = manifest.strangers()
+        strangers, different = manifest.strangers(), manifest.different()
+        purged = media_tables.purged(context, gone, manifest.local_originals())
     if strangers:
         raise Problem(
             f"{len(strangers):,} objects in the bucket are not in the local store and were not put there by this "
             f"program, {strangers[0]!r} first; nothing was removed",
             "fetch or remove them by hand, or set store.onDestroy to retain; then run pulumi up and destroy again",
+        )
+    if different:
+        raise Problem(
+            f"{len(different):,} files of the local store differ from the bucket, {different[0]!r} first; "
+            "nothing was removed",
+            "look which is right; pulumi up with phase mirror copies the local ones, and then destroy goes on",
+        )
+    unresolved = [path for path in gone if path not in purged.union(migration.confirmed)]
+    if unresolved:
+        raise Problem(
+            f"{len(unresolved):,} files that were here once are in the bucket only, and Synapse's database does not "
+            f"say that they were purged, {unresolved[0]!r} first; nothing was removed",
+            "look why they are gone here; name in migration.confirmed those that may go, run pulumi up, then destroy",
         )
 
 

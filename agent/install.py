@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
-from pathlib import Path
 from typing import Any
 
 from . import VERSION, mount, owner, preflight, proof
@@ -127,46 +126,84 @@ def check_same_bucket(context: Context) -> bool:
             f"store.bucket changed from {before['bucket']} to {now.bucket} in phase {context.journal.phase}",
             "set phase to prepare first: the media comes back, and can then go to the other bucket",
         )
-    context.places.manifest.unlink(missing_ok=True)
     return True
 
 
-def install_mount(context: Context, document: dict[str, Any]) -> dict[Path, bytes | None]:
+def check_told_bucket(places: Places, document: dict[str, Any]) -> None:
+    """`Problem` if what is to be emptied is not the bucket that this server used."""
+    used, told = (read_json(places.settings) or {}).get("store", {}), document.get("store", {})
+    if used and (used["endpoint"], used["bucket"]) != (told.get("endpoint"), told.get("bucket")):
+        raise Problem(
+            f"this server used bucket {used['bucket']} at {used['endpoint']}, and is told to empty "
+            f"{told.get('bucket')} at {told.get('endpoint')}",
+            "set the store back to the one that was used, run pulumi up, then destroy",
+        )
+
+
+def install_mount(context: Context, document: dict[str, Any]) -> None:
     """Programs, credentials and units. Where the bucket serves already, `remount` in the facts says so.
 
-    Returns the files as they were before.
+    What is true if the power fails: the running mount has the files it started with, and the journal says
+    that it is to be mounted anew; the next run does so. Files that do not serve are taken back.
     """
     preflight.run(context)
-    moved = check_same_bucket(context)
-    if moved and context.journal.phase == "prepare":
-        owner.claim(context)
+    if check_same_bucket(context):
+        _hand_over(context)
     install_packages(context)
     before = mount.read_files(context)
+    mount.keep_earlier(context, before)
+    journal = context.journal
+    # In the journal first: were this run killed, the next would find nothing changed, and a mount on the old files.
+    pending = journal.facts.get("remount", False)
+    journal.facts["remount"] = True
+    context.save()
     changed = mount.install(context)
-    if changed and context.journal.serving == "bucket":
-        _try_beside(context, before)
-        context.journal.facts["remount"] = True
-        context.save()
-    elif changed and context.journal.phase in ("prepare", "mirror"):
-        mount.stop_staging(context)
-        mount.start_staging(context)
+    if changed or pending:
+        try:
+            _try(context)
+        except BaseException:
+            mount.bring_earlier_back(context)
+            journal.facts["remount"] = pending
+            context.save()
+            raise
+    journal.facts["remount"] = (changed or pending) and journal.serving == "bucket"
+    context.save()
+    if not journal.facts["remount"]:
+        context.places.earlier.unlink(missing_ok=True)
     keep(context.places, {name: document[name] for name in ("store", "mount")})
     context.say("the mount, its keys, its units and the guard are in place" + ("" if changed else " (nothing new)"))
-    return before
 
 
-def _try_beside(context: Context, before: dict[Path, bytes | None]) -> None:
+def _hand_over(context: Context) -> None:
+    """From the bucket or customer's key that was used before to another, while nothing relies on either.
+
+    The mark of ownership is read with the old key, since the new one cannot.
+    """
+    if context.journal.phase == "prepare":
+        old = load(context.places)
+        same = (old.settings.store.endpoint, old.settings.store.bucket) == (
+            context.settings.store.endpoint,
+            context.settings.store.bucket,
+        )
+        if same:
+            owner.release(old)
+        owner.claim(context)
+    context.places.manifest.unlink(missing_ok=True)
+
+
+def _try(context: Context) -> None:
     """New settings must serve at the staging path before the media store depends on them."""
-    try:
+    if context.journal.serving == "bucket":
+        try:
+            mount.stop_staging(context)
+            mount.start_staging(context)
+            proof.read_sample(context, context.places.staging)
+            proof.write_probe(context, context.places.staging)
+        finally:
+            mount.stop_staging(context)
+    elif context.journal.phase in ("prepare", "mirror"):
         mount.stop_staging(context)
         mount.start_staging(context)
-        proof.read_sample(context, context.places.staging)
-        proof.write_probe(context, context.places.staging)
-    except BaseException:
-        mount.write_files(context, before)
-        raise
-    finally:
-        mount.stop_staging(context)
 
 
 def uninstall(context: Context, everything: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import os
@@ -13,7 +14,7 @@ from . import mount_programs
 from .context import Context
 from .copying import write_rclone_conf
 from .errors import Problem
-from .files import sync_folder, write_atomic
+from .files import read_json, sync_folder, write_atomic, write_json
 from .places import MOUNT_UNIT, RECOVER_UNIT, RESERVED_PREFIX, STAGING_UNIT
 from .services import install_guard, patterns, remove_guard
 from .settings import MountSettings
@@ -121,6 +122,29 @@ def write_files(context: Context, files: dict[Path, bytes | None]) -> None:
         else:
             write_atomic(path, data, path.stat().st_mode & 0o777)
     context.system.systemctl("daemon-reload")
+
+
+def keep_earlier(context: Context, files: dict[Path, bytes | None]) -> None:
+    """Lay what `read_files` found aside, until something newer has proved itself. The programs are not among it."""
+    document = {
+        str(path): None if data is None else base64.b64encode(data).decode()
+        for path, data in files.items()
+        if path != context.places.goofys
+    }
+    if not context.journal.facts.get("remount"):  # else what lies there is older, and served
+        write_json(context.places.earlier, document)
+
+
+def bring_earlier_back(context: Context) -> bool:
+    """Put the files that were laid aside in place again; says whether there were any."""
+    document = read_json(context.places.earlier)
+    if document is None:
+        return False
+    write_files(
+        context,
+        {Path(path): None if text is None else base64.b64decode(text) for path, text in document.items()},
+    )
+    return True
 
 
 def check_allowed(context: Context, where: Path) -> None:

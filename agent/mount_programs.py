@@ -39,7 +39,8 @@ def rclone_argv(conf: Path, store: StoreSettings, where: Path, uid: int, gid: in
     return [
         "/usr/bin/rclone", "mount", f"{REMOTE}:{store.bucket}", str(where),
         "--config", str(conf),
-        "--allow-other", "--uid", str(uid), "--gid", str(gid),
+        # Without default permissions the modes below would be decoration: rclone itself lets everybody in.
+        "--allow-other", "--default-permissions", "--uid", str(uid), "--gid", str(gid),
         "--dir-perms", "0700", "--file-perms", "0600",
         "--vfs-cache-mode", "off",
         "--dir-cache-time", CACHE_TTL,

@@ -50,6 +50,10 @@ class Places:
         return self.etc / "settings.json"
 
     @property
+    def earlier(self) -> Path:
+        return self.etc / "earlier.json"
+
+    @property
     def rclone_conf(self) -> Path:
         return self.etc / "rclone.conf"
 

@@ -9,6 +9,7 @@ from . import VERSION, converge, services, worker
 from .context import Context
 from .errors import Problem
 from .restore import removing_path
+from .settings import fingerprint
 from .tree import walk
 
 #: Bytes a second and files a second assumed for estimates before anything was measured.
@@ -29,7 +30,11 @@ def observe(context: Context) -> dict[str, Any]:
         "running": worker.running(context.places, context.system),
         "services": context.system.units(services.patterns(context)),
         "local_copy": str(context.settings.host.backup_path) if context.settings.host.backup_path.exists() else None,
-        "bucket": context.settings.store.bucket,
+        "store": {
+            "bucket": context.settings.store.bucket,
+            "endpoint": context.settings.store.endpoint,
+            "customer_key": fingerprint(context.settings.store.sse_customer_key),
+        },
         "removing": removing_path(context).exists(),
         "last": journal.facts.get("last", {}),
     }

@@ -54,7 +54,7 @@ class MediaServer(pulumi.ComponentResource):
                 "install", "--agent-version", VERSION, "--sha256", zipapp.sha256(),
                 piped=True, host=sections.host, store=sections.store,
             ),
-            delete=text("uninstall", *emptying, piped=True, store=sections.store),
+            delete=text("uninstall", *emptying, piped=True, host=sections.host, store=sections.store),
             secrets={"agent": zipapp.encoded(), **store_keys(store)},
             depends_on=store.ready,
             parent=self,

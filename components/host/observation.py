@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.settings import fingerprint
+
+from ..settings import AnyStore, B2Store
 from . import zipapp
 from .command import agent_text, last_json
 from .connection import Connection
@@ -22,8 +25,8 @@ class ServerError(Exception):
     """The server answered, and could not say what holds there."""
 
 
-class WrongBucket(Exception):
-    """The media lie in another bucket than the stack says."""
+class WrongStore(Exception):
+    """The media lie in another store than the stack says."""
 
 
 @dataclass(frozen=True)
@@ -35,19 +38,39 @@ class Observation:
     base: int
     settled: bool = True
     running: str | None = None
-    #: The bucket that the server was told to use last; empty for none.
-    bucket: str = ""
+    #: The store that the server was told to use last: bucket, endpoint, fingerprint of the customer's key.
+    store: Mapping[str, str] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
 
-    def check_bucket(self, bucket: str) -> None:
-        """Raises WrongBucket where the media lie in another bucket.
+    def check_store(self, wanted: AnyStore, customer_key: str) -> None:
+        """Raises WrongStore where the media lie in another store, or under another key, than the stack says.
 
-        The agent would refuse too, but only after the key had lost its rights on the old bucket.
+        The agent would refuse too, but only after the resources of the store that serves were changed.
         """
-        if self.phase in ("mirror", "live", "clean") and self.bucket not in ("", bucket):
-            raise WrongBucket(
-                f"store.bucket changed from {self.bucket} to {bucket} in phase {self.phase} -- set it back and phase "
-                "to prepare: the media come back, and can then go to the other bucket"
+        bucket = self.store.get("bucket", "")
+        if not bucket:
+            return
+        endpoint = "" if isinstance(wanted, B2Store) else wanted.endpoint_used
+        changes = [("store.bucket", bucket, wanted.bucket)]
+        if endpoint:
+            changes.append(("store.endpoint", self.store["endpoint"], endpoint))
+        changed = [(name, old, new) for name, old, new in changes if old != new]
+        relies = self.phase in ("mirror", "live", "clean")
+        if changed and relies:
+            name, old, new = changed[0]
+            raise WrongStore(
+                f"{name} changed from {old} to {new} in phase {self.phase} -- set it back and phase to prepare: the "
+                "media come back, and can then go to the other bucket"
+            )
+        if relies and self.store["customer_key"] != fingerprint(customer_key):
+            raise WrongStore(
+                f"store.sseCustomerKey changed in phase {self.phase}, and nothing could be read without the old -- set "
+                "the old one back, and phase to prepare: the media come home, and can be copied with the new one then"
+            )
+        if changed and wanted.on_destroy == "delete":
+            raise WrongStore(
+                f"the store changed from bucket {bucket}, which would be deleted with what is in it, uncompared -- set "
+                "the store back and store.onDestroy to retain, run pulumi up, and change it then"
             )
 
     def after(self, phase: str) -> int:
@@ -87,7 +110,7 @@ def observe(connection: Connection, *, phase: str, host: Section, migration: Sec
         base=answer["base"],
         settled=answer["settled"],
         running=running["target"] if running else None,
-        bucket=answer["bucket"],
+        store=answer["store"],
         plan=answer.get("plan", {}),
     )
 

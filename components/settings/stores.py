@@ -104,6 +104,11 @@ class ExistingStore(Section):
     )
 
     @property
+    def endpoint_used(self) -> str:
+        """The address that the server uses."""
+        return self.endpoint
+
+    @property
     def known(self) -> Preset:
         """What is known of this store, by its preset or its address."""
         return PRESETS.get(self.preset or recognise(self.endpoint), PLAIN)
@@ -161,6 +166,12 @@ class AwsStore(Section):
     key_generation: int = _key_generation()
     adopt: bool = _adopt()
     on_destroy: Literal["retain", "delete"] = _on_destroy()
+
+    @property
+    def endpoint_used(self) -> str:
+        """The address that the server uses: the stack's, or the region's own."""
+        domain = "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
+        return self.endpoint.rstrip("/") or f"https://s3.{self.region}.{domain}"
 
 
 class B2Store(Section):

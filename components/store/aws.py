@@ -90,9 +90,8 @@ class AwsBucket(pulumi.ComponentResource):
         key = aws.iam.AccessKey(
             f"{name}-key-{settings.key_generation}", user=user.name, opts=pulumi.ResourceOptions(parent=self)
         )
-        domain = "amazonaws.com.cn" if settings.region.startswith("cn-") else "amazonaws.com"
         self.store = Store(
-            endpoint=settings.endpoint.rstrip("/") or f"https://s3.{settings.region}.{domain}",
+            endpoint=settings.endpoint_used,
             region=settings.region,
             bucket=settings.bucket,
             access_key_id=pulumi.Output.secret(key.id),

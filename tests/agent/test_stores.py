@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
 import dataclasses
 import hashlib
@@ -13,8 +12,20 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from agent import __main__ as main
-from agent import b2, copying, empty, install, mirror, mount, mount_programs, owner, preflight, proof, remount
+from agent import (
+    b2,
+    copying,
+    empty,
+    install,
+    media_tables,
+    mirror,
+    mount,
+    mount_programs,
+    owner,
+    preflight,
+    proof,
+    remount,
+)
 from agent.context import Context
 from agent.errors import Problem
 from agent.manifest import Manifest
@@ -189,11 +200,39 @@ def test_an_emptied_bucket_keeps_nothing_and_the_local_store_everything(server):
     assert server.tree() == tree
 
 
-def test_what_was_purged_here_since_may_go_from_the_bucket_too(server):
+def test_what_synapse_purged_here_since_may_go_from_the_bucket_too_and_nothing_else_that_is_gone(server, monkeypatch):
     _mirrored(server)
     (server.store / "local_content/07").unlink()
+    with pytest.raises(Problem, match="does not say that they were purged, 'local_content/07' first"):
+        empty.empty(server.context())
+    assert len(server.bucket.objects) == 30
+    monkeypatch.setattr(media_tables, "purged", lambda context, paths, present: set(paths))
     empty.empty(server.context())
     assert server.bucket.objects == {}
+
+
+def test_nothing_is_emptied_while_a_local_file_differs_from_its_object(server):
+    _mirrored(server)
+    server.write("local_content/03", b"")  # as a crash may leave it
+    held = dict(server.bucket.objects)
+    with pytest.raises(Problem, match="differ from the bucket, 'local_content/03' first"):
+        empty.empty(server.context())
+    assert server.bucket.objects == held
+
+
+def test_only_the_bucket_that_was_used_is_emptied(server):
+    told = {"store": {"endpoint": "https://store.test", "bucket": "b"}}
+    install.keep(server.places, told)
+    install.check_told_bucket(server.places, told)
+    with pytest.raises(Problem, match="is told to empty other"):
+        install.check_told_bucket(server.places, {"store": {**told["store"], "bucket": "other"}})
+
+
+def test_an_empty_bucket_needs_no_local_store_to_compare_with(server):
+    server.settings = dataclasses.replace(
+        server.settings, host=dataclasses.replace(server.settings.host, media_store="/no/such/folder")
+    )
+    empty.empty(server.context())
 
 
 def test_nothing_is_emptied_while_an_object_is_not_here_and_not_ours(server):
@@ -304,20 +343,83 @@ def test_a_remount_is_measured_and_proven(server, monkeypatch):
 def test_where_new_settings_do_not_prove_themselves_the_earlier_ones_come_back(server, monkeypatch):
     context = server.context()
     context.journal.phase, context.journal.serving = "live", "bucket"
+    conf = server.places.rclone_conf
+    conf.parent.mkdir(parents=True)
+    conf.write_bytes(b"earlier")
+    mount.keep_earlier(context, {conf: b"earlier"})
+    conf.write_bytes(b"newer")
     context.journal.facts["remount"] = True
     context.save()
-    before, done = {server.root / "conf": b"earlier"}, []
-    monkeypatch.setattr(main, "PLACES", server.places)
     monkeypatch.setattr(install, "load", lambda *_: server.context())
-    monkeypatch.setattr(install, "install_mount", lambda *_: before)
-    monkeypatch.setattr(mount, "write_files", lambda context, files: done.append(("files", files)))
 
-    def remount_(context: Context) -> None:
-        done.append("remount")
-        if len(done) == 1:
+    def prove(context: Context) -> None:
+        if conf.read_bytes() == b"newer":
             raise Problem("the mount takes no new file", "look")
 
-    monkeypatch.setattr(main, "_remount", remount_)
-    with pytest.raises(Problem, match="takes no new file"):
-        main._mount(argparse.Namespace(), {"store": {}, "mount": {}})
-    assert done == ["remount", ("files", before), "remount"]
+    monkeypatch.setattr(proof, "prove", prove)
+    with pytest.raises(Problem, match="the earlier ones serve again: the mount takes no new file"):
+        remount.remount(server.context())
+    assert conf.read_bytes() == b"earlier" and not server.places.earlier.exists()
+    journal = server.context().journal
+    assert journal.facts["remount"] is False and journal.serving == "bucket" and journal.step is None
+    assert "matrix-synapse.service" in server.system.active
+
+
+def _told_of(server: Server, monkeypatch, tries: list[str]) -> Context:
+    """A live server whose mount's files are about to change; `tries` is what the trial beside it does."""
+    monkeypatch.setattr(preflight, "run", lambda context: None)
+    monkeypatch.setattr(install, "install_packages", lambda context: None)
+    monkeypatch.setattr(mount, "unit_files", lambda context: {})
+    monkeypatch.setattr(mount, "read_files", lambda context: {server.places.rclone_conf: b"earlier"})
+
+    def change(context: Context) -> bool:
+        changed = server.places.rclone_conf.read_bytes() != b"newer"
+        server.places.rclone_conf.write_bytes(b"newer")
+        return changed
+
+    def try_(context: Context) -> None:
+        if tries and tries.pop() == "killed":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(mount, "install", change)
+    monkeypatch.setattr(install, "_try", try_)
+    server.places.rclone_conf.parent.mkdir(parents=True, exist_ok=True)
+    server.places.rclone_conf.write_bytes(b"earlier")
+    context = server.context()
+    context.journal.phase, context.journal.serving = "live", "bucket"
+    context.save()
+    return context
+
+
+def test_a_run_killed_between_new_files_and_the_remount_is_made_up_by_the_next(server, monkeypatch):
+    context = _told_of(server, monkeypatch, [])
+    document = {"store": dataclasses.asdict(server.settings.store), "mount": {}}
+    # Killed for good right after the files: nothing of what follows runs.
+    monkeypatch.setattr(install, "_try", lambda context: (_ for _ in ()).throw(SystemExit))
+    monkeypatch.setattr(mount, "bring_earlier_back", lambda context: (_ for _ in ()).throw(SystemExit))
+    with pytest.raises(SystemExit):
+        install.install_mount(context, document)
+    assert server.context().journal.facts["remount"] is True
+    monkeypatch.setattr(install, "_try", lambda context: None)
+    install.install_mount(server.context(), document)
+    assert server.context().journal.facts["remount"] is True, "although no file changed now"
+
+
+def test_files_that_fail_their_trial_are_taken_back(server, monkeypatch):
+    context = _told_of(server, monkeypatch, ["killed"])
+    with pytest.raises(KeyboardInterrupt):
+        install.install_mount(context, {"store": {}, "mount": {}})
+    assert server.places.rclone_conf.read_bytes() == b"earlier"
+    assert server.context().journal.facts["remount"] is False
+
+
+def test_a_new_customer_key_in_prepare_takes_the_owners_mark_over(monkeypatch, server):
+    monkeypatch.undo()
+    monkeypatch.setattr(owner, "server_id", lambda: "1")
+    owner.claim(server.context())
+    context = _remember(server, sse_customer_key=KEY)
+    old = server.bucket
+    monkeypatch.setattr(install, "load", lambda *_: dataclasses.replace(context) and server.context())
+    assert install.check_same_bucket(context)
+    install._hand_over(context)
+    assert owner.read(server.context())["id"] == "1" and old is server.bucket

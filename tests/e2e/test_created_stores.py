@@ -43,6 +43,7 @@ def test_forward_to_clean_and_back_with_a_new_key_on_the_way_nothing_is_lost(beg
     with CommandLines() as lines:
         said = stack.must("preview", "--diff") + migration.up("mirror")
         assert subset(migration.before, migration.objects()) == []
+        assert_nobody_else_gets_in(migration.media[0].key)
         if kind == "b2-command-line":
             assert "b2: uploaded" in said and "b2 sync" in lines.text
         said += migration.up("live")
@@ -80,6 +81,14 @@ def test_forward_to_clean_and_back_with_a_new_key_on_the_way_nothing_is_lost(beg
     for secret in secrets:
         assert secret not in lines.text and secret not in said
         assert secret not in "".join(path.read_text() for path in stack.backend.rglob("*.json"))
+
+
+def assert_nobody_else_gets_in(key: str) -> None:
+    """The bucket, mounted where every user of the server may pass, opens to the homeserver's user alone."""
+    path = f"/var/lib/matrix-media-store/staging/{key}"
+    as_user = "cd /; runuser -u {} -- cat {} >/dev/null && echo read || true"
+    assert server.ssh(as_user.format("matrix", path)).strip() == "read"
+    assert server.ssh(as_user.format("nobody", path) + " 2>&1").strip().endswith("Permission denied")
 
 
 def assert_only_the_customer_key_reads(migration, new) -> None:
@@ -128,10 +137,17 @@ def test_objects_stored_without_the_customer_key_are_found_before_the_window(beg
     store.client().delete_object(Bucket=migration.bucket, Key=other)
     assert "stored with another key or none: copying anew" in migration.up("live")
     migration.assert_serves_from_bucket()
-    migration.stack.set_secret("store.sseCustomerKey", base64.b64encode(os.urandom(32)).decode())
+    another = base64.b64encode(os.urandom(32)).decode()
+    migration.stack.set_secret("store.sseCustomerKey", another)
     result = migration.try_up("live")
     assert result.status != 0 and "store.sseCustomerKey changed in phase live" in result.output
     migration.assert_serves_from_bucket()
+    migration.stack.set_secret("store.sseCustomerKey", CUSTOMER_KEY)
+    migration.up("prepare")
+    migration.stack.set_secret("store.sseCustomerKey", another)
+    assert "stored with another key or none: copying anew" in migration.up("mirror")
+    migration.customer_key = another
+    assert subset(migration.before, migration.objects()) == []
 
 
 def test_the_bucket_at_b2_is_what_the_manual_procedure_asks_for_and_its_key_sees_no_other(begin):

@@ -13,12 +13,16 @@ from pathlib import Path
 import pytest
 
 from agent import VERSION
+from agent.settings import fingerprint
 from components.host import connection as connection_module
 from components.host import observation, zipapp
 from components.host.command import agent_text, last_json
 from components.host.connection import Connection, Unreachable
 from components.host.observation import Observation, ServerError, observe, plan_lines
 from components.outputs import next_step
+from components.settings import parse
+
+from .test_settings import GOOD
 
 CONNECTION = Connection("server.test", 2222, "root", "ssh-ed25519 AAAA", "KEY\n")
 
@@ -52,7 +56,7 @@ def test_the_text_starts_from_the_recorded_generation_only_where_all_is_done_or_
 
 
 def test_status_is_asked_with_an_agent_that_comes_along_and_without_secrets(monkeypatch):
-    answer = {"phase": "live", "generation": 3, "base": 2, "settled": True, "running": None, "bucket": "media"}
+    answer = {"phase": "live", "generation": 3, "base": 2, "settled": True, "running": None, "store": {}}
     asked = answering(monkeypatch, "noise\n" + json.dumps(answer) + "\n")
     seen = observe(CONNECTION, phase="live", host={"media_store": "/m"}, migration={"exclude": []}, wait=False)
     assert (seen.phase, seen.generation, seen.base, seen.running) == ("live", 3, 2, None)
@@ -61,7 +65,7 @@ def test_status_is_asked_with_an_agent_that_comes_along_and_without_secrets(monk
 
 
 def test_an_update_waits_for_a_run_to_another_phase_and_a_preview_does_not(monkeypatch):
-    asked = answering(monkeypatch, '{"phase": "live", "generation": 3, "base": 2, "settled": true, "bucket": ""}')
+    asked = answering(monkeypatch, '{"phase": "live", "generation": 3, "base": 2, "settled": true, "store": {}}')
     observe(CONNECTION, phase="live", host={}, migration={}, wait=True)
     assert f"--wait {observation.WAIT_SECONDS}" in asked["command"]
 
@@ -125,3 +129,39 @@ def test_the_last_json_line_counts():
 @pytest.mark.parametrize("phase", ["prepare", "mirror", "live", "clean"])
 def test_each_phase_names_the_next_step_with_its_command(phase):
     assert "pulumi config set phase" in next_step(phase, "/m/media-store")
+
+
+KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+USED = {"bucket": "media", "endpoint": "https://s3.eu-central-1.amazonaws.com", "customer_key": ""}
+AT_AWS = {"kind": "aws", "bucket": "media", "region": "eu-central-1"}
+
+
+def check_store(phase: str, used: dict, store: dict) -> str:
+    """What is said of a stack with this store, while the server is in that phase with the store it was told of."""
+    settings = parse({**GOOD, "store": store})
+    observed = observation.Observation(phase=phase, generation=1, base=0, store=used)
+    try:
+        observed.check_store(settings.store, settings.customer_key)
+    except observation.WrongStore as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("phase", ["mirror", "live", "clean"])
+def test_another_store_or_customer_key_is_refused_before_any_resource_while_the_media_rely_on_it(phase):
+    assert check_store(phase, USED, AT_AWS) == ""
+    assert "store.bucket changed from media to other" in check_store(phase, USED, {**AT_AWS, "bucket": "other"})
+    moved = check_store(phase, USED, {**AT_AWS, "region": "eu-west-1"})
+    assert "store.endpoint changed" in moved and "phase to prepare" in moved
+    keyed = check_store(phase, USED, {**AT_AWS, "sseCustomerKey": KEY})
+    assert "store.sseCustomerKey changed" in keyed and KEY not in keyed
+    with_key = {**USED, "customer_key": fingerprint(KEY)}
+    assert check_store(phase, with_key, {**AT_AWS, "sseCustomerKey": KEY}) == ""
+    assert "store.sseCustomerKey changed" in check_store(phase, with_key, AT_AWS)
+
+
+def test_in_prepare_the_store_may_change_unless_the_old_bucket_would_be_deleted_uncompared():
+    other = {**AT_AWS, "bucket": "other"}
+    assert check_store("prepare", USED, other) == "" and check_store("local", {"bucket": ""}, other) == ""
+    assert "store.onDestroy to retain" in check_store("prepare", USED, {**other, "onDestroy": "delete"})
+    assert check_store("prepare", USED, {**AT_AWS, "sseCustomerKey": KEY}) == ""

@@ -87,9 +87,9 @@ def assert_nobody_else_gets_in(key: str) -> None:
     """The bucket, mounted where every user of the server may pass, opens to the homeserver's user alone."""
     server.ssh("systemctl restart matrix-media-store-staging")  # what was copied past it is not in its lists yet
     path = f"/var/lib/matrix-media-store/staging/{key}"
-    as_user = "cd /; runuser -u {} -- cat {} >/dev/null && echo read || true"
+    as_user = "cd /; (runuser -u {} -- cat {} >/dev/null && echo read) 2>&1 || true"
     assert server.ssh(as_user.format("matrix", path)).strip() == "read"
-    assert server.ssh(as_user.format("nobody", path) + " 2>&1").strip().endswith("Permission denied")
+    assert server.ssh(as_user.format("nobody", path)).strip().endswith("Permission denied")
 
 
 def assert_only_the_customer_key_reads(migration, new) -> None:

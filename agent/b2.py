@@ -8,10 +8,9 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from .context import Context
+from .context import Context, Sometimes
 from .errors import Problem
 from .files import write_atomic
 from .settings import StoreSettings
@@ -19,8 +18,6 @@ from .system import CommandFailed
 
 #: Which versions, each with its checksums; pip refuses any other.
 REQUIREMENTS = "b2-requirements.txt"
-#: Seconds between progress lines.
-PROGRESS_SECONDS = 5
 
 
 def install(context: Context) -> Path:
@@ -75,7 +72,7 @@ def sync(context: Context, source: Path, files: int) -> None:
     migration, store = context.settings.migration, context.settings.store
     argv = sync_argv(install(context), source, store.bucket, migration.exclude, migration.transfers)
     last: list[str] = []
-    done, said = 0, time.monotonic()
+    done, progress = 0, Sometimes(context.say)
     with tempfile.TemporaryDirectory(dir=context.places.var, prefix="b2-") as folder:
         env = {**os.environ, **environment(store, Path(folder, "account_info"))}
         with subprocess.Popen(
@@ -86,9 +83,7 @@ def sync(context: Context, source: Path, files: int) -> None:
             for line in process.stdout:
                 last = [*last[-9:], line.strip()]
                 done += line.startswith("upload ")
-                if time.monotonic() - said > PROGRESS_SECONDS:
-                    said = time.monotonic()
-                    context.say(f"b2: uploaded {done:,} of {files:,} files")
+                progress.say(f"b2: uploaded {done:,} of {files:,} files")
     context.say(f"b2: uploaded {done:,} of {files:,} files")
     if process.returncode:
         raise CommandFailed(argv, process.returncode, "\n".join(last))

@@ -15,6 +15,8 @@ from .tree import Entry, entry
 PART_CUTOFF = 64 << 20
 #: Size of one part; the ETag of a multipart object is the MD5 of its parts' MD5s.
 PART_SIZE = 16 << 20
+#: How S3 refuses to give out an object for whose encryption another key is needed, or none.
+OTHER_KEY = (400, 403)
 #: Threads that read back objects or ask for them; more gain nothing on small servers.
 THREADS = 16
 
@@ -52,10 +54,6 @@ def print_files(manifest: Manifest, root: Path, entries: Iterable[Entry]) -> Non
                 manifest.add_prints(lot)
                 lot = []
     manifest.add_prints(lot)
-
-
-#: How S3 refuses to give out an object for whose encryption another key is needed, or none.
-OTHER_KEY = (400, 403)
 
 
 def read_back(manifest: Manifest, bucket: Bucket, objects: list[Object]) -> list[str]:

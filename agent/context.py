@@ -49,6 +49,23 @@ class Context:
         return facts["uid"], facts["gid"]
 
 
+#: Seconds between progress lines.
+PROGRESS_SECONDS = 5
+
+
+class Sometimes:
+    """Passes progress lines on, one every PROGRESS_SECONDS at most."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._said = time.monotonic()
+
+    def say(self, text: str) -> None:
+        if time.monotonic() - self._said > PROGRESS_SECONDS:
+            self._said = time.monotonic()
+            self._say(text)
+
+
 class Stopwatch:
     """Seconds since it was made."""
 

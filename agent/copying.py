@@ -13,14 +13,12 @@ from pathlib import Path
 
 from . import b2
 from .content import PART_CUTOFF, PART_SIZE
-from .context import Context
+from .context import PROGRESS_SECONDS, Context
 from .files import write_atomic
 from .places import Places
 from .settings import StoreSettings
 from .system import CommandFailed
 
-#: Seconds between progress lines.
-PROGRESS_SECONDS = 5
 REMOTE = "store"
 
 

@@ -7,14 +7,12 @@ later run compares what is left and goes on.
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 from . import content, media_tables, mirror, owner
 from .clean import REBUILT
-from .context import Context
-from .copying import PROGRESS_SECONDS
+from .context import Context, Sometimes
 from .errors import Problem
 from .places import RESERVED_PREFIX
 from .s3 import StoreError
@@ -82,13 +80,11 @@ def _check_all_is_home(context: Context) -> None:
 
 
 def _remove_all(context: Context) -> int:
-    removed, said = 0, time.monotonic()
+    removed, progress = 0, Sometimes(context.say)
     remainders = context.bucket.remainders()
     with ThreadPoolExecutor(content.THREADS) as pool:
         while lot := list(islice(remainders, LOT)):
             list(pool.map(context.bucket.remove, lot))
             removed += len(lot)
-            if time.monotonic() - said > PROGRESS_SECONDS:
-                said = time.monotonic()
-                context.say(f"empty: {removed:,} objects and versions are gone so far")
+            progress.say(f"empty: {removed:,} objects and versions are gone so far")
     return removed

@@ -125,14 +125,10 @@ def write_files(context: Context, files: dict[Path, bytes | None]) -> None:
 
 
 def keep_earlier(context: Context, files: dict[Path, bytes | None]) -> None:
-    """Lay what `read_files` found aside, until something newer has proved itself. The programs are not among it."""
-    document = {
-        str(path): None if data is None else base64.b64encode(data).decode()
-        for path, data in files.items()
-        if path != context.places.goofys
-    }
+    """Lay what `read_files` found aside, until something newer has proved itself."""
     if not context.journal.facts.get("remount"):  # else what lies there is older, and served
-        write_json(context.places.earlier, document)
+        encoded = {path: None if data is None else base64.b64encode(data).decode() for path, data in files.items()}
+        write_json(context.places.earlier, {str(path): text for path, text in encoded.items()})
 
 
 def bring_earlier_back(context: Context) -> bool:

@@ -39,20 +39,20 @@ def read(context: Context) -> dict[str, Any] | None:
     )
 
 
-def check(context: Context) -> None:
-    """`Problem` if another server owns the bucket and the stack did not say to take over."""
+def check(context: Context) -> dict[str, Any] | None:
+    """What the bucket says; `Problem` if another server owns it and the stack did not say to take over."""
     found = read(context)
     if found and found["id"] != server_id() and not context.settings.store.adopt:
         raise Problem(
             f"bucket {context.settings.store.bucket} belongs to server {found['server']} (id {found['id'][:8]})",
             "use another bucket; only if that server is gone for good, set store.adopt to true",
         )
+    return found
 
 
 def claim(context: Context) -> None:
     """Write this server's name into the bucket, unless it is there."""
-    check(context)
-    found = read(context) or {}
+    found = check(context) or {}
     if found.get("id") != server_id() or with_other_key(context.bucket, [OWNER_KEY]):
         document = {"server": socket.gethostname(), "id": server_id(), "epoch": found.get("epoch", 0) + 1}
         context.bucket.put(OWNER_KEY, json.dumps(document).encode())

@@ -58,11 +58,10 @@ def _is_folder(value: str) -> bool:
     return value.startswith("/") and "\n" not in value and value.rstrip("/") == value and "/../" not in f"{value}/"
 
 
-Url = Annotated[str, must(_is_url, "is not an address like https://host or https://host:port")]
+_NO_URL = "is not an address like https://host or https://host:port"
+Url = Annotated[str, must(_is_url, _NO_URL)]
 #: The same, or nothing.
-OptionalUrl = Annotated[
-    str, must(lambda v: not v or _is_url(v), "is not an address like https://host or https://host:port")
-]
+OptionalUrl = Annotated[str, must(lambda v: not v or _is_url(v), _NO_URL)]
 Folder = Annotated[str, must(_is_folder, "is not an absolute path without a slash at its end")]
 Bucket = Annotated[
     str,

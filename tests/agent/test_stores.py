@@ -365,6 +365,17 @@ def test_where_new_settings_do_not_prove_themselves_the_earlier_ones_come_back(s
     assert "matrix-synapse.service" in server.system.active
 
 
+def test_the_earlier_program_comes_back_with_its_files(server):
+    goofys = server.places.goofys
+    goofys.parent.mkdir(parents=True)
+    goofys.write_bytes(b"\x7fELF\xffearlier")
+    goofys.chmod(0o755)
+    mount.keep_earlier(server.context(), {goofys: goofys.read_bytes()})
+    goofys.write_bytes(b"a newer one that fails")
+    assert mount.bring_earlier_back(server.context())
+    assert goofys.read_bytes() == b"\x7fELF\xffearlier" and goofys.stat().st_mode & 0o777 == 0o755
+
+
 def _told_of(server: Server, monkeypatch, tries: list[str]) -> Context:
     """A live server whose mount's files are about to change; `tries` is what the trial beside it does."""
     monkeypatch.setattr(preflight, "run", lambda context: None)

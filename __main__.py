@@ -8,6 +8,7 @@ from components.host import observation
 from components.host.connection import Connection, Unreachable
 from components.host.last_known import last_known
 from components.host.media_server import MediaServer
+from components.host.observation import StartFrom
 from components.host.sections import api_token, host_section, migration_section, shown
 from components.outputs import next_step
 from components.settings import Settings
@@ -16,7 +17,7 @@ from components.store import make_store
 NAME = "matrix"
 
 
-def generation_to_start_from(settings: Settings, connection: Connection, preview: bool) -> pulumi.Input[int]:
+def look(settings: Settings, connection: Connection, preview: bool) -> pulumi.Input[StartFrom]:
     """Look at the server before anything is declared; a preview prints what would change there."""
     try:
         observed = observation.observe(
@@ -44,7 +45,7 @@ def generation_to_start_from(settings: Settings, connection: Connection, preview
     if preview:
         for line in observation.plan_lines(observed, settings.phase):
             pulumi.log.info(line)
-    return observed.after(settings.phase)
+    return observed.start_from(settings.phase)
 
 
 def main() -> None:
@@ -57,7 +58,7 @@ def main() -> None:
         pulumi.log.warn(warning)
 
     connection = Connection.of(settings.server)
-    after = generation_to_start_from(settings, connection, preview)
+    start = look(settings, connection, preview)
     store = make_store(f"{NAME}-bucket", settings)
     server = MediaServer(
         NAME,
@@ -66,12 +67,13 @@ def main() -> None:
         sections=shown(settings, store),
         token=api_token(settings),
         phase=settings.phase,
-        after=after,
+        start=start,
     )
     pulumi.export("phase", server.verdict.apply(lambda v: v.get("phase", settings.phase)))
     pulumi.export("bucket", store.bucket)
     pulumi.export("endpoint", store.endpoint)
     pulumi.export("server", server.verdict)
+    pulumi.export("repairs", server.repairs)
     pulumi.export("next", server.verdict.apply(lambda v: next_step(v.get("phase", ""), settings.host.media_store)))
 
 

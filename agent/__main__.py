@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import json
+import math
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from . import VERSION, converge, empty, install, mount, recovery, remount, worker
+from . import VERSION, converge, empty, install, mount, recovery, remount, watchdog, worker
 from . import status as status_verb
 from .context import say, verdict
 from .errors import Problem, Problems
-from .files import write_json
+from .files import write_dearly
 from .guard import hold
 from .journal import PHASES, locked
 from .places import Places
@@ -26,7 +29,9 @@ from .system import CommandFailed
 PLACES = Places()
 
 #: Failures of the world outside, told in one line; anything else is a defect and keeps its traceback.
-EXPECTED = (StoreError, CommandFailed, OSError, http.client.HTTPException, subprocess.TimeoutExpired)
+EXPECTED = (
+    StoreError, CommandFailed, OSError, http.client.HTTPException, subprocess.TimeoutExpired, sqlite3.Error,
+)  # fmt: skip
 
 
 def _status(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
@@ -40,6 +45,8 @@ def _status(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str
         context.system.wait_until(out_of_the_way, arguments.wait, every=0.5)
         context = install.load(PLACES, document)
     answer = status_verb.observe(context)
+    if arguments.count:
+        answer.update(status_verb.count(context))
     if arguments.phase and context.journal.phase != arguments.phase:
         answer["plan"] = status_verb.plan(context, arguments.phase)
     return answer
@@ -57,6 +64,9 @@ def _mount(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str,
         context = install.load(PLACES, document)
         install.install_mount(context, document)
         recovery.recover(context)
+        mount.keep_running(context)
+        context.journal.facts["repairs"] = arguments.repairs
+        context.save()
     if context.journal.facts.get("remount") and context.journal.serving == "bucket":
         with worker.starting(PLACES):
             request = worker.running(PLACES, context.system)
@@ -96,8 +106,8 @@ def _work(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, 
 
     def tell(text: str) -> None:
         say(text)
-        with open(PLACES.progress, "a", encoding="utf-8") as progress:
-            progress.write(text + "\n")
+        with contextlib.suppress(OSError), open(PLACES.progress, "a", encoding="utf-8") as progress:
+            progress.write(text + "\n")  # a full disk must not end the work
 
     try:
         with locked(PLACES):
@@ -107,18 +117,18 @@ def _work(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, 
                 remount.remount(context)
             else:
                 converge.check_generation(context, arguments.after)
-                converge.converge(context, arguments.target)
+                converge.converge(context, arguments.target, arguments.after)
         done = {"ok": True, **converge.facts(context)}
     except Problem as problem:
         done = {"ok": False, "what": problem.what, "fix": problem.fix}
     except EXPECTED as error:
         done = {"ok": False, "what": _one_line(error), "fix": "see journalctl -u matrix-media-store-converge"}
-    write_json(PLACES.verdict, {"id": arguments.id, **done})
+    write_dearly(PLACES.verdict, {"id": arguments.id, **done}, PLACES.reserve)
     return done
 
 
 def _recover(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
-    with locked(PLACES, wait=True):
+    with locked(PLACES, wait=math.inf):
         context = install.load(PLACES)
         recovery.recover(context, boot=arguments.boot)
     return {"phase": context.journal.phase, "serving": context.journal.serving}
@@ -146,13 +156,20 @@ def _answers(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[st
 
 
 def _allowed(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
-    mount.check_allowed(install.load(PLACES), arguments.where)
+    context = install.load(PLACES)
+    mount.check_allowed(context, arguments.where)
+    mount.back_off(context, arguments.unit)
     return {"allowed": str(arguments.where)}
 
 
 def _guard(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
     hold(install.load(PLACES))
     return {"guard": "passed"}
+
+
+def _watch(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
+    watchdog.watch(lambda: install.load(PLACES))
+    raise AssertionError("unreachable")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -174,10 +191,13 @@ def parser() -> argparse.ArgumentParser:
     status = verb("status", _status, "What holds here; with --phase, what that phase would change. Read only.", True)
     status.add_argument("--phase", choices=PHASES)
     status.add_argument("--wait", type=float, default=0, help="seconds to wait for a run to another phase")
+    status.add_argument("--count", action="store_true", help="count files and bytes on both sides too")
     install_ = verb("install", _install, "Check the server and put the agent in place.", True)
     install_.add_argument("--agent-version", help="shown in previews")
     install_.add_argument("--sha256", required=True)
-    verb("mount", _mount, "Put goofys, rclone, credentials, units and the guard in place.", True)
+    place = verb("mount", _mount, "Put goofys, rclone, credentials, units and the guard in place.", True)
+    for repairing in (install_, place):
+        repairing.add_argument("--repairs", default="", help="marks a run that repairs what status saw")
     move = verb("converge", _converge, "Bring the server to a phase.", True)
     move.add_argument("--phase", choices=PHASES, required=True)
     move.add_argument("--after", default="any", help="the generation that was seen, or any")
@@ -192,7 +212,10 @@ def parser() -> argparse.ArgumentParser:
     recover.add_argument("--boot", action="store_true")
     verb("guard", _guard, "Return once the media store is there; for the services' drop-ins.")
     verb("answers", _answers, "Return once the mount at a path answers.").add_argument("where", type=Path)
-    verb("allowed", _allowed, "Whether the bucket may be mounted at a path now.").add_argument("where", type=Path)
+    allowed = verb("allowed", _allowed, "Whether the bucket may be mounted at a path now; waits after failures.")
+    allowed.add_argument("where", type=Path)
+    allowed.add_argument("--unit", required=True)
+    verb("watch", _watch, "Bring back a mount that is dead or hangs; for its unit.")
     return main
 
 

@@ -52,6 +52,7 @@ def _compare_and_remove(context: Context, root: Path, removing: Path) -> None:
             f"clean: {equal:,} of {files:,} files, {size / 1e6:,.1f} MB compared equal; {len(purged):,} were purged"
         )
         compared = list(manifest.all_local())
+    context.checked("clean")
     context.journal.facts["last"] = {"compared": equal, "purged": len(purged), "files": files, "bytes": size}
     if root != removing:
         rename(root, removing)

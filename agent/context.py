@@ -39,6 +39,10 @@ class Context:
     def save(self) -> None:
         self.journal.save(self.places)
 
+    def checked(self, by: str) -> None:
+        """Remember when, and by what, both sides were compared last. Saved with the journal's next save."""
+        self.journal.facts["checked"] = {"time": round(time.time()), "by": by}
+
     def manifest(self) -> Manifest:
         return Manifest(self.places.manifest, customer_key=bool(self.settings.store.sse_customer_key))
 

@@ -9,7 +9,8 @@ from typing import Any
 from . import clean, cutover, mirror, mount, owner, recovery, restore, services
 from .context import Context
 from .errors import Problem
-from .journal import PHASES
+from .files import lay_reserve
+from .journal import PHASES, RESERVE_BYTES
 from .s3 import StoreError
 
 
@@ -67,7 +68,7 @@ def settled(context: Context, target: str) -> bool:
 def check_generation(context: Context, after: str) -> None:
     """`Problem` if the server is not at the generation that was seen when this was planned."""
     journal = context.journal
-    if after not in ("any", str(journal.generation)):
+    if not journal.is_at(after):
         raise Problem(
             f"the server changed since it was looked at (generation {journal.generation}, phase {journal.phase}; "
             f"expected generation {after})",
@@ -75,11 +76,12 @@ def check_generation(context: Context, after: str) -> None:
         )
 
 
-def converge(context: Context, target: str) -> None:
-    """Bring the server to `target`. The caller holds the lock."""
+def converge(context: Context, target: str, after: str = "any") -> None:
+    """Bring the server to `target`. The caller holds the lock, and checked that the server is at `after`."""
     journal = context.journal
     recovery.recover(context)
-    journal.base = journal.generation
+    _lay_reserve(context)
+    journal.base = str(journal.generation) if after == "any" else after
     context.save()
     if target != "local":
         owner.check(context)
@@ -92,6 +94,15 @@ def converge(context: Context, target: str) -> None:
             journal.phase = edge[1]
             journal.generation += 1
         context.save()
+
+
+def _lay_reserve(context: Context) -> None:
+    try:
+        lay_reserve(context.places.reserve, RESERVE_BYTES)
+    except OSError as error:
+        raise Problem(
+            f"{context.places.var} has no room for the journal: {error}", "free some space on that disk"
+        ) from None
 
 
 def plan(context: Context, target: str) -> list[str]:

@@ -14,8 +14,6 @@ from pathlib import Path
 from . import b2
 from .content import PART_CUTOFF, PART_SIZE
 from .context import PROGRESS_SECONDS, Context
-from .files import write_atomic
-from .places import Places
 from .settings import StoreSettings
 from .system import CommandFailed
 
@@ -45,10 +43,6 @@ def rclone_conf(store: StoreSettings) -> str:
     text = io.StringIO()
     conf.write(text)
     return text.getvalue()
-
-
-def write_rclone_conf(places: Places, store: StoreSettings) -> bool:
-    return write_atomic(places.rclone_conf, rclone_conf(store).encode())
 
 
 def rclone_argv(conf: Path, source: str, target: str, names: Path, transfers: int) -> list[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
 from typing import Any
+
+from .errors import Problem
 
 
 def sync_folder(folder: Path) -> None:
@@ -38,12 +41,38 @@ def write_json(path: Path, document: Any) -> bool:
     return write_atomic(path, (json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
 
 
+def write_dearly(path: Path, document: Any, reserve: Path) -> None:
+    """As `write_json`, for what must be written on a full disk too: `reserve` then makes room for it."""
+    try:
+        write_json(path, document)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        reserve.unlink(missing_ok=True)
+        write_json(path, document)
+
+
+def lay_reserve(reserve: Path, size: int) -> None:
+    """A file of `size` bytes whose blocks are really taken; raises OSError where the disk has no room for it."""
+    if reserve.exists() and reserve.stat().st_size == size:
+        return
+    fd = os.open(reserve, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.posix_fallocate(fd, 0, size)
+    finally:
+        os.close(fd)
+
+
 def read_json(path: Path) -> Any:
     """The document in `path`, or None where there is no such file."""
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise Problem(
+            f"{path} is damaged: {error}", "nothing was changed; bring it back from a backup of the server"
+        ) from None
 
 
 def rename(source: Path, target: Path) -> None:

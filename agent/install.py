@@ -10,9 +10,9 @@ from typing import Any
 from . import VERSION, mount, owner, preflight, proof
 from .context import Context
 from .errors import Problem
-from .files import read_json, sync_folder, write_atomic, write_json
-from .journal import Journal
-from .places import Places
+from .files import lay_reserve, read_json, sync_folder, write_atomic, write_json
+from .journal import RESERVE_BYTES, Journal
+from .places import WATCHDOG_UNIT, Places
 from .settings import merge, parse
 from .system import System
 
@@ -59,11 +59,14 @@ def install(context: Context, sha256: str, document: dict[str, Any]) -> None:
     if context.journal.serving == "local":
         info = context.settings.host.store_path.stat()
         context.journal.facts.update(uid=info.st_uid, gid=info.st_gid, mode=info.st_mode & 0o777)
-        context.save()
+    context.journal.facts.update(agent_sha256=sha256, agent_version=VERSION)
+    context.save()
     keep(places, {"host": document["host"]})
     if mount.installed(context):
         # Newer unit files and a changed list of services; what runs is not restarted for them.
         mount.install(load(places))
+        context.system.systemctl("try-restart", WATCHDOG_UNIT)
+    lay_reserve(places.reserve, RESERVE_BYTES)
     context.say(f"agent {VERSION} is in place; the server passed all checks")
 
 
@@ -158,7 +161,8 @@ def install_mount(context: Context, document: dict[str, Any]) -> None:
     journal.facts["remount"] = True
     context.save()
     changed = mount.install(context)
-    if changed or pending:
+    serves_anew = pending or bool(changed & mount.serving_files(context))
+    if serves_anew:
         try:
             _try(context)
         except BaseException:
@@ -166,7 +170,7 @@ def install_mount(context: Context, document: dict[str, Any]) -> None:
             journal.facts["remount"] = pending
             context.save()
             raise
-    journal.facts["remount"] = (changed or pending) and journal.serving == "bucket"
+    journal.facts["remount"] = serves_anew and journal.serving == "bucket"
     context.save()
     if not journal.facts["remount"]:
         context.places.earlier.unlink(missing_ok=True)
@@ -211,6 +215,8 @@ def uninstall(context: Context, everything: bool) -> None:
     if context.journal.serving != "local":
         raise Problem("the media store still lives in the bucket", "run pulumi up with phase prepare first")
     mount.remove(context)
+    context.journal.facts.pop("repairs", None)  # nothing of the mount is expected here any more
+    context.save()
     if everything:
         for folder in (context.places.etc, context.places.var, context.places.lib):
             if folder.exists():

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .errors import Problem
-from .files import read_json, write_json
+from .files import read_json, write_dearly
 from .places import Places
 
 #: Phases in order. `local` is a server on which nothing of ours holds.
 PHASES = ("local", "prepare", "mirror", "live", "clean")
+
+#: Bytes laid aside so that the journal can be written on a full disk: a window must end there too.
+RESERVE_BYTES = 1 << 20
+#: Seconds a run waits for the lock: the watchdog holds it while it brings a mount back.
+PATIENCE_SECONDS = 45.0
 
 #: Who may serve media: the local store, the bucket, or (inside the window) nobody.
 SERVING = ("local", "bucket", "none")
@@ -36,7 +42,8 @@ class Journal:
     phase: str = "local"
     serving: str = "local"
     generation: int = 0
-    base: int = 0
+    #: What the last run was told to start from; see `is_at`.
+    base: str = "0"
     step: Step | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -46,25 +53,39 @@ class Journal:
         if document is None:
             return cls()
         step = document.pop("step", None)
+        document["base"] = str(document["base"])
         return cls(step=Step(**step) if step else None, **document)
 
+    def is_at(self, after: str) -> bool:
+        """Whether `after` is this generation, or any. What follows a point tells apart runs that saw the same one."""
+        return after == "any" or after.partition(".")[0] == str(self.generation)
+
     def save(self, places: Places) -> None:
-        write_json(places.journal, asdict(self))
+        write_dearly(places.journal, asdict(self), places.reserve)
 
 
 @contextmanager
-def locked(places: Places, wait: bool = False) -> Iterator[None]:
-    """Hold the one lock under which the server may be changed; refuse, or wait, while another does."""
+def locked(places: Places, wait: float = PATIENCE_SECONDS) -> Iterator[None]:
+    """Hold the one lock under which the server may be changed; refuse after `wait` seconds in which another does."""
     places.var.mkdir(mode=0o711, parents=True, exist_ok=True)
     fd = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise Problem(
-                "another run is changing this server's media store",
-                "wait for it (journalctl -fu matrix-media-store-converge), then run pulumi up again",
-            ) from None
+        deadline = time.monotonic() + wait
+        while not _take(fd):
+            if time.monotonic() >= deadline:
+                raise Problem(
+                    "another run is changing this server's media store",
+                    "wait for it (journalctl -fu matrix-media-store-converge), then run pulumi up again",
+                )
+            time.sleep(0.1)
         yield
     finally:
         os.close(fd)
+
+
+def _take(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

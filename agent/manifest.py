@@ -207,6 +207,11 @@ class Manifest:
             self._db.execute("SELECT path, md5 FROM known WHERE size <= ? ORDER BY random() LIMIT ?", (largest, count))
         )
 
+    def sample_remote(self, count: int, largest: int) -> list[Object]:
+        """Objects of the last listing chosen at random, none above `largest` bytes."""
+        query = "SELECT path, size, etag FROM remote WHERE size <= ? ORDER BY random() LIMIT ?"
+        return [Object(*row) for row in self._db.execute(query, (largest, count))]
+
     def local(self, paths: Iterable[str]) -> Iterator[Entry]:
         """Entries of the last walk for these names."""
         for path in paths:

@@ -90,6 +90,7 @@ def mirror(context: Context) -> dict[str, int]:
             copied += len(wrong)
         manifest.learn()
         known, known_bytes = manifest.known()
+    context.checked("mirror")
     context.say(f"mirror: {known:,} files, {known_bytes / 1e6:,.1f} MB are in the bucket and equal")
     return {"files": known, "bytes": known_bytes, "copied": copied}
 

@@ -12,17 +12,21 @@ from pathlib import Path
 
 from . import mount_programs
 from .context import Context
-from .copying import write_rclone_conf
+from .copying import rclone_conf
 from .errors import Problem
 from .files import read_json, sync_folder, write_atomic, write_json
-from .places import MOUNT_UNIT, RECOVER_UNIT, RESERVED_PREFIX, STAGING_UNIT
-from .services import install_guard, patterns, remove_guard
+from .places import MOUNT_UNIT, RECOVER_UNIT, RESERVED_PREFIX, STAGING_UNIT, WATCHDOG_UNIT
+from .services import guard_files, patterns, remove_guard
 from .settings import MountSettings
 from .system import CommandFailed
 from .templates import quote, render
 
 #: How long a mount may take to answer, with retries of the store behind it.
 ANSWER_SECONDS = 60
+#: The word for a path where no mount is.
+NOT_MOUNTED = "nothing is mounted there"
+#: Most seconds between two tries of a mount that ends at once; the wait doubles up to this.
+BACK_OFF_SECONDS = 15
 
 
 def unit_text(context: Context, where: Path, description: str) -> bytes:
@@ -44,14 +48,31 @@ def unit_files(context: Context) -> dict[str, bytes]:
     """Our own units, by name."""
     places = context.places
     services = " ".join(name for name in patterns(context) if "*" not in name and name.endswith(".service"))
-    recover = render(
-        "recover.service", agent=str(places.agent), before=services, parent=quote(str(_final(context).parent))
-    )
+    parent = quote(str(_final(context).parent))
     return {
         STAGING_UNIT: unit_text(context, places.staging, "Matrix media store's bucket, at the staging path"),
         MOUNT_UNIT: unit_text(context, _final(context), "Matrix media store, from its bucket"),
-        RECOVER_UNIT: recover,
+        RECOVER_UNIT: render("recover.service", agent=str(places.agent), before=services, parent=parent),
+        WATCHDOG_UNIT: render("watchdog.service", agent=str(places.agent), parent=parent),
     }
+
+
+def planned_files(context: Context) -> dict[Path, tuple[bytes, int]]:
+    """All that `install` writes, with its mode, but for the program goofys."""
+    places, store = context.places, context.settings.store
+    return {
+        places.rclone_conf: (rclone_conf(store).encode(), 0o600),
+        places.credentials: (mount_programs.environment(store).encode(), 0o600),
+        **{places.units / name: (text, 0o644) for name, text in unit_files(context).items()},
+        **{path: (text, 0o644) for path, text in guard_files(context).items()},
+    }
+
+
+def serving_files(context: Context) -> set[Path]:
+    """What a running mount was started with: where one of these changes, it must be mounted anew."""
+    places = context.places
+    program = {places.rclone_conf} if context.settings.mount.program == "rclone" else {places.goofys}
+    return {places.credentials, places.units / MOUNT_UNIT} | program
 
 
 def fetch_goofys(target: Path, mount: MountSettings) -> bool:
@@ -83,22 +104,39 @@ def installed(context: Context) -> bool:
     return context.places.credentials.exists()
 
 
-def install(context: Context) -> bool:
-    """Programs, credentials, units and guard; starts and stops nothing. Says whether anything changed."""
-    places, store = context.places, context.settings.store
+def install(context: Context) -> set[Path]:
+    """Programs, credentials, units and guard; starts and stops nothing. Returns what changed."""
+    places = context.places
     places.staging.mkdir(parents=True, exist_ok=True)
     places.var.chmod(0o711)  # the homeserver's user passes through to the staging path; files in it are 0600
-    changed = [
-        context.settings.mount.program == "goofys" and fetch_goofys(places.goofys, context.settings.mount),
-        write_rclone_conf(places, store),
-        write_atomic(places.credentials, mount_programs.environment(store).encode(), 0o600),
-        *(write_atomic(places.units / name, text, 0o644) for name, text in unit_files(context).items()),
-        install_guard(context),
-    ]
-    if any(changed):
+    planned = planned_files(context)
+    changed = remove_guard(context, keep=guard_files(context))
+    if context.settings.mount.program == "goofys" and fetch_goofys(places.goofys, context.settings.mount):
+        changed.add(places.goofys)
+    for path, (data, mode) in planned.items():
+        if write_atomic(path, data, mode):
+            changed.add(path)
+    for path in guard_files(context):
+        path.parent.chmod(0o755)
+    if changed:
         context.system.systemctl("daemon-reload")
     context.system.systemctl("enable", "--quiet", RECOVER_UNIT)
-    return any(changed)
+    return changed
+
+
+def units_to_run(context: Context) -> list[str]:
+    """Units that must be enabled and run as long as the bucket serves."""
+    return [MOUNT_UNIT, WATCHDOG_UNIT] if context.journal.serving == "bucket" else []
+
+
+def keep_running(context: Context) -> None:
+    """Start again what was stopped or disabled by hand; a watchdog that runs takes up a newer agent."""
+    for unit in units_to_run(context):
+        context.system.systemctl("enable", "--quiet", unit)
+    if units_to_run(context):
+        if not context.system.is_active(MOUNT_UNIT):
+            start_final(context)
+        context.system.systemctl("restart", WATCHDOG_UNIT)
 
 
 def read_files(context: Context) -> dict[Path, bytes | None]:
@@ -151,6 +189,15 @@ def check_allowed(context: Context, where: Path) -> None:
         )
 
 
+def back_off(context: Context, unit: str) -> None:
+    """Wait before a mount that ended is tried once more: twice as long each time.
+
+    systemd counts the tries; a mount that is well again starts from none, see `watchdog`.
+    """
+    tries = context.system.systemctl("show", "--property=NRestarts", "--value", unit, check=False).strip()
+    context.system.pause(min(2.0 ** int(tries or 0) - 1, BACK_OFF_SECONDS))
+
+
 def remove(context: Context) -> None:
     """Take away all that `install` put there. The store must be local."""
     stop_staging(context)
@@ -188,17 +235,20 @@ def stop_staging(context: Context) -> None:
 
 
 def start_final(context: Context) -> None:
-    """Mount the bucket as the media store, now and at each boot."""
-    context.system.systemctl("enable", "--quiet", MOUNT_UNIT)
+    """Mount the bucket as the media store, now and at each boot, and watch over it."""
+    context.system.systemctl("enable", "--quiet", MOUNT_UNIT, WATCHDOG_UNIT)
     _start(context, MOUNT_UNIT, _final(context))
+    context.system.start([WATCHDOG_UNIT])
 
 
 def stop_final(context: Context) -> None:
-    context.system.systemctl("disable", "--quiet", MOUNT_UNIT)
+    # Neither fails where somebody removed a unit's file: what matters is what is mounted.
+    context.system.systemctl("disable", "--quiet", MOUNT_UNIT, WATCHDOG_UNIT, check=False)
     wants = context.places.units / "multi-user.target.wants"
     if wants.is_dir():
         sync_folder(wants)  # a power loss must not bring the mount back at boot
-    context.system.stop([MOUNT_UNIT])
+    with contextlib.suppress(CommandFailed):
+        context.system.stop([WATCHDOG_UNIT, MOUNT_UNIT])
     context.system.unmount(_final(context))
 
 
@@ -229,7 +279,7 @@ def trouble(context: Context, where: Path, timeout: float = 20) -> str:
     it looks into a folder for the first time.
     """
     if not context.system.mounted(where):
-        return "nothing is mounted there"
+        return NOT_MOUNTED
     name = f"{RESERVED_PREFIX}is-it-there-{secrets.token_hex(8)}"
     uid, gid = context.owner
     try:
@@ -241,7 +291,7 @@ def trouble(context: Context, where: Path, timeout: float = 20) -> str:
 
 def check_answers(context: Context, where: Path, process: int | None = None) -> None:
     """Return once the mount at `where` answers; `Problem` if it does not in time, or its process ended."""
-    reason = "nothing is mounted there"
+    reason = NOT_MOUNTED
 
     def fine() -> bool:
         nonlocal reason

@@ -9,6 +9,7 @@ from pathlib import Path
 MOUNT_UNIT = "matrix-media-store.service"
 STAGING_UNIT = "matrix-media-store-staging.service"
 RECOVER_UNIT = "matrix-media-store-recover.service"
+WATCHDOG_UNIT = "matrix-media-store-watchdog.service"
 WORK_UNIT = "matrix-media-store-converge.service"
 
 #: The folder in the bucket that is ours and not the media store's.
@@ -73,6 +74,10 @@ class Places:
     @property
     def manifest(self) -> Path:
         return self.var / "manifest.sqlite"
+
+    @property
+    def reserve(self) -> Path:
+        return self.var / "reserve"
 
     @property
     def lock(self) -> Path:

@@ -19,16 +19,14 @@ from .preflight import homeserver_answers
 #: Old files read back through the mount, and the largest taken, in bytes.
 SAMPLE_FILES = 25
 SAMPLE_LARGEST = 32 << 20
-#: How long the homeserver may take to come up; large ones need minutes.
-START_SECONDS = 300
 
 
 def wait_for_homeserver(context: Context) -> None:
-    url = context.settings.host.homeserver_url
-    if not context.system.wait_until(lambda: homeserver_answers(url), START_SECONDS, every=0.2):
+    url, patience = context.settings.host.homeserver_url, context.settings.host.start_seconds
+    if not context.system.wait_until(lambda: homeserver_answers(url), patience, every=0.2):
         raise Problem(
-            f"the homeserver does not answer at {url} {START_SECONDS} s after its start",
-            "see journalctl -u matrix-synapse on the server",
+            f"the homeserver does not answer at {url} {patience} s after its start",
+            "see journalctl -u matrix-synapse on the server; host.startSeconds gives a slow one more time",
         )
 
 
@@ -41,10 +39,16 @@ def _md5_of(path: Path) -> str:
 
 
 def read_sample(context: Context, store: Path) -> int:
-    """Old files, read through the mount at `store` as the homeserver's user, have the checksums they had locally."""
+    """Old files, read through the mount at `store` as the homeserver's user, have the checksums they had locally.
+
+    A server that adopted a filled bucket never had them: there, the store's own answer is compared.
+    """
     uid, gid = context.owner
     with context.manifest() as manifest:
         sample = manifest.sample(SAMPLE_FILES, SAMPLE_LARGEST)
+        if not sample:
+            objects = manifest.sample_remote(SAMPLE_FILES, SAMPLE_LARGEST)
+            sample = [(item.key, context.bucket.md5(item.key)) for item in objects]
     try:
         found = context.system.as_user(uid, gid, lambda: [_md5_of(store / path) for path, _ in sample], timeout=300)
     except OSError as error:

@@ -101,6 +101,7 @@ def _learn(context: Context) -> None:
         files, size = manifest.load_local(walk(root, context.settings.migration.exclude))
         content.settle(manifest, context.bucket, root)
         manifest.learn()
+    context.checked("restore")
     context.journal.facts["last"].update(files=files, bytes=size)
     context.save()
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from .context import Context
 from .errors import Problem
-from .files import sync_folder, write_atomic
+from .files import sync_folder
 from .journal import Step
 from .system import RUNNING
 from .templates import quote, render
@@ -55,8 +56,22 @@ def take_down(context: Context, step: str, start: Sequence[str] = ()) -> list[st
     journal.step.units = sorted({*journal.step.units, *down})
     context.save()
     context.say(f"{step}: stopping {', '.join(down) or 'nothing (no service runs)'}")
-    context.system.stop(down)
+    _stop(context, down)
     return journal.step.units
+
+
+def _stop(context: Context, units: list[str]) -> None:
+    """`Problem` where units do not stop in time. They are killed then, since only so they can be started again."""
+    patience = context.settings.host.stop_seconds
+    try:
+        context.system.stop(units, patience)
+    except subprocess.TimeoutExpired:
+        stuck = [unit for unit in running(context) if unit in units]
+        context.system.systemctl("kill", "--signal=SIGKILL", *stuck, check=False)
+        raise Problem(
+            f"{', '.join(stuck)} did not stop within {patience} s, and was killed and started again",
+            "look why in its journal, or give it more time with host.stopSeconds; then run pulumi up again",
+        ) from None
 
 
 def drop_in_folders(context: Context) -> list[Path]:
@@ -69,27 +84,19 @@ def drop_in_folders(context: Context) -> list[Path]:
     return folders
 
 
-def install_guard(context: Context) -> bool:
-    """Put the drop-ins where they belong and nowhere else; takes effect at each service's next start."""
+def guard_files(context: Context) -> dict[Path, bytes]:
+    """The drop-ins; they take effect at each service's next start."""
     parent = str(context.settings.host.store_path.parent)
     text = render("guard.conf", agent=str(context.places.agent), parent=quote(parent))
-    folders = drop_in_folders(context)
-    changed = remove_guard(context, keep=folders)
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o755)
-        changed |= write_atomic(folder / DROP_IN, text, 0o644)
-    return changed
+    return {folder / DROP_IN: text for folder in drop_in_folders(context)}
 
 
-def remove_guard(context: Context, keep: Sequence[Path] = ()) -> bool:
-    """Take away every drop-in of ours, whatever service it is for, but those in `keep`."""
-    changed = False
-    for path in context.places.units.glob(f"*.d/{DROP_IN}"):
-        if path.parent not in keep:
-            path.unlink()
-            sync_folder(path.parent)
-            if not any(path.parent.iterdir()):
-                path.parent.rmdir()
-            changed = True
-    return changed
+def remove_guard(context: Context, keep: Collection[Path] = ()) -> set[Path]:
+    """Take away every drop-in of ours, whatever service it is for, but those in `keep`; returns what went."""
+    gone = {path for path in context.places.units.glob(f"*.d/{DROP_IN}") if path not in keep}
+    for path in gone:
+        path.unlink()
+        sync_folder(path.parent)
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
+    return gone

@@ -19,6 +19,9 @@ class HostSettings:
     services: list[str] = field(default_factory=list)
     homeserver_url: str = "http://127.0.0.1:8008"
     database: str = "auto"
+    #: Seconds for which the services may take to stop, and the homeserver to answer after its start.
+    stop_seconds: int = 180
+    start_seconds: int = 300
 
     @property
     def store_path(self) -> Path:

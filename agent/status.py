@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
 import shutil
+import time
+from collections.abc import Iterable
 from typing import Any
 
-from . import VERSION, converge, services, worker
+from . import converge, drift, install, mirror, services, worker
 from .context import Context
 from .errors import Problem
+from .preflight import homeserver_answers
 from .restore import removing_path
+from .s3 import StoreError
 from .settings import fingerprint
 from .tree import walk
 
@@ -17,10 +22,10 @@ ASSUMED_BYTES, ASSUMED_FILES = 20e6, 150.0
 
 
 def observe(context: Context) -> dict[str, Any]:
-    """The journal and the system, side by side."""
+    """The journal and the system, side by side. What differs is told by the settings that lie on the server."""
     journal, store = context.journal, context.settings.host.store_path
     return {
-        "version": VERSION,
+        "version": journal.facts.get("agent_version", ""),
         "phase": journal.phase,
         "serving": journal.serving,
         "generation": journal.generation,
@@ -37,7 +42,38 @@ def observe(context: Context) -> dict[str, Any]:
         },
         "removing": removing_path(context).exists(),
         "last": journal.facts.get("last", {}),
+        "drift": drift.differences(install.load(context.places), install.this_agent()),
+        "repairs": journal.facts.get("repairs"),
+        "homeserver_answers": homeserver_answers(context.settings.host.homeserver_url),
+        "checked": journal.facts.get("checked"),
     }
+
+
+def count(context: Context) -> dict[str, Any]:
+    """Files and bytes on both sides; one walk and one listing. A side that is not there or cannot be asked is None."""
+    host, journal = context.settings.host, context.journal
+    root = host.store_path if journal.serving == "local" else host.backup_path
+    local = _sum(entry.size for entry in walk(root, context.settings.migration.exclude)) if root.is_dir() else None
+    answer: dict[str, Any] = {"local": local, "remote": None, "known": None}
+    if context.settings.store.bucket:
+        try:
+            answer["remote"] = _sum(item.size for item in mirror.listed(context))
+        except (StoreError, OSError, http.client.HTTPException) as error:
+            answer["remote_problem"] = str(error)
+    if context.places.manifest.exists():
+        with context.manifest() as manifest:
+            files, size = manifest.known()
+        answer["known"] = {"files": files, "bytes": size}
+    if journal.facts.get("checked"):
+        answer["checked_seconds_ago"] = round(time.time() - journal.facts["checked"]["time"])
+    return answer
+
+
+def _sum(sizes: Iterable[int]) -> dict[str, int]:
+    files = total = 0
+    for size in sizes:
+        files, total = files + 1, total + size
+    return {"files": files, "bytes": total}
 
 
 def plan(context: Context, target: str) -> dict[str, Any]:

@@ -66,10 +66,10 @@ class System:
                 found[unit] = active
         return found
 
-    def stop(self, units: Sequence[str]) -> None:
-        """Stop units together and wait until they are down."""
+    def stop(self, units: Sequence[str], timeout: float = SERVICE_TIMEOUT_SECONDS) -> None:
+        """Stop units together and wait until they are down; subprocess.TimeoutExpired where they take longer."""
         if units:
-            self.systemctl("stop", *units)
+            self.run(["systemctl", "stop", *units], timeout=timeout)
 
     def start(self, units: Sequence[str], wait: bool = True) -> None:
         if units:
@@ -121,6 +121,9 @@ class System:
                 return False
             time.sleep(every)
         return True
+
+    def pause(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def sync(self) -> None:
         os.sync()

@@ -26,7 +26,7 @@ def running(places: Places, system: System) -> dict[str, Any] | None:
     state = system.systemctl("show", "--property=ActiveState", "--value", WORK_UNIT).strip()
     if state not in RUNNING:
         return None
-    return dict(read_json(places.request) or {"id": "", "target": "?"})
+    return dict(read_json(places.request) or {"id": "", "target": "?", "after": ""})
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def starting(places: Places) -> Iterator[None]:
 
 def start(places: Places, system: System, target: str, after: str = "any") -> dict[str, Any]:
     """Start the unit; returns its request. Recovery runs after it however it ends, kill -9 included."""
-    request = {"id": secrets.token_hex(8), "target": target}
+    request = {"id": secrets.token_hex(8), "target": target, "after": after}
     write_json(places.request, request)
     places.progress.write_bytes(b"")
     agent = f"/usr/bin/python3 {places.agent}"

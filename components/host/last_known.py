@@ -6,17 +6,18 @@ from typing import Any
 
 import pulumi
 
-from .observation import Observation
+from .observation import Observation, StartFrom
 
 
-def last_known(phase: str) -> pulumi.Output[int]:
-    """The generation to start from, from the stack's own outputs; 0 for a stack never updated."""
+def last_known(phase: str) -> pulumi.Output[StartFrom]:
+    """What to start from, by the stack's own outputs; a stack never updated has none."""
     this = pulumi.StackReference(f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}")
 
-    def after(server: Any) -> int:
+    def start_from(known: list[Any]) -> StartFrom:
+        server, repairs = known
         if not server or "generation" not in server:
-            return 0
-        seen = Observation(phase=server["phase"], generation=int(server["generation"]), base=int(server["base"]))
-        return seen.after(phase)
+            return Observation("local", 0, "0").start_from(phase)
+        seen = Observation(server["phase"], int(server["generation"]), server["base"], repairs=repairs)
+        return seen.start_from(phase)
 
-    return this.get_output("server").apply(after)
+    return pulumi.Output.all(this.get_output("server"), this.get_output("repairs")).apply(start_from)

@@ -6,7 +6,6 @@ store home. Whatever a killed `pulumi up` left behind, something in the state le
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pulumi
@@ -18,13 +17,17 @@ from ..store import Store
 from . import zipapp
 from .command import agent_text, delete_text, host_command, verdict
 from .connection import Connection
+from .observation import StartFrom
 from .sections import Sections, store_keys
 
 
 class MediaServer(pulumi.ComponentResource):
-    """Holds the server to a phase. `verdict` is the agent's last word, as a dictionary."""
+    """Holds the server to a phase."""
 
+    #: The agent's last word.
     verdict: pulumi.Output[dict[str, Any]]
+    #: The mark of the last repair.
+    repairs: pulumi.Output[str]
 
     def __init__(
         self,
@@ -35,23 +38,26 @@ class MediaServer(pulumi.ComponentResource):
         sections: Sections,
         token: dict[str, pulumi.Input[Any]],
         phase: Phase,
-        after: pulumi.Input[int],
+        start: pulumi.Input[StartFrom],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("matrix-media-store:host:MediaServer", name, None, opts)
         user = connection.user
 
-        def text(*arguments: str, piped: bool = False, **shown: Any) -> pulumi.Output[str]:
+        def text(*arguments: pulumi.Input[str], piped: bool = False, **shown: Any) -> pulumi.Output[str]:
             """The agent's command; its settings are the last argument."""
             document = pulumi.Output.json_dumps(shown, sort_keys=True)
-            return document.apply(lambda settings: agent_text(user, *arguments, "--settings", settings, piped=piped))
+            words = pulumi.Output.all(*arguments, "--settings", document)
+            return words.apply(lambda known: agent_text(user, *known, piped=piped))
 
+        after = pulumi.Output.from_input(start).apply(lambda seen: seen.after)
+        self.repairs = pulumi.Output.from_input(start).apply(lambda seen: seen.repairs)
         emptying = ["--empty-bucket"] if store.empty_on_destroy else []
         agent = host_command(
             f"{name}-agent",
             connection=connection,
             run=text(
-                "install", "--agent-version", VERSION, "--sha256", zipapp.sha256(),
+                "install", "--agent-version", VERSION, "--sha256", zipapp.sha256(), "--repairs", self.repairs,
                 piped=True, host=sections.host, store=sections.store,
             ),
             delete=text("uninstall", *emptying, piped=True, host=sections.host, store=sections.store),
@@ -62,22 +68,16 @@ class MediaServer(pulumi.ComponentResource):
         mount = host_command(
             f"{name}-mount",
             connection=connection,
-            run=text("mount", store=sections.store, mount=sections.mount),
+            run=text("mount", "--repairs", self.repairs, store=sections.store, mount=sections.mount),
             delete=delete_text(user, "unmount"),
             secrets=store_keys(store),
             depends_on=[*store.ready, agent],
             parent=self,
         )
-        converge = pulumi.Output.from_input(after).apply(
-            lambda n: agent_text(
-                user, "converge", "--phase", phase, "--after", str(n),
-                "--settings", json.dumps({"migration": sections.migration}, sort_keys=True),
-            )
-        )  # fmt: skip
         media_store = host_command(
             f"{name}-media-store",
             connection=connection,
-            run=converge,
+            run=text("converge", "--phase", phase, "--after", after, migration=sections.migration),
             delete=delete_text(user, "converge", "--phase", "local", "--after", "any"),
             secrets=token,
             depends_on=[*store.ready, agent, mount],

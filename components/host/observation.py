@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,15 +30,38 @@ class WrongStore(Exception):
     """The media lie in another store than the stack says."""
 
 
+def _mark() -> str:
+    """What tells the run of a program apart from all others, so that its command is a new one."""
+    return secrets.token_hex(4)
+
+
+@dataclass(frozen=True)
+class StartFrom:
+    """What the commands say they start from. Where there is nothing to do it is what they said before.
+
+    :param after: the generation seen, for the media store's phase.
+    :param repairs: marks the last repair of what the stack laid on the server.
+    """
+
+    after: str
+    repairs: str
+
+
 @dataclass(frozen=True)
 class Observation:
-    """The journal of the server: its phase, and the generation from which that was reached."""
+    """The journal of the server: its phase, and from what the last run there started."""
 
     phase: str
     generation: int
-    base: int
+    base: str
     settled: bool = True
+    #: The phase that a run is on its way to now, and from what it started.
     running: str | None = None
+    running_after: str = ""
+    #: The last repair's mark; None where nothing was laid on the server yet.
+    repairs: str | None = None
+    #: What is not as it was laid, a line each.
+    drift: Sequence[str] = ()
     #: The store that the server was told to use last: bucket, endpoint, fingerprint of the customer's key.
     store: Mapping[str, str] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
@@ -73,14 +97,20 @@ class Observation:
                 "the store back and store.onDestroy to retain, run pulumi up, and change it then"
             )
 
-    def after(self, phase: str) -> int:
-        """The generation a command to `phase` starts from: the recorded one where all is done already.
+    def start_from(self, phase: str) -> StartFrom:
+        """So an unchanged stack has unchanged commands, and a changed server or wish has new ones.
 
-        So an unchanged stack has an unchanged text, and a changed server or wish a changed one.
+        A server that was rebuilt, or set back to an earlier image, may show a generation that the stack knows
+        already: the mark makes it a new command all the same.
         """
-        if self.running == phase or (self.phase == phase and self.settled):
-            return self.base
-        return self.generation
+        if self.running == phase:
+            after = self.running_after
+        elif self.phase == phase and self.settled:
+            after = self.base
+        else:
+            after = f"{self.generation}.{_mark()}"
+        broken = self.repairs is None or self.drift
+        return StartFrom(after, _mark() if broken else str(self.repairs))
 
 
 def observe(connection: Connection, *, phase: str, host: Section, migration: Section, wait: bool) -> Observation:
@@ -110,6 +140,9 @@ def observe(connection: Connection, *, phase: str, host: Section, migration: Sec
         base=answer["base"],
         settled=answer["settled"],
         running=running["target"] if running else None,
+        running_after=running["after"] if running else "",
+        repairs=answer["repairs"],
+        drift=answer["drift"],
         store=answer["store"],
         plan=answer.get("plan", {}),
     )
@@ -120,9 +153,10 @@ def plan_lines(observed: Observation, phase: str) -> list[str]:
     if observed.running:
         return [f"a run to {observed.running} is under way on the server; `pulumi up` waits for it"]
     plan = observed.plan
+    lines = [f"not as it was laid on the server, and to be repaired: {line}" for line in observed.drift]
     if not plan.get("steps"):
-        return []
-    lines = [f"the server is in phase {observed.phase}; to reach {phase}:"]
+        return lines
+    lines += [f"the server is in phase {observed.phase}; to reach {phase}:"]
     lines += [f"  {number}. {step}" for number, step in enumerate(plan["steps"], 1)]
     if "problem" in plan:
         return [*lines, f"  but: {plan['problem']}"]

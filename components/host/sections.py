@@ -31,6 +31,8 @@ def host_section(settings: Settings) -> Section:
         "services": host.services,
         "homeserver_url": host.homeserver_url.rstrip("/"),
         "database": host.database,
+        "stop_seconds": host.stop_seconds,
+        "start_seconds": host.start_seconds,
     }
 
 

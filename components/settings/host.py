@@ -63,6 +63,20 @@ class Host(Section):
         "Synapse's database, asked only whether media were purged: auto, sqlite:/path, or a psql-like program's path",
         "leave it out for servers of the playbook",
     )
+    stop_seconds: int = setting(
+        180,
+        "Seconds the services may take to stop; the window is given up after that, and they run on as before",
+        "give a number from 5 to 3600",
+        ge=5,
+        le=3600,
+    )
+    start_seconds: int = setting(
+        300,
+        "Seconds the homeserver may take to answer after its start, before the store goes back to where it was",
+        "give a number from 5 to 3600",
+        ge=5,
+        le=3600,
+    )
     access_token: SecretStr = setting(
         SecretStr(""),
         "Access token of a Matrix user for a test upload and download in `live` (secret, optional)",

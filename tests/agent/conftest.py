@@ -127,7 +127,7 @@ class FakeSystem:
     def units(self, patterns: Sequence[str]) -> dict[str, str]:
         return {SYNAPSE: self.reported or ("active" if SYNAPSE in self.active else "inactive")}
 
-    def stop(self, units: Sequence[str]) -> None:
+    def stop(self, units: Sequence[str], timeout: float = 0) -> None:
         self.power.tick()
         self.log.append(f"stop {' '.join(units)}")
         self.active -= set(units)
@@ -158,6 +158,9 @@ class FakeSystem:
 
     def wait_until(self, condition: Callable[[], bool], seconds: float, every: float = 0.1) -> bool:
         return condition()
+
+    def pause(self, seconds: float) -> None:
+        self.log.append(f"pause {seconds}")
 
     def sync(self) -> None:
         return

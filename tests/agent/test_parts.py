@@ -192,12 +192,13 @@ def test_goofys_that_is_not_the_pinned_one_is_refused(tmp_path):
 
 def test_the_guard_covers_workers_of_any_name_and_goes_when_services_change(server):
     context = server.context()
-    services.install_guard(context)
+    context.settings = parse({"host": {"media_store": str(server.store)}, "mount": {"program": "rclone"}})
+    mount.install(context)
     folders = {path.parent.name for path in server.places.units.glob("*.d/matrix-media-store.conf")}
     assert "matrix-synapse.service.d" in folders and "matrix-synapse-worker-.service.d" in folders
-    other = parse({"host": {"media_store": str(server.store), "services": ["x.service"]}})
-    context.settings = other
-    services.install_guard(context)
+    host = {"media_store": str(server.store), "services": ["x.service"]}
+    context.settings = parse({"host": host, "mount": {"program": "rclone"}})
+    mount.install(context)
     assert {p.parent.name for p in server.places.units.glob("*.d/matrix-media-store.conf")} == {"x.service.d"}
     services.remove_guard(context)
     assert not list(server.places.units.glob("*.d"))
@@ -283,7 +284,7 @@ def test_settings_of_another_version_are_refused_by_name():
 
 def test_a_second_run_is_refused_while_one_holds_the_lock(tmp_path):
     places = Places(tmp_path)
-    with locked(places), pytest.raises(Problem, match="another run"), locked(places):
+    with locked(places), pytest.raises(Problem, match="another run"), locked(places, wait=0.2):
         raise AssertionError("two runs at once")
 
 

@@ -381,12 +381,12 @@ def _told_of(server: Server, monkeypatch, tries: list[str]) -> Context:
     monkeypatch.setattr(preflight, "run", lambda context: None)
     monkeypatch.setattr(install, "install_packages", lambda context: None)
     monkeypatch.setattr(mount, "unit_files", lambda context: {})
-    monkeypatch.setattr(mount, "read_files", lambda context: {server.places.rclone_conf: b"earlier"})
+    monkeypatch.setattr(mount, "read_files", lambda context: {server.places.credentials: b"earlier"})
 
-    def change(context: Context) -> bool:
-        changed = server.places.rclone_conf.read_bytes() != b"newer"
-        server.places.rclone_conf.write_bytes(b"newer")
-        return changed
+    def change(context: Context) -> set[Path]:
+        changed = server.places.credentials.read_bytes() != b"newer"
+        server.places.credentials.write_bytes(b"newer")
+        return {server.places.credentials} if changed else set()
 
     def try_(context: Context) -> None:
         if tries and tries.pop() == "killed":
@@ -394,8 +394,8 @@ def _told_of(server: Server, monkeypatch, tries: list[str]) -> Context:
 
     monkeypatch.setattr(mount, "install", change)
     monkeypatch.setattr(install, "_try", try_)
-    server.places.rclone_conf.parent.mkdir(parents=True, exist_ok=True)
-    server.places.rclone_conf.write_bytes(b"earlier")
+    server.places.credentials.parent.mkdir(parents=True, exist_ok=True)
+    server.places.credentials.write_bytes(b"earlier")
     context = server.context()
     context.journal.phase, context.journal.serving = "live", "bucket"
     context.save()
@@ -420,7 +420,7 @@ def test_files_that_fail_their_trial_are_taken_back(server, monkeypatch):
     context = _told_of(server, monkeypatch, ["killed"])
     with pytest.raises(KeyboardInterrupt):
         install.install_mount(context, {"store": {}, "mount": {}})
-    assert server.places.rclone_conf.read_bytes() == b"earlier"
+    assert server.places.credentials.read_bytes() == b"earlier"
     assert server.context().journal.facts["remount"] is False
 
 

@@ -300,8 +300,9 @@ def test_settings_that_do_not_mount_beside_are_taken_back_before_anything_stops(
     monkeypatch.setattr(install, "install_packages", lambda context: None)
 
     def broken(context):
-        (server.places.units / "matrix-media-store.service").write_text("new and broken")
-        return True
+        unit = server.places.units / "matrix-media-store.service"
+        unit.write_text("new and broken")
+        return {unit}
 
     def dead(context):
         raise Problem("goofys ended", "look")

@@ -15,6 +15,7 @@ from components import settings as stack_settings
 from components.host import zipapp
 from components.host.connection import Connection
 from components.host.media_server import MediaServer
+from components.host.observation import StartFrom
 from components.host.sections import api_token, shown
 from components.store import Store, make_store
 
@@ -31,7 +32,7 @@ class Stand(pulumi.CustomResource):
         super().__init__("test:store:Policy", name, {}, None)
 
 
-def program(phase: str = "mirror", after: int = 1, resources: int = 0, user: str = "root"):
+def program(phase: str = "mirror", after: str = "1", resources: int = 0, user: str = "root"):
     def run():
         values = json.loads(json.dumps(GOOD)) | {"phase": phase}
         values["server"]["user"] = user
@@ -46,7 +47,7 @@ def program(phase: str = "mirror", after: int = 1, resources: int = 0, user: str
             sections=shown(settings, store),
             token=api_token(settings),
             phase=settings.phase,
-            after=after,
+            start=StartFrom(after, "mark"),
         )
         return server.verdict
 
@@ -141,12 +142,12 @@ def test_stdin_is_one_json_document_of_secrets(built):
 
 
 def test_the_text_shows_the_phase_and_the_generation_first():
-    for phase, after in (("prepare", 0), ("live", 7)):
+    for phase, after in (("prepare", "0"), ("live", "7.9f3c")):
         requests, _ = program(phase=phase, after=after)
         words = shlex.split(requests["matrix-media-store"].object.fields["create"].string_value)
         assert words[:7] == [
             "python3", "/usr/local/lib/matrix-media-store/agent.pyz",
-            "converge", "--phase", phase, "--after", str(after),
+            "converge", "--phase", phase, "--after", after,
         ]  # fmt: skip
 
 

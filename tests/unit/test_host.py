@@ -42,30 +42,53 @@ def answering(monkeypatch, output: str) -> dict:
 @pytest.mark.parametrize(
     ("seen", "phase", "after"),
     [
-        (Observation("local", 0, 0), "prepare", 0),
-        (Observation("mirror", 4, 2), "mirror", 2),
-        (Observation("mirror", 4, 2), "live", 4),
-        (Observation("live", 5, 4, settled=False), "live", 5),
-        (Observation("mirror", 4, 4, running="live"), "live", 4),
-        (Observation("mirror", 5, 4, running="live"), "live", 4),
-        (Observation("mirror", 5, 4, running="live"), "prepare", 5),
+        (Observation("mirror", 4, "2.aaaa"), "mirror", "2.aaaa"),
+        (Observation("mirror", 4, "4.aaaa", running="live", running_after="4.bbbb"), "live", "4.bbbb"),
+        (Observation("mirror", 5, "4.aaaa", running="live", running_after="4.bbbb"), "live", "4.bbbb"),
     ],
 )
-def test_the_text_starts_from_the_recorded_generation_only_where_all_is_done_or_under_way(seen, phase, after):
-    assert seen.after(phase) == after
+def test_the_text_is_that_of_the_run_that_did_it_where_all_is_done_or_under_way(seen, phase, after):
+    assert seen.start_from(phase).after == after
+
+
+@pytest.mark.parametrize(
+    ("seen", "phase", "generation"),
+    [
+        (Observation("local", 0, "0"), "prepare", "0"),
+        (Observation("mirror", 4, "2.aaaa"), "live", "4"),
+        (Observation("live", 5, "4.aaaa", settled=False), "live", "5"),
+        (Observation("mirror", 5, "4.aaaa", running="live", running_after="4.bbbb"), "prepare", "5"),
+    ],
+)
+def test_where_something_is_to_be_done_the_text_is_a_new_one_even_at_a_generation_seen_before(seen, phase, generation):
+    first, second = seen.start_from(phase).after, seen.start_from(phase).after
+    assert first.startswith(f"{generation}.") and second.startswith(f"{generation}.") and first != second
+
+
+def test_what_was_removed_or_edited_by_hand_makes_a_new_repair_and_what_was_not_none():
+    well = Observation("live", 3, "2", repairs="aaaa")
+    assert well.start_from("live").repairs == "aaaa"
+    broken = Observation("live", 3, "2", repairs="aaaa", drift=["x.service is missing"])
+    assert broken.start_from("live").repairs not in ("aaaa", broken.start_from("live").repairs)
+    assert any("x.service is missing" in line for line in plan_lines(broken, "live"))
+    assert Observation("local", 0, "0").start_from("live").repairs, "a new server gets all of it"
 
 
 def test_status_is_asked_with_an_agent_that_comes_along_and_without_secrets(monkeypatch):
-    answer = {"phase": "live", "generation": 3, "base": 2, "settled": True, "running": None, "store": {}}
+    answer = {"phase": "live", "generation": 3, "base": "2", "settled": True, "running": None, "store": {}}
+    answer |= {"drift": ["x is missing"], "repairs": "aaaa"}
     asked = answering(monkeypatch, "noise\n" + json.dumps(answer) + "\n")
     seen = observe(CONNECTION, phase="live", host={"media_store": "/m"}, migration={"exclude": []}, wait=False)
-    assert (seen.phase, seen.generation, seen.base, seen.running) == ("live", 3, 2, None)
+    assert (seen.phase, seen.generation, seen.drift, seen.repairs) == ("live", 3, ["x is missing"], "aaaa")
     assert list(json.loads(asked["stdin"])) == ["agent"]
     assert "status --phase live --wait 0" in asked["command"]
 
 
 def test_an_update_waits_for_a_run_to_another_phase_and_a_preview_does_not(monkeypatch):
-    asked = answering(monkeypatch, '{"phase": "live", "generation": 3, "base": 2, "settled": true, "store": {}}')
+    asked = answering(
+        monkeypatch,
+        '{"phase": "live", "generation": 3, "base": "2", "settled": true, "store": {}, "drift": [], "repairs": "a"}',
+    )
     observe(CONNECTION, phase="live", host={}, migration={}, wait=True)
     assert f"--wait {observation.WAIT_SECONDS}" in asked["command"]
 
@@ -112,12 +135,12 @@ def test_the_plan_says_what_runs_how_much_and_what_is_in_the_way():
         "steps": ["mirror -> live: stop matrix-synapse.service"], "files": 1200, "bytes": 3_000_000,
         "copy_files": 10, "copy_bytes": 1_000_000, "seconds": 2, "free_bytes": 5_000_000,
     }  # fmt: skip
-    text = "\n".join(plan_lines(Observation("mirror", 2, 1, plan=plan), "live"))
+    text = "\n".join(plan_lines(Observation("mirror", 2, "1", plan=plan), "live"))
     for words in ("phase mirror", "1. mirror -> live", "1,200 files, 3.0 MB", "10 files, 1.0 MB", "about 2 s"):
         assert words in text
-    assert plan_lines(Observation("live", 2, 1), "live") == []
-    assert "under way" in plan_lines(Observation("mirror", 2, 1, running="live"), "prepare")[0]
-    problem = plan_lines(Observation("mirror", 2, 1, plan={"steps": ["x"], "problem": "a link"}), "live")
+    assert plan_lines(Observation("live", 2, "1"), "live") == []
+    assert "under way" in plan_lines(Observation("mirror", 2, "1", running="live"), "prepare")[0]
+    problem = plan_lines(Observation("mirror", 2, "1", plan={"steps": ["x"], "problem": "a link"}), "live")
     assert problem[-1].endswith("but: a link")
 
 
@@ -139,7 +162,7 @@ AT_AWS = {"kind": "aws", "bucket": "media", "region": "eu-central-1"}
 def check_store(phase: str, used: dict, store: dict) -> str:
     """What is said of a stack with this store, while the server is in that phase with the store it was told of."""
     settings = parse({**GOOD, "store": store})
-    observed = observation.Observation(phase=phase, generation=1, base=0, store=used)
+    observed = observation.Observation(phase=phase, generation=1, base="0", store=used)
     try:
         observed.check_store(settings.store, settings.customer_key)
     except observation.WrongStore as error:

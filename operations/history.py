@@ -1,0 +1,123 @@
+"""A stack's updates, numbered, with what each changed in the configuration."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pulumi import automation
+
+from components.settings import is_secret
+
+from .workspace import PROJECT
+
+#: Entries a page; Pulumi Cloud gives no more at once.
+PAGE = 100
+
+Leaves = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Update:
+    """One update: its number (1 is the stack's first), kind, time, result, and the whole configuration it had."""
+
+    number: int
+    kind: str
+    started: datetime.datetime
+    result: str
+    config: Leaves
+
+    @property
+    def phase(self) -> str:
+        return str(self.config.get("phase", "prepare"))
+
+
+def leaves(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Every single setting by its path, as `pulumi config set --path` takes it: `store.bucket`, `copy.exclude[0]`.
+
+    Keys of the project lose its name, as they do in that command; a provider's keep theirs. Pure.
+    """
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        name = key.removeprefix(f"{PROJECT}:")
+        found.update(_below(name, value))
+    return found
+
+
+def _below(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _below(f"{path}.{name}", inner)
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _below(f"{path}[{number}]", inner)
+    else:
+        yield path, value
+
+
+def plain(entry: automation.ConfigValue) -> Any:
+    """The value of a configuration entry as the engine lists it: an object, where it holds one, as JSON. Pure."""
+    try:
+        parsed = json.loads(entry.value)
+    except ValueError:
+        return entry.value
+    return parsed if isinstance(parsed, (dict, list)) else entry.value
+
+
+def number(entries: Sequence[automation.UpdateSummary]) -> list[Update]:
+    """Updates, the oldest first. Backends other than Pulumi Cloud give no numbers: they are counted. Pure."""
+    oldest_first = list(reversed(entries))
+    return [
+        Update(
+            number=entry.version or position,
+            kind=entry.kind,
+            started=entry.start_time,
+            result=entry.result,
+            config=leaves({key: plain(value) for key, value in entry.config.items()}),
+        )
+        for position, entry in enumerate(oldest_first, 1)
+    ]
+
+
+def updates(stack: automation.Stack) -> list[Update]:
+    """All updates of the stack, the oldest first. Secrets are decrypted in memory only: see `shown`."""
+    entries: list[automation.UpdateSummary] = []
+    page = 1
+    while found := stack.history(page_size=PAGE, page=page):
+        entries += found
+        page += 1
+        if len(found) < PAGE:
+            break
+    return number(entries)
+
+
+def shown(path: str, value: Any) -> str:
+    """A setting's value for people; a secret never."""
+    if value is None:
+        return "(not set)"
+    return "[secret]" if is_secret(path) else str(value)
+
+
+def changes(before: Leaves, after: Leaves) -> list[str]:
+    """A line for each setting that differs. Pure."""
+    lines = []
+    for path in sorted({*before, *after}):
+        old, new = before.get(path), after.get(path)
+        if old != new:
+            lines.append(f"{path}: {shown(path, old)} -> {shown(path, new)}")
+    return lines
+
+
+def table(found: Sequence[Update]) -> list[str]:
+    """The history for people, the newest first; under each update what it changed. Pure."""
+    lines = [f"{'number':>6}  {'time (UTC)':<19}  {'kind':<8}  {'phase':<8}  result"]
+    for update in reversed(found):
+        earlier = next((one for one in reversed(found) if one.number < update.number), None)
+        what = f"{update.kind:<8}  {update.phase:<8}  {update.result}"
+        lines.append(f"{update.number:>6}  {update.started:%Y-%m-%d %H:%M:%S}  {what}")
+        if earlier:
+            lines += [f"{'':>8}{line}" for line in changes(earlier.config, update.config)]
+    return lines

@@ -1,0 +1,130 @@
+"""What holds on the server and in the bucket, against what the stack says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pulumi import automation
+
+from agent import VERSION
+from components import settings as stack_settings
+from components.host import observation
+from components.host.connection import Connection, Unreachable
+from components.host.sections import host_section, migration_section
+from components.settings import Settings
+
+from .workspace import PROJECT, OperationError
+
+#: How each phase's media store is served.
+SERVED = {"prepare": "local", "mirror": "local", "live": "bucket", "clean": "bucket"}
+
+
+@dataclass(frozen=True)
+class Status:
+    """`drift` has a line for each thing that is not as the stack says; the rest is what was seen."""
+
+    stack: str
+    server: str
+    wanted: str
+    seen: Mapping[str, Any]
+    drift: list[str] = field(default_factory=list)
+
+
+def _side(count: Mapping[str, int] | None) -> str:
+    return f"{count['files']:,} files, {count['bytes'] / 1e6:,.1f} MB" if count else "none"
+
+
+def compare(settings: Settings, seen: Mapping[str, Any]) -> list[str]:
+    """What differs, a line each with its remedy. Pure."""
+    wanted, found = settings.phase, []
+    if seen["running"]:
+        return [f"a run to {seen['running']['target']} is under way -- look again when it is done"]
+    if seen["phase"] != wanted:
+        found.append(f"the stack says phase {wanted}, the server is in {seen['phase']} -- run pulumi up")
+    elif not seen["settled"]:
+        found.append(f"phase {wanted} was not finished or not proven -- run pulumi up")
+    if seen["phase"] != "local":
+        found += _mount(seen)
+    if seen["version"] not in ("", VERSION):
+        found.append(f"the agent on the server is {seen['version']}, the program's {VERSION} -- run pulumi up")
+    found += [f"{line} -- run pulumi up" for line in seen["drift"]]
+    stopped = [unit for unit, state in seen["services"].items() if state == "failed"]
+    found += [f"{unit} failed -- see journalctl -u {unit} on the server" for unit in stopped]
+    if not seen["homeserver_answers"]:
+        found.append(f"the homeserver does not answer at {settings.host.homeserver_url} -- see its journal")
+    return found + _files(settings, seen)
+
+
+def _mount(seen: Mapping[str, Any]) -> list[str]:
+    serves_from_bucket = SERVED.get(seen["phase"]) == "bucket"
+    if serves_from_bucket and seen["trouble"]:
+        return [f"the bucket does not serve as the media store: {seen['trouble']} -- see journalctl on the server"]
+    if seen["mounted"] and not serves_from_bucket:
+        return ["something is mounted over the local media store -- look what it is (findmnt), and unmount it"]
+    return []
+
+
+def _files(settings: Settings, seen: Mapping[str, Any]) -> list[str]:
+    """Counts never match to the file, since people upload and delete; what is suspicious is told."""
+    if "remote_problem" in seen:
+        return [f"the bucket cannot be listed: {seen['remote_problem']} -- check the store's key and endpoint"]
+    known, remote = seen.get("known"), seen.get("remote")
+    if not known or not remote or seen["phase"] not in ("mirror", "live", "clean"):
+        return []
+    gone = known["files"] - remote["files"]
+    if gone > known["files"] * settings.migration.deletion_limit_percent / 100:
+        return [
+            f"the bucket has {remote['files']:,} files, and {known['files']:,} were compared equal -- look who removed "
+            "them before anything else"
+        ]
+    return []
+
+
+def lines(status: Status) -> list[str]:
+    """For people. Pure."""
+    seen = status.seen
+    ago = seen.get("checked_seconds_ago")
+    checked = f"{ago / 3600:,.1f} hours ago, by {seen['checked']['by']}" if ago is not None else "never"
+    services = ", ".join(f"{unit} {state}" for unit, state in seen["services"].items()) or "none"
+    said = [
+        f"stack {status.stack}, server {status.server}",
+        f"  phase          {seen['phase']} (the stack says {status.wanted})",
+        f"  served from    {seen['serving']}{' (mounted)' if seen['mounted'] else ''}",
+        f"  services       {services}",
+        f"  agent          {seen['version'] or 'not installed'}",
+        f"  local files    {_side(seen.get('local'))}",
+        f"  bucket         {seen['store']['bucket'] or '-'}: {_side(seen.get('remote'))}",
+        f"  compared       {checked}",
+    ]
+    if seen["local_copy"]:
+        said.append(f"  local copy     {seen['local_copy']}")
+    return said + ([f"  DRIFT: {line}" for line in status.drift] or ["  as the stack says"])
+
+
+def document(status: Status) -> dict[str, Any]:
+    """For machines."""
+    return asdict(status)
+
+
+def ask(stack: automation.Stack) -> Status:
+    """Read configuration, server and bucket. Raises OperationError."""
+    config = stack.get_all_config()
+    try:
+        settings = stack_settings.read(
+            PROJECT, {key: entry.value for key, entry in config.items()}, {k for k, v in config.items() if v.secret}
+        )
+        seen = observation.ask_status(
+            Connection.of(settings.server),
+            "--count",
+            sections={"host": host_section(settings), "migration": migration_section(settings)},
+            seconds=observation.ASK_SECONDS,
+        )
+    except stack_settings.ConfigurationError as error:
+        raise OperationError(f"the stack's configuration is not right: {error}") from None
+    except Unreachable as error:
+        raise OperationError(f"the server {settings.server.host} cannot be reached: {error}") from None
+    except observation.ServerError as error:
+        raise OperationError(f"the server {settings.server.host} cannot say what holds there: {error}") from None
+    return Status(stack.name, settings.server.host, settings.phase, seen, compare(settings, seen))

@@ -1,0 +1,57 @@
+"""A stack through Pulumi's Automation API, on whatever backend the user is logged in to."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from pulumi import automation
+
+PROJECT = "matrix-media-store"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class OperationError(Exception):
+    """Something an administrator can mend, in one line."""
+
+
+@contextlib.contextmanager
+def opened(name: str) -> Iterator[automation.Stack]:
+    """The stack. Which one plain `pulumi` commands act on stays as it was. Raises OperationError."""
+    try:
+        workspace = automation.LocalWorkspace(work_dir=str(ROOT))
+        before = next((stack.name for stack in workspace.list_stacks() if stack.current), None)
+        stack = automation.Stack.select(name, workspace)
+    except automation.errors.StackNotFoundError:
+        raise OperationError(f"there is no stack {name!r} -- `pulumi stack ls` lists them") from None
+    except automation.errors.CommandError as error:
+        raise OperationError(last_line(error)) from None
+    try:
+        yield stack
+    finally:
+        if before and before != name:
+            workspace.select_stack(before)
+
+
+def last_line(error: Exception) -> str:
+    """The engine's own word for what went wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if line.startswith("error:") or line.startswith("stderr: error:")]
+    return (said or lines or ["pulumi failed"])[-1].removeprefix("stderr: ").removeprefix("error: ")
+
+
+def config_file(name: str) -> Path:
+    """Where the stack's configuration lies; the name may say an organisation too, as on Pulumi Cloud."""
+    return ROOT / "stacks" / f"Pulumi.{name.rpartition('/')[2]}.yaml"
+
+
+def edit_config(stack: automation.Stack, file: Path, *arguments: str, value: str = "") -> None:
+    """`pulumi config …` on a configuration file; a value goes by standard input, where nobody sees it."""
+    done = subprocess.run(
+        ["pulumi", "config", *arguments, "--stack", stack.name, "--config-file", str(file), "--non-interactive"],
+        cwd=ROOT, input=value, capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        raise OperationError(last_line(Exception(done.stderr)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from .journal import Journal
@@ -32,12 +33,25 @@ class Context:
     say: Callable[[str], None] = say
     started: float = field(default_factory=time.time)
     bucket: Bucket = field(init=False)
+    #: When the window must be over, on the monotonic clock; None outside of one.
+    deadline: float | None = None
 
     def __post_init__(self) -> None:
         self.bucket = Bucket(self.settings.store)
 
     def save(self) -> None:
         self.journal.save(self.places)
+
+    @contextmanager
+    def hurrying(self) -> Iterator[None]:
+        """Inside a window nothing may wait long: a store that does not answer must not keep the services down."""
+        self.deadline = time.monotonic() + self.settings.migration.window_seconds
+        self.bucket.set_patience(attempts=3, timeout=10)
+        try:
+            yield
+        finally:
+            self.deadline = None
+            self.bucket.set_patience()
 
     def checked(self, by: str) -> None:
         """Remember when, and by what, both sides were compared last. Saved with the journal's next save."""

@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,8 +46,13 @@ def rclone_conf(store: StoreSettings) -> str:
     return text.getvalue()
 
 
-def rclone_argv(conf: Path, source: str, target: str, names: Path, transfers: int) -> list[str]:
-    """The command that copies exactly the files named, whatever the target holds."""
+def rclone_argv(conf: Path, source: str, target: str, names: Path, transfers: int, hurry: bool = False) -> list[str]:
+    """The command that copies exactly the files named, whatever the target holds.
+
+    In a hurry it gives up soon where the store is silent.
+    """
+    patience = (1, 3, "5s", "20s") if hurry else (3, 10, "15s", "60s")
+    retries, low_level_retries, connecting, silence = map(str, patience)
     return [
         "rclone", "copy", source, target,
         "--config", str(conf),
@@ -54,7 +60,8 @@ def rclone_argv(conf: Path, source: str, target: str, names: Path, transfers: in
         "--no-traverse", "--no-check-dest",
         "--s3-no-head",
         "--transfers", str(transfers), "--checkers", str(transfers),
-        "--retries", "3", "--low-level-retries", "10",
+        "--retries", retries, "--low-level-retries", low_level_retries,
+        "--contimeout", connecting, "--timeout", silence,
         "--use-json-log", "--stats", f"{PROGRESS_SECONDS}s", "--stats-log-level", "NOTICE",
     ]  # fmt: skip
 
@@ -77,14 +84,29 @@ def progress_line(done: int, files: int, bytes_done: int, bytes_total: int, seco
     )
 
 
-def _follow(argv: list[str], files: int, size: int, say: Callable[[str], None]) -> None:
-    """Run rclone, turning its statistics into progress lines."""
+def _rclone(context: Context, source: str, target: str, paths: list[str], size: int) -> None:
+    """Copy exactly `paths`; in a window, no longer than that may last."""
+    names = _names(context, paths, "\n")
+    transfers, deadline = context.settings.migration.transfers, context.deadline
+    argv = rclone_argv(context.places.rclone_conf, source, target, names, transfers, deadline is not None)
+    try:
+        _follow(argv, len(paths), size, context.say, deadline)
+    finally:
+        names.unlink()
+
+
+def _follow(argv: list[str], files: int, size: int, say: Callable[[str], None], deadline: float | None = None) -> None:
+    """Run rclone, turning its statistics into progress lines; at the deadline it is ended."""
     start = time.monotonic()
     errors: list[str] = []
     with subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr
+        left = threading.TIMEOUT_MAX if deadline is None else max(0.0, deadline - start)
+        timer = threading.Timer(left, process.kill)
+        timer.daemon = True
+        timer.start()
         for line in process.stderr:
             try:
                 record = json.loads(line)
@@ -96,6 +118,9 @@ def _follow(argv: list[str], files: int, size: int, say: Callable[[str], None]) 
                 say(progress_line(stats["transfers"], files, stats["bytes"], size, time.monotonic() - start))
             elif record.get("level") in ("error", "fatal"):
                 errors.append(f"{record.get('object', '')} {record.get('msg', '')}".strip())
+    timer.cancel()
+    if deadline is not None and time.monotonic() >= deadline:
+        errors.append("the time for the window is over (migration.windowSeconds)")
     if process.returncode:
         raise CommandFailed(argv, process.returncode, "\n".join(errors))
 
@@ -119,7 +144,6 @@ def upload(context: Context, source: Path, paths: list[str], size: int, method: 
 
     Raises CommandFailed; what was copied until then stays and is compared like all the rest.
     """
-    migration = context.settings.migration
     if method == "b2":
         b2.sync(context, source, len(paths))
     elif method == "rsync":
@@ -130,27 +154,9 @@ def upload(context: Context, source: Path, paths: list[str], size: int, method: 
         finally:
             names.unlink()
     else:
-        names = _names(context, paths, "\n")
-        target = f"{REMOTE}:{context.settings.store.bucket}"
-        try:
-            _follow(
-                rclone_argv(context.places.rclone_conf, str(source), target, names, migration.transfers),
-                len(paths), size, context.say,
-            )  # fmt: skip
-        finally:
-            names.unlink()
+        _rclone(context, str(source), f"{REMOTE}:{context.settings.store.bucket}", paths, size)
 
 
 def download(context: Context, target: Path, paths: list[str], size: int) -> None:
     """Copy objects into `target`, a folder of ours that nothing else uses. Raises CommandFailed."""
-    names = _names(context, paths, "\n")
-    source = f"{REMOTE}:{context.settings.store.bucket}"
-    try:
-        _follow(
-            rclone_argv(
-                context.places.rclone_conf, source, str(target), names, context.settings.migration.transfers
-            ),
-            len(paths), size, context.say,
-        )  # fmt: skip
-    finally:
-        names.unlink()
+    _rclone(context, f"{REMOTE}:{context.settings.store.bucket}", str(target), paths, size)

@@ -33,7 +33,8 @@ def go_live(context: Context) -> None:
         _check_no_backup(context)
         journal.facts["last"] = dict(counted)
         try:
-            down = _window(context)
+            with context.hurrying():
+                down = _window(context)
         except BaseException:
             recovery.recover(context)
             raise

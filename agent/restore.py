@@ -56,7 +56,8 @@ def back_to_local(context: Context, start: Sequence[str] = ()) -> None:
     """live -> mirror. `start` names units to start afterwards even if they do not run now."""
     refill(context)
     pull(context, context.settings.host.backup_path)
-    _swap_back(context, start)
+    with context.hurrying():
+        _swap_back(context, start)
     mount.start_staging(context)
     _learn(context)
 

@@ -64,18 +64,21 @@ class Bucket:
         url = urllib.parse.urlsplit(store.endpoint)
         self._secure = url.scheme == "https"
         self._host = url.netloc
-        self._local = threading.local()
+        self.set_patience()
         self._customer_key = customer_key_headers(store.sse_customer_key) if store.sse_customer_key else {}
+
+    def set_patience(self, attempts: int = ATTEMPTS, timeout: float = TIMEOUT_SECONDS) -> None:
+        """How often a request is tried, and for how many seconds it may be silent, from now on."""
+        self._attempts, self._timeout = attempts, timeout
+        self._local = threading.local()
 
     def _connection(self) -> http.client.HTTPConnection:
         if getattr(self._local, "connection", None) is None:
             if self._secure:
                 context = ssl.create_default_context()
-                self._local.connection = http.client.HTTPSConnection(
-                    self._host, timeout=TIMEOUT_SECONDS, context=context
-                )
+                self._local.connection = http.client.HTTPSConnection(self._host, timeout=self._timeout, context=context)
             else:
-                self._local.connection = http.client.HTTPConnection(self._host, timeout=TIMEOUT_SECONDS)
+                self._local.connection = http.client.HTTPConnection(self._host, timeout=self._timeout)
         return self._local.connection
 
     def _close(self) -> None:
@@ -108,13 +111,15 @@ class Bucket:
         key: str,
         query: dict[str, str] | None = None,
         body: bytes = b"",
-        attempts: int = ATTEMPTS,
+        attempts: int = 0,
         customer_key: bool = False,
     ) -> http.client.HTTPResponse:
         """A response with status 2xx whose body is still to be read; anything else is an error.
 
+        It is tried `attempts` times, or as often as the bucket's patience says.
         With `customer_key`, the object is read or written with the stack's key for SSE-C, if there is one.
         """
+        attempts = attempts or self._attempts
         for attempt in range(1, attempts + 1):
             last = attempt == attempts
             try:
@@ -143,7 +148,7 @@ class Bucket:
             raise Problem(f"{self.store.endpoint} answers without a Date header", "check that it is an S3 endpoint")
         return parsedate_to_datetime(header)
 
-    def list(self, prefix: str = "", attempts: int = ATTEMPTS, page: int = 1000) -> Iterator[Object]:
+    def list(self, prefix: str = "", attempts: int = 0, page: int = 1000) -> Iterator[Object]:
         """Every object whose key begins with `prefix`, page by page."""
         query = {"list-type": "2", "max-keys": str(page), "prefix": prefix}
         for item in self._pages("ListBucketResult", query, {"continuation-token": "NextContinuationToken"}, attempts):
@@ -162,9 +167,7 @@ class Bucket:
             if item.kind == "Upload":
                 yield Remainder(item.text("Key"), "uploadId", item.text("UploadId"))
 
-    def _pages(
-        self, kind: str, query: dict[str, str], marks: dict[str, str], attempts: int = ATTEMPTS
-    ) -> Iterator[_Item]:
+    def _pages(self, kind: str, query: dict[str, str], marks: dict[str, str], attempts: int = 0) -> Iterator[_Item]:
         """The items of a listing, page by page; `marks` are where a page says that the next begins."""
         query = {"encoding-type": "url", **query}
         while True:

@@ -70,6 +70,8 @@ class MigrationSettings:
     exclude: list[str] = field(default_factory=list)
     deletion_limit_percent: float = 5.0
     confirmed: list[str] = field(default_factory=list)
+    #: Seconds that the last files may take in a window.
+    window_seconds: int = 300
     access_token: str = field(default="", repr=False)
 
 

@@ -43,6 +43,7 @@ def migration_section(settings: Settings) -> Section:
         "exclude": settings.copying.exclude,
         "deletion_limit_percent": settings.migration.deletion_limit_percent,
         "confirmed": settings.migration.confirmed,
+        "window_seconds": settings.migration.window_seconds,
     }
 
 

@@ -137,6 +137,13 @@ class Migration(Section):
         ge=0,
         le=100,
     )
+    window_seconds: int = setting(
+        300,
+        "Seconds that copying the last files may take while the services are stopped; then they run on as before",
+        "give a number from 10 to 7200",
+        ge=10,
+        le=7200,
+    )
     confirmed: Annotated[list[str], AfterValidator(fits)] = setting(
         [],
         "Files of the local copy that `clean` may remove although the bucket lacks them",

@@ -55,6 +55,9 @@ class FakeBucket:
         if key in self.locked:
             raise StoreError(400, "InvalidRequest", key)
 
+    def set_patience(self, **_: Any) -> None:
+        return
+
     def remainders(self) -> Iterator[Remainder]:
         return iter([*(Remainder(key, "versionId", "latest") for key in sorted(self.objects)), *self.versions])
 

@@ -23,10 +23,11 @@ def look(settings: Settings, connection: Connection, preview: bool) -> pulumi.In
         observed = observation.observe(
             connection,
             phase=settings.phase,
-            host=host_section(settings),
+            host=host_section(settings, pulumi.get_stack()),
             migration=migration_section(settings),
             wait=not preview,
         )
+        observed.check_stack(pulumi.get_stack(), settings.store.adopt)
         observed.check_store(settings.store, settings.customer_key)
     except Unreachable as error:
         if not preview:
@@ -38,7 +39,7 @@ def look(settings: Settings, connection: Connection, preview: bool) -> pulumi.In
             f"the server {settings.server.host} cannot be reached ({error}): planning with the last known state"
         )
         return last_known(settings.phase)
-    except observation.WrongStore as error:
+    except (observation.WrongStack, observation.WrongStore) as error:
         raise pulumi.RunError(str(error)) from None
     except observation.ServerError as error:
         raise pulumi.RunError(f"the server {settings.server.host} cannot say what holds there: {error}") from None
@@ -64,7 +65,7 @@ def main() -> None:
         NAME,
         connection=connection,
         store=store,
-        sections=shown(settings, store),
+        sections=shown(settings, store, pulumi.get_stack()),
         token=api_token(settings),
         phase=settings.phase,
         start=start,

@@ -36,7 +36,7 @@ EXPECTED = (
 
 def _status(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
     context = install.load(PLACES, document)
-    if arguments.wait:
+    if arguments.wait and install.load(PLACES).settings.host.stack in ("", context.settings.host.stack):
 
         def out_of_the_way() -> bool:
             request = worker.running(PLACES, context.system)

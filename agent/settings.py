@@ -14,7 +14,8 @@ from .errors import Problem
 class HostSettings:
     """The server and its homeserver."""
 
-    name: str = ""
+    #: The stack that holds this server to a phase.
+    stack: str = ""
     media_store: str = "/matrix/synapse/storage/media-store"
     services: list[str] = field(default_factory=list)
     homeserver_url: str = "http://127.0.0.1:8008"

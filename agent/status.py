@@ -25,6 +25,7 @@ def observe(context: Context) -> dict[str, Any]:
     """The journal and the system, side by side. What differs is told by the settings that lie on the server."""
     journal, store = context.journal, context.settings.host.store_path
     return {
+        "stack": install.load(context.places).settings.host.stack,
         "version": journal.facts.get("agent_version", ""),
         "phase": journal.phase,
         "serving": journal.serving,

@@ -118,7 +118,7 @@ def ask(stack: automation.Stack) -> Status:
         seen = observation.ask_status(
             Connection.of(settings.server),
             "--count",
-            sections={"host": host_section(settings), "migration": migration_section(settings)},
+            sections={"host": host_section(settings, stack.name), "migration": migration_section(settings)},
             seconds=observation.ASK_SECONDS,
         )
     except stack_settings.ConfigurationError as error:

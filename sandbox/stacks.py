@@ -26,9 +26,10 @@ def _server(phase: str, token: bool) -> tuple[dict[str, str], dict[str, str]]:
     return settings, secrets
 
 
-def existing(name: str, bucket: str, *, phase: str = "prepare", token: bool = True) -> Stack:
-    """A stack that uses a bucket which exists; the bucket starts empty."""
-    store.empty_bucket(bucket)
+def existing(name: str, bucket: str, *, phase: str = "prepare", token: bool = True, empty: bool = True) -> Stack:
+    """A stack that uses a bucket which exists; with `empty`, nothing is in it at the start."""
+    if empty:
+        store.empty_bucket(bucket)
     settings, secrets = _server(phase, token)
     stack = Stack(name)
     stack.create(

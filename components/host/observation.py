@@ -26,6 +26,10 @@ class ServerError(Exception):
     """The server answered, and could not say what holds there."""
 
 
+class WrongStack(Exception):
+    """Another stack holds the server to its phase."""
+
+
 class WrongStore(Exception):
     """The media lie in another store than the stack says."""
 
@@ -65,6 +69,16 @@ class Observation:
     #: The store that the server was told to use last: bucket, endpoint, fingerprint of the customer's key.
     store: Mapping[str, str] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
+    #: The stack that the server was told of last.
+    stack: str = ""
+
+    def check_stack(self, stack: str, adopt: bool) -> None:
+        """Raises WrongStack where two stacks would pull the server to and fro."""
+        if self.stack not in ("", stack) and self.phase != "local" and not adopt:
+            raise WrongStack(
+                f"another stack, {self.stack}, holds this server in phase {self.phase} -- use that one, or destroy it "
+                "first; only if it is gone or was renamed, set store.adopt to true for one update"
+            )
 
     def check_store(self, wanted: AnyStore, customer_key: str) -> None:
         """Raises WrongStore where the media lie in another store, or under another key, than the stack says.
@@ -144,6 +158,7 @@ def observe(connection: Connection, *, phase: str, host: Section, migration: Sec
         running_after=running["after"] if running else "",
         repairs=answer["repairs"],
         drift=answer["drift"],
+        stack=answer["stack"],
         store=answer["store"],
         plan=answer.get("plan", {}),
     )

@@ -24,9 +24,10 @@ class Sections:
     migration: Section
 
 
-def host_section(settings: Settings) -> Section:
+def host_section(settings: Settings, stack: str) -> Section:
     host = settings.host
     return {
+        "stack": stack,
         "media_store": host.media_store,
         "services": host.services,
         "homeserver_url": host.homeserver_url.rstrip("/"),
@@ -47,10 +48,10 @@ def migration_section(settings: Settings) -> Section:
     }
 
 
-def shown(settings: Settings, store: Store) -> Sections:
+def shown(settings: Settings, store: Store, stack: str) -> Sections:
     """All that may stand in a command's text."""
     return Sections(
-        host=host_section(settings),
+        host=host_section(settings, stack),
         store={
             "endpoint": store.endpoint,
             "region": store.region,

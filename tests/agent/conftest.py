@@ -249,7 +249,7 @@ def new_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
         store = root / "matrix/storage/media-store"
         store.mkdir(parents=True)
         settings = Settings(
-            host=HostSettings(name="test", media_store=str(store)),
+            host=HostSettings(stack="test", media_store=str(store)),
             store=StoreSettings(endpoint="https://store.test", region="r", bucket="b"),
             migration=MigrationSettings(exclude=["url_cache", "url_cache_thumbnails"]),
         )

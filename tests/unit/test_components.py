@@ -44,7 +44,7 @@ def program(phase: str = "mirror", after: str = "1", resources: int = 0, user: s
             "matrix",
             connection=Connection.of(settings.server),
             store=store,
-            sections=shown(settings, store),
+            sections=shown(settings, store, "test"),
             token=api_token(settings),
             phase=settings.phase,
             start=StartFrom(after, "mark"),

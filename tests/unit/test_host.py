@@ -76,7 +76,7 @@ def test_what_was_removed_or_edited_by_hand_makes_a_new_repair_and_what_was_not_
 
 def test_status_is_asked_with_an_agent_that_comes_along_and_without_secrets(monkeypatch):
     answer = {"phase": "live", "generation": 3, "base": "2", "settled": True, "running": None, "store": {}}
-    answer |= {"drift": ["x is missing"], "repairs": "aaaa"}
+    answer |= {"drift": ["x is missing"], "repairs": "aaaa", "stack": "test"}
     asked = answering(monkeypatch, "noise\n" + json.dumps(answer) + "\n")
     seen = observe(CONNECTION, phase="live", host={"media_store": "/m"}, migration={"exclude": []}, wait=False)
     assert (seen.phase, seen.generation, seen.drift, seen.repairs) == ("live", 3, ["x is missing"], "aaaa")
@@ -87,7 +87,8 @@ def test_status_is_asked_with_an_agent_that_comes_along_and_without_secrets(monk
 def test_an_update_waits_for_a_run_to_another_phase_and_a_preview_does_not(monkeypatch):
     asked = answering(
         monkeypatch,
-        '{"phase": "live", "generation": 3, "base": "2", "settled": true, "store": {}, "drift": [], "repairs": "a"}',
+        '{"phase": "live", "generation": 3, "base": "2", "settled": true, "store": {}, "drift": [], "repairs": "a", '
+        '"stack": ""}',
     )
     observe(CONNECTION, phase="live", host={}, migration={}, wait=True)
     assert f"--wait {observation.WAIT_SECONDS}" in asked["command"]
@@ -188,3 +189,12 @@ def test_in_prepare_the_store_may_change_unless_the_old_bucket_would_be_deleted_
     assert check_store("prepare", USED, other) == "" and check_store("local", {"bucket": ""}, other) == ""
     assert "store.onDestroy to retain" in check_store("prepare", USED, {**other, "onDestroy": "delete"})
     assert check_store("prepare", USED, {**AT_AWS, "sseCustomerKey": KEY}) == ""
+
+
+def test_a_second_stack_on_the_same_server_is_refused_unless_it_takes_over_or_nothing_holds_there():
+    held = Observation("live", 3, "2", stack="prod")
+    held.check_stack("prod", adopt=False)
+    held.check_stack("other", adopt=True)
+    Observation("local", 3, "2", stack="prod").check_stack("other", adopt=False)
+    with pytest.raises(observation.WrongStack, match="another stack, prod, holds this server in phase live"):
+        held.check_stack("other", adopt=False)

@@ -1,0 +1,72 @@
+"""`python -m tests.faults`: every case of the matrix; `--kills N`: N kills at random moments instead."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from sandbox import relay
+from sandbox.__main__ import up
+
+from .cases import CASES
+from .kills import random_kills
+from .runner import Verdict, run_case
+
+REPORT = Path(__file__).with_name("report.json")
+
+
+def summary(verdicts: list[Verdict], seconds: float) -> dict[str, object]:
+    """The report: totals, then each case."""
+    return {
+        "cases": len(verdicts),
+        "survived": sum(verdict.survived for verdict in verdicts),
+        "lost_files": sum(verdict.lost for verdict in verdicts),
+        "changed_files": sum(verdict.changed for verdict in verdicts),
+        "services_running": sum(verdict.services for verdict in verdicts),
+        "acknowledged_uploads": sum(verdict.acknowledged for verdict in verdicts),
+        "minutes": round(seconds / 60, 1),
+        "verdicts": [verdict.document() for verdict in verdicts],
+    }
+
+
+def line(verdict: Verdict) -> str:
+    """One case for the table."""
+    word = "survived" if verdict.survived else "FAILED"
+    return (
+        f"{word:<8}  {verdict.seconds:>5.0f} s  lost {verdict.lost}, changed {verdict.changed} of "
+        f"{verdict.acknowledged:>3} uploads and the rest  services {'run' if verdict.services else 'DOWN'}  "
+        f"phase {verdict.phase:<8} {verdict.case}  -> {verdict.interrupted[:100]}; then {verdict.then[:60]}"
+        + (f"\n          {verdict.trouble}" if verdict.trouble else "")
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tests.faults", description=__doc__)
+    parser.add_argument("--only", default="", help="cases whose name has these words")
+    parser.add_argument("--kills", type=int, default=0, metavar="N", help="kill everything at N random moments")
+    parser.add_argument("--seed", type=int, default=1, help="of the random moments")
+    arguments = parser.parse_args()
+    up()
+    started = time.monotonic()
+    verdicts = []
+    with relay.Relay().running() as trouble:
+        if arguments.kills:
+            found = random_kills(arguments.kills, arguments.seed, trouble)
+        else:
+            found = (run_case(case, trouble) for case in CASES if arguments.only in case.name)
+        for verdict in found:
+            verdicts.append(verdict)
+            print(f"{len(verdicts):>3} {line(verdict)}", flush=True)
+    report = summary(verdicts, time.monotonic() - started)
+    if not arguments.only:
+        path = REPORT.with_name("kills.json") if arguments.kills else REPORT
+        path.write_text(json.dumps(report, indent=1) + "\n")
+    print(json.dumps({name: value for name, value in report.items() if name != "verdicts"}))
+    return 0 if verdicts and report["survived"] == report["cases"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

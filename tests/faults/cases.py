@@ -1,0 +1,146 @@
+"""The matrix: which fault, at which moment of the way from which phase to which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.relay import Mode
+
+from ..e2e.world import STORE, VAR
+from . import injectors as i
+
+
+@dataclass(frozen=True)
+class Case:
+    """`target` none is `pulumi destroy`; a start of none is a server that nothing was done to yet."""
+
+    fault: str
+    inject: i.Injector
+    start: str
+    target: str
+    at: str
+    #: The homeserver may wait until the fault is over: nothing could serve before.
+    waits: bool = False
+    #: A folder that is a file system of its own, so that it can be full.
+    own_disk: Path | None = None
+    #: The fault is there before the engine starts.
+    before: bool = False
+    #: Also run by `make test`.
+    chosen: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.fault}; {self.start} to {self.target}; {self.at}"
+
+
+FORWARD = [
+    ("none", "prepare", "preflight"),
+    ("none", "prepare", "install"),
+    ("none", "prepare", "install, mounting"),
+    ("none", "prepare", "prepare"),
+    ("prepare", "mirror", "before mirror"),
+    ("prepare", "mirror", "mirror, copying"),
+    ("prepare", "live", "after mirror"),
+    ("mirror", "live", "before cutover"),
+    ("mirror", "live", "cutover, stopping"),
+    ("mirror", "live", "cutover, swapping"),
+    ("mirror", "live", "cutover, starting"),
+    ("mirror", "live", "after cutover"),
+    ("live", "clean", "before clean"),
+    ("live", "clean", "clean, removing"),
+]
+BACK = [
+    ("live", "prepare", "before restore"),
+    ("live", "prepare", "restore, stopping"),
+    ("live", "prepare", "restore, swapping"),
+    ("live", "prepare", "restore, starting"),
+    ("live", "prepare", "after restore"),
+    ("clean", "prepare", "refill"),
+    ("live", "none", "unmount"),
+    ("live", "none", "uninstall"),
+    ("live", "none", "restore, swapping"),
+]
+ROTATION = [
+    ("live", "live", "key rotation, trying"),
+    ("live", "live", "key rotation, stopping"),
+    ("live", "live", "key rotation, starting"),
+]
+
+
+def _chosen(fault: str, at: str) -> bool:
+    return (fault, at) in {
+        ("agent killed", "cutover, swapping"),
+        ("agent killed", "restore, swapping"),
+        ("agent killed", "clean, removing"),
+        ("agent killed", "key rotation, stopping"),
+        ("pulumi killed", "restore, swapping"),
+        ("power lost", "cutover, swapping"),
+        ("power lost", "restore, stopping"),
+    }
+
+
+def _everywhere(fault: str, inject: i.Injector, ways: list[tuple[str, str, str]]) -> list[Case]:
+    return [Case(fault, inject, *way, chosen=_chosen(fault, way[2])) for way in ways]
+
+
+STEPS = [*FORWARD, *BACK, *ROTATION]
+IN_STEPS = [way for way in STEPS if way[2] in {
+    "install", "mirror, copying", "cutover, stopping", "cutover, swapping", "cutover, starting", "clean, removing",
+    "restore, stopping", "restore, swapping", "restore, starting", "refill", "key rotation, stopping",
+}]  # fmt: skip
+MIRRORING, STOPPING = ("prepare", "mirror", "mirror, copying"), ("mirror", "live", "cutover, stopping")
+RESTORING, CLEANING = ("live", "prepare", "before restore"), ("live", "clean", "before clean")
+READY, AT_REST = ("mirror", "live", "before cutover"), ("live", "live", "at rest")
+
+CASES = [
+    *_everywhere("agent killed", i.agent_killed, STEPS),
+    *_everywhere("pulumi killed", i.pulumi_killed, [way for way in IN_STEPS if way[1] != "live" or way[0] == "mirror"]),
+    *_everywhere("power lost", i.power_lost, IN_STEPS),
+    *_everywhere("rebooted", i.rebooted, [MIRRORING, STOPPING, ("live", "prepare", "restore, swapping"), AT_REST]),
+    *_everywhere("connection cut", i.connection_cut, [MIRRORING, STOPPING, ("live", "prepare", "restore, stopping")]),
+    *_everywhere("sshd restarted", i.sshd_restarted, [MIRRORING]),
+    Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *MIRRORING),
+    Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *AT_REST),
+    Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *RESTORING),
+    Case("store down for good", i.store_in(Mode.REFUSING), *MIRRORING),
+    Case("store down for good", i.store_in(Mode.REFUSING), *STOPPING, chosen=True),
+    Case("store down for good", i.store_in(Mode.REFUSING), "live", "prepare", "restore, stopping", waits=True),
+    Case("store silent", i.store_in(Mode.SILENT), *STOPPING),
+    Case("store silent for 30 s", i.store_in(Mode.SILENT, 30), *AT_REST),
+    Case("store answers 503", i.store_in(Mode.BUSY), *MIRRORING),
+    Case("store answers 503", i.store_in(Mode.BUSY), *READY),
+    Case("store answers 503", i.store_in(Mode.BUSY), *RESTORING),
+    Case("store answers 503 for 20 s", i.store_in(Mode.BUSY, 20), *CLEANING),
+    Case("store slow", i.store_in(Mode.SLOW), *MIRRORING),
+    Case("store slow", i.store_in(Mode.SLOW), *READY),
+    Case("store's clock 10 minutes off", i.store_in(Mode.SKEWED), "none", "live", "at rest", before=True),
+    Case("store's clock 10 minutes off", i.store_in(Mode.SKEWED), "live", "prepare", "before restore"),
+    Case("key revoked", i.key_revoked, *MIRRORING),
+    Case("key revoked", i.key_revoked, *STOPPING),
+    Case("key revoked", i.key_revoked, *AT_REST),
+    Case("key revoked", i.key_revoked, *RESTORING),
+    Case("disk full", i.disk_full(VAR), *MIRRORING, own_disk=VAR),
+    Case("disk full", i.disk_full(VAR), *STOPPING, own_disk=VAR, chosen=True),
+    Case("disk full", i.disk_full(VAR), "live", "prepare", "restore, stopping", own_disk=VAR),
+    Case("disk full", i.disk_full(STORE.parent), "clean", "prepare", "refill", own_disk=STORE.parent),
+    Case("mount killed", i.mount_killed, *AT_REST),
+    Case("mount killed", i.mount_killed, "mirror", "live", "cutover, starting"),
+    Case("mount killed", i.mount_killed, *RESTORING),
+    Case("mount hangs", i.mount_hangs, *AT_REST, chosen=True),
+    Case("homeserver does not stop", i.homeserver_does_not_stop, *READY, chosen=True),
+    Case("homeserver does not stop", i.homeserver_does_not_stop, *RESTORING),
+    Case("homeserver does not start", i.homeserver_does_not_start_on("bucket"), *READY, chosen=True),
+    Case("homeserver does not start", i.homeserver_does_not_start_on("local"), *RESTORING, waits=True),
+    Case("file purged", i.file_purged, "prepare", "live", "mirror, copying"),
+    Case("file half-written", i.file_half_written, "prepare", "live", "mirror, copying"),
+    Case("thumbnail rewritten", i.thumbnail_rewritten, "prepare", "live", "mirror, copying"),
+    Case("a folder in the way", i.folder_in_the_way, "mirror", "live", "at rest", before=True),
+    Case("two runs of a stack", i.second_up, *MIRRORING),
+    Case("two stacks on a server", i.second_stack, *MIRRORING),
+    Case("playbook run", i.playbook_run, *MIRRORING),
+    Case("playbook run", i.playbook_run, *STOPPING),
+    Case("playbook run", i.playbook_run, "mirror", "live", "cutover, swapping"),
+    Case("playbook run", i.playbook_run, *AT_REST),
+    Case("playbook run", i.playbook_run, "live", "prepare", "restore, swapping"),
+]

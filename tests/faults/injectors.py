@@ -1,0 +1,194 @@
+"""What goes wrong. Each takes the scene at the moment chosen; what lasts is undone by `scene.heal`."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sandbox import relay, server, stacks, store, synapse
+from sandbox.engine import Stack
+
+from ..e2e.world import BACKUP, STORE, on_disk, server_processes
+from .scene import EVERYTHING, KEY, KEY_ID, Scene, on_server, wait_for
+
+Injector = Callable[[Scene], None]
+UNITS = Path("/etc/systemd/system")
+SYNAPSE_UNIT = Path(server.HERE, "matrix-synapse.service")
+
+
+def _kill(pattern: str, how: int = signal.SIGKILL) -> None:
+    for number in server_processes(pattern):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, how)
+
+
+def agent_killed(scene: Scene) -> None:
+    """The agent in whatever verb it is, and its rclone; not the units it keeps running."""
+    _kill(r"agent\.pyz (work|mount|unmount|converge)|install --agent-version| uninstall |rclone copy")
+
+
+def pulumi_killed(scene: Scene) -> None:
+    scene.kill_engine()
+
+
+def connection_cut(scene: Scene) -> None:
+    """The server's ends of all SSH connections vanish."""
+    _kill(r"^sshd: ")
+
+
+def sshd_restarted(scene: Scene) -> None:
+    server.ssh("systemctl restart ssh")
+
+
+def power_lost(scene: Scene) -> None:
+    """Everything on the server ends at once; pulumi hangs over a dead connection and is ended by hand."""
+    server.kill()
+    if scene.engine:
+        scene.kill_engine()
+    server.up(wait=False)
+
+
+def rebooted(scene: Scene) -> None:
+    server.down()
+    if scene.engine:
+        scene.kill_engine()
+    server.up(wait=False)
+
+
+def store_in(mode: relay.Mode, seconds: float = 0) -> Injector:
+    """The store is in trouble for so long, or until it is healed."""
+
+    def inject(scene: Scene) -> None:
+        scene.relay.turn(mode)
+        if seconds:
+            time.sleep(seconds)  # the fault itself lasts
+            scene.relay.turn(relay.Mode.WELL)
+        else:
+            scene.healing.append(lambda: scene.relay.turn(relay.Mode.WELL))
+
+    return inject
+
+
+def key_revoked(scene: Scene) -> None:
+    store.set_user(KEY_ID, KEY, [])
+    scene.healing.append(lambda: store.set_user(KEY_ID, KEY, EVERYTHING))
+
+
+def disk_full(folder: Path) -> Injector:
+    """The file system at `folder`, one of its own, has no byte left."""
+
+    def inject(scene: Scene) -> None:
+        filler = on_disk(folder) / "filler"
+        with open(filler, "wb") as file, contextlib.suppress(OSError):
+            for size in (1 << 20, 1 << 12, 1):
+                while True:
+                    try:
+                        file.write(b"\0" * size)
+                        file.flush()
+                    except OSError:
+                        break
+        scene.healing.append(lambda: filler.unlink(missing_ok=True))
+
+    return inject
+
+
+def mount_killed(scene: Scene) -> None:
+    _kill(r"matrix-media-store/goofys.*storage/media-store$")
+
+
+def mount_hangs(scene: Scene) -> None:
+    _kill(r"matrix-media-store/goofys.*storage/media-store$", signal.SIGSTOP)
+
+
+def _drop_in(scene: Scene, text: str) -> None:
+    path = on_disk(UNITS / "matrix-synapse.service.d/fault.conf")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"[Service]\n{text}")
+    server.ssh("systemctl daemon-reload")
+
+    def undo() -> None:
+        path.unlink()
+        server.ssh("systemctl daemon-reload")
+
+    scene.healing.append(undo)
+
+
+def homeserver_does_not_stop(scene: Scene) -> None:
+    _drop_in(scene, "KillSignal=SIGCONT\nTimeoutStopSec=infinity\n")
+
+
+def homeserver_does_not_start_on(kind: str) -> Injector:
+    """It refuses to start over the bucket, or over the local store."""
+
+    def inject(scene: Scene) -> None:
+        wanted = "!" if kind == "bucket" else ""
+        _drop_in(scene, f"ExecStartPre=/bin/sh -c '{wanted} mountpoint -q {STORE}'\n")
+
+    return inject
+
+
+def file_purged(scene: Scene) -> None:
+    scene.migration.purge(scene.migration.media[3])
+
+
+def file_half_written(scene: Scene) -> None:
+    """A file grows while it is copied, at the same name."""
+    name = "remote_content/example.org/ha/lf/written"
+    path = on_disk(STORE) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"half" * 100)
+    server.own(on_disk(STORE) / "remote_content")
+
+    def grow() -> None:
+        with open(path, "ab") as file:
+            file.write(b"rest" * 100)
+        scene.migration.before[name] = synapse.tree(on_disk(STORE) / "remote_content")[name.partition("/")[2]]
+
+    grow_after = functools.partial(wait_for, lambda: not server_processes(r"rclone copy"), 30)
+    grow_after()
+    grow()
+
+
+def thumbnail_rewritten(scene: Scene) -> None:
+    """Other content of the same size, as when Synapse makes a thumbnail anew."""
+    name = next(path for path in sorted(scene.migration.before) if path.startswith("local_thumbnails/"))
+    path = on_disk(STORE) / name
+    path.write_bytes(os.urandom(path.stat().st_size))
+    scene.migration.before[name] = synapse.tree(on_disk(STORE) / "local_thumbnails")[name.partition("/")[2]]
+
+
+def folder_in_the_way(scene: Scene) -> None:
+    """Somebody's folder has the local copy's name."""
+    folder = on_disk(BACKUP)
+    folder.mkdir()
+    (folder / "own").write_text("somebody's")
+    scene.healing.append(lambda: folder.rename(folder.with_name("moved-away")))
+
+
+def second_up(scene: Scene) -> None:
+    """The same stack once more."""
+    result = scene.migration.stack.call("up", "--yes", "--skip-preview")
+    assert result.status != 0 and "pulumi cancel" in result.output, result.output
+
+
+def second_stack(scene: Scene) -> None:
+    """Another stack with the same server and bucket, to another phase."""
+    other: Stack = stacks.existing("sandbox-faults-other", scene.migration.bucket, empty=False)
+    try:
+        result = other.call("up", "--yes", "--skip-preview")
+        assert result.status != 0, result.output
+        assert "holds this server" in result.output or "another run is changing" in result.output, result.output
+    finally:
+        other.remove()
+
+
+def playbook_run(scene: Scene) -> None:
+    """With a mount of the playbook's own name left from earlier, which it takes away."""
+    unit = on_disk(UNITS / "matrix-goofys.service")
+    unit.write_text("[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n")
+    on_server(Path(server.HERE, "playbook.py"), SYNAPSE_UNIT.read_text())

@@ -1,0 +1,54 @@
+"""Everything is killed at random moments of prepare -> live -> prepare, at least three in each journal step."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+
+from sandbox import relay
+
+from . import injectors
+from .cases import Case
+from .runner import Verdict, run_case
+
+#: Steps of the journal, each to be hit; then a wait from its begin, in seconds, at random up to this.
+STEPS = [
+    ("prepare", "live", "cutover, stopping", 0.5),
+    ("prepare", "live", "cutover, swapping", 0.4),
+    ("prepare", "live", "cutover, starting", 1.0),
+    ("live", "prepare", "restore, stopping", 0.8),
+    ("live", "prepare", "restore, swapping", 0.4),
+    ("live", "prepare", "restore, starting", 1.0),
+]
+#: Kills in each step at least; the others fall anywhere between begin and end of the update.
+IN_EACH = 3
+#: Seconds an update takes, as measured; kills anywhere fall within it.
+UPDATE = {"live": 7.5, "prepare": 7.0}
+
+
+def _after(seconds: float) -> injectors.Injector:
+    def inject(scene: injectors.Scene) -> None:
+        time.sleep(seconds)  # a random moment is what is tested
+        injectors.power_lost(scene)
+
+    return inject
+
+
+def plan(count: int, seed: int) -> list[Case]:
+    """The moments. Pure."""
+    chance = random.Random(seed)
+    cases = []
+    for start, target, at, longest in STEPS * IN_EACH:
+        wait = chance.uniform(0, longest)
+        cases.append(Case(f"all killed {wait:.2f} s after the begin", _after(wait), start, target, at))
+    while len(cases) < count:
+        start, target = chance.choice([("prepare", "live"), ("live", "prepare")])
+        wait = chance.uniform(0, UPDATE[target])
+        cases.append(Case(f"all killed {wait:.2f} s after the begin", _after(wait), start, target, "engine begins"))
+    return cases[:count]
+
+
+def random_kills(count: int, seed: int, trouble: relay.Relay) -> Iterator[Verdict]:
+    for case in plan(count, seed):
+        yield run_case(case, trouble)

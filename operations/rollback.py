@@ -55,11 +55,21 @@ def chosen(found: Sequence[Update], number: int) -> Update:
 
 def write_target(stack: automation.Stack, file: Path, now: Leaves, wanted: Leaves) -> None:
     """Bring a configuration file from `now` to `wanted`, leaf by leaf, comments and all else kept."""
+    sections = {_section(path) for path in wanted}
+    empty = {_section(path) for path in now} - sections
+    for section in sorted(empty):
+        edit_config(stack, file, "rm", section)
     for path in sorted(set(now) - set(wanted), reverse=True):  # the end of a list first
-        edit_config(stack, file, "rm", "--path", path)
+        if _section(path) in sections:
+            edit_config(stack, file, "rm", "--path", path)
     for path, value in wanted.items():
         if now.get(path) != value:
             edit_config(stack, file, "set", "--path", *_form(path, value), path, value=_text(value))
+
+
+def _section(path: str) -> str:
+    """The whole entry in the stack's file that a setting is in."""
+    return re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
 def _text(value: object) -> str:

@@ -7,9 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-from pathlib import Path
-
-import pytest
 
 from sandbox import server, store, synapse
 from sandbox.engine import Stack
@@ -20,7 +17,6 @@ from .world import (
     STORE,
     Migration,
     journal,
-    mounted,
     on_disk,
     server_processes,
     settled,
@@ -40,21 +36,6 @@ def kill_pulumi_during(migration: Migration, phase: str, at: str) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     wait_for(settled, every=0.2)
-
-
-def kill_agent_during(migration: Migration, phase: str, at: str) -> tuple[int, str]:
-    """The agent's work, killed as soon as it is at that stage; returns how `pulumi up` ended and what it said."""
-    migration.stack.set("phase", phase)
-    with migration.stack.popen(
-        "up", "--yes", "--skip-preview", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
-        wait_for(lambda: stage() == at)
-        for number in server_processes(r"agent\.pyz work"):
-            os.kill(number, signal.SIGKILL)
-        output, _ = process.communicate()
-    wait_for(settled, every=0.2)
-    wait_for(synapse_runs, every=0.2)
-    return process.returncode, output
 
 
 def synapse_runs() -> bool:
@@ -123,54 +104,6 @@ def test_an_upgraded_agent_on_a_live_stack_is_one_update_that_stops_nothing(begi
     migration.assert_serves_from_bucket()
 
 
-@pytest.mark.parametrize("at", ["cutover:delta", "cutover:swapping", "cutover:starting"])
-def test_the_agent_killed_in_the_cutover_recovers_and_the_next_up_completes(begin, at):
-    migration = begin("agent-cutover")
-    migration.up("mirror")
-    status, output = kill_agent_during(migration, "live", at)
-    assert status != 0 and "services were brought back" in output
-    assert mounted(STORE) == (at == "cutover:starting")
-    new = migration.upload()
-    migration.up("live")
-    migration.assert_serves_from_bucket()
-    assert migration.objects()[new.key] == new.sha256
-
-
-@pytest.mark.parametrize("at", ["restore:delta", "restore:swapping", "restore:starting"])
-def test_the_agent_killed_in_the_restore_recovers_and_the_next_up_completes(begin, at):
-    migration = begin("agent-restore")
-    migration.up("live")
-    new = migration.upload()
-    kill_agent_during(migration, "mirror", at)
-    assert mounted(STORE) == (at == "restore:delta")
-    migration.up("prepare")
-    migration.assert_serves_locally()
-    assert new.key in synapse.tree()
-
-
-@pytest.mark.parametrize(("phase", "at"), [("live", "cutover:swapping"), ("mirror", "restore:swapping")])
-def test_a_power_loss_in_the_swap_is_settled_at_boot_before_synapse_starts(begin, phase, at):
-    migration = begin("power")
-    migration.up("live" if phase == "mirror" else "mirror")
-    new = migration.upload()
-    migration.stack.set("phase", phase)
-    with migration.stack.popen(
-        "up", "--yes", "--skip-preview", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    ) as process:
-        wait_for(lambda: stage() == at)
-        server.kill()
-        os.killpg(process.pid, signal.SIGKILL)
-    assert journal()["serving"] == "none"
-    server.up()
-    wait_for(lambda: settled() and synapse_runs(), every=0.2)
-    assert journal()["serving"] == "local"
-    migration.assert_serves_locally()
-    migration.stack.must("cancel", "--yes")
-    migration.up("prepare")
-    migration.assert_serves_locally()
-    assert new.key in synapse.tree()
-
-
 def test_synapse_waits_for_the_mount_and_comes_up_by_itself_once_the_store_is_back(begin):
     migration = begin("guard")
     migration.up("live")
@@ -214,17 +147,6 @@ def test_a_failed_proof_goes_back_to_the_local_store(begin):
     migration.stack.set_secret("host.accessToken", migration.token)
     migration.up("live")
     migration.assert_serves_from_bucket()
-
-
-def test_a_homeserver_that_fails_on_the_bucket_gets_its_local_store_back_and_runs(begin):
-    migration = begin("wont-start")
-    migration.up("mirror")
-    folder = on_disk(Path("/etc/systemd/system/matrix-synapse.service.d"))
-    (folder / "test.conf").write_text(f"[Service]\nExecStartPre=/bin/sh -c '! mountpoint -q {STORE}'\n")
-    server.ssh("systemctl daemon-reload")
-    result = migration.try_up("live")
-    assert result.status != 0 and "the local store serves again" in result.output
-    migration.assert_serves_locally()
 
 
 def test_mount_settings_that_change_while_live_come_into_use_in_a_short_window(begin):

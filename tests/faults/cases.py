@@ -81,7 +81,7 @@ def _chosen(fault: str, at: str) -> bool:
 
 
 def _everywhere(fault: str, inject: i.Injector, ways: list[tuple[str, str, str]]) -> list[Case]:
-    return [Case(fault, inject, *way, chosen=_chosen(fault, way[2])) for way in ways]
+    return [Case(fault, inject, *way, chosen=way[1] != "none" and _chosen(fault, way[2])) for way in ways]
 
 
 STEPS = [*FORWARD, *BACK, *ROTATION]
@@ -106,6 +106,7 @@ CASES = [
     Case("store down for good", i.store_in(Mode.REFUSING), *MIRRORING),
     Case("store down for good", i.store_in(Mode.REFUSING), *STOPPING, chosen=True),
     Case("store down for good", i.store_in(Mode.REFUSING), "live", "prepare", "restore, stopping", waits=True),
+    Case("booted with the store down for 5 min", i.booted_without_store, *AT_REST),
     Case("store silent", i.store_in(Mode.SILENT), *STOPPING),
     Case("store silent for 30 s", i.store_in(Mode.SILENT, 30), *AT_REST),
     Case("store answers 503", i.store_in(Mode.BUSY), *MIRRORING),
@@ -128,10 +129,10 @@ CASES = [
     Case("mount killed", i.mount_killed, "mirror", "live", "cutover, starting"),
     Case("mount killed", i.mount_killed, *RESTORING),
     Case("mount hangs", i.mount_hangs, *AT_REST, chosen=True),
-    Case("homeserver does not stop", i.homeserver_does_not_stop, *READY, chosen=True),
-    Case("homeserver does not stop", i.homeserver_does_not_stop, *RESTORING),
-    Case("homeserver does not start", i.homeserver_does_not_start_on("bucket"), *READY, chosen=True),
-    Case("homeserver does not start", i.homeserver_does_not_start_on("local"), *RESTORING, waits=True),
+    Case("homeserver does not stop", i.homeserver_does_not_stop, *READY, before=True, chosen=True),
+    Case("homeserver does not stop", i.homeserver_does_not_stop, *RESTORING, before=True),
+    Case("homeserver does not start", i.homeserver_does_not_start_on("bucket", before=True), *READY, chosen=True),
+    Case("homeserver does not start", i.homeserver_does_not_start_on("local", before=True), *RESTORING, waits=True),
     Case("file purged", i.file_purged, "prepare", "live", "mirror, copying"),
     Case("file half-written", i.file_half_written, "prepare", "live", "mirror, copying"),
     Case("thumbnail rewritten", i.thumbnail_rewritten, "prepare", "live", "mirror, copying"),

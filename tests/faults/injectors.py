@@ -74,6 +74,18 @@ def store_in(mode: relay.Mode, seconds: float = 0) -> Injector:
     return inject
 
 
+def booted_without_store(scene: Scene) -> None:
+    """A boot while the store takes no connection, for five minutes: the homeserver waits, and nothing is written."""
+    scene.relay.turn(relay.Mode.REFUSING)
+    power_lost(scene)
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        assert not scene.services_run(), "the homeserver runs over a media store that is not there"
+        assert list(on_disk(STORE).iterdir()) == [], "something was written beneath the mount"
+        time.sleep(1)  # the fault itself lasts
+    scene.relay.turn(relay.Mode.WELL)
+
+
 def key_revoked(scene: Scene) -> None:
     store.set_user(KEY_ID, KEY, [])
     scene.healing.append(lambda: store.set_user(KEY_ID, KEY, EVERYTHING))
@@ -84,14 +96,11 @@ def disk_full(folder: Path) -> Injector:
 
     def inject(scene: Scene) -> None:
         filler = on_disk(folder) / "filler"
-        with open(filler, "wb") as file, contextlib.suppress(OSError):
+        with open(filler, "wb", buffering=0) as file:
             for size in (1 << 20, 1 << 12, 1):
-                while True:
-                    try:
-                        file.write(b"\0" * size)
-                        file.flush()
-                    except OSError:
-                        break
+                with contextlib.suppress(OSError):
+                    while file.write(b"\0" * size):
+                        pass
         scene.healing.append(lambda: filler.unlink(missing_ok=True))
 
     return inject

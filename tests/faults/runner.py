@@ -78,7 +78,7 @@ def run_case(case: Case, trouble: relay.Relay) -> Verdict:
                 wait_for(scene.services_run, BACK)
                 scene.migration.up(case.start)
             _play(case, scene, verdict)
-    except (RuntimeError, AssertionError) as error:
+    except Exception as error:  # whatever it is, it belongs to this case
         verdict.trouble = f"{type(error).__name__}: {error}"[-1500:]
     finally:
         scene.heal()

@@ -1,0 +1,40 @@
+"""A dozen of the matrix, for every run of the tests; `make faults` runs it all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox import relay
+from sandbox.__main__ import up
+
+from .cases import CASES, Case
+from .kills import IN_EACH, STEPS, plan
+from .runner import run_case
+
+
+@pytest.fixture(scope="module")
+def trouble() -> Iterator[relay.Relay]:
+    up()
+    with relay.Relay().running() as running:
+        yield running
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.chosen], ids=lambda case: case.name)
+def test_nothing_is_lost_services_run_and_the_next_up_completes(trouble, case: Case):
+    verdict = run_case(case, trouble)
+    assert verdict.survived, verdict
+    assert verdict.acknowledged > 10, "somebody uploaded all the time"
+
+
+def test_the_matrix_has_every_step_and_each_case_once():
+    assert len(CASES) >= 60 and len({case.name for case in CASES}) == len(CASES)
+    assert sum(case.chosen for case in CASES) == 12
+
+
+def test_random_kills_hit_each_step_of_the_journal_thrice_and_are_the_same_for_a_seed():
+    cases = plan(50, seed=1)
+    assert [case.name for case in cases] == [case.name for case in plan(50, seed=1)]
+    for _, _, at, _ in STEPS:
+        assert sum(case.at == at for case in cases) >= IN_EACH

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +21,7 @@ from .errors import Problem
 from .files import rename, sync_folder
 from .manifest import Manifest
 from .preflight import SPARE_BYTES
+from .s3 import Object
 from .system import CommandFailed
 from .tree import entry, walk
 
@@ -70,7 +72,7 @@ def _swap_back(context: Context, start: Sequence[str]) -> None:
         units = services.take_down(context, "restore", start)
         work = Stopwatch()
         assert journal.step
-        fetched = pull(context, backup)
+        fetched = pull(context, backup, window=True)
         set_aside_gone(context, backup)
         context.system.sync()
         journal.facts["store_inode"] = backup.stat().st_ino
@@ -107,9 +109,13 @@ def _learn(context: Context) -> None:
     context.save()
 
 
-def pull(context: Context, root: Path) -> int:
-    """Bring what is new or different in the bucket to the local copy; returns the number of files."""
-    fetched = 0
+def pull(context: Context, root: Path, window: bool = False) -> int:
+    """Bring what is new or different in the bucket to the local copy; returns the number of files.
+
+    Outside the window people upload all the time: what came in the last round is left to the window, in
+    which nothing may be missing.
+    """
+    fetched, tries = 0, Counter[Object]()
     for turn in range(1, ROUNDS + 1):
         with context.manifest() as manifest:
             manifest.load_local(walk(root, context.settings.migration.exclude))
@@ -119,11 +125,16 @@ def pull(context: Context, root: Path) -> int:
             wanted = manifest.missing_locally() + manifest.different()
             if not wanted:
                 return fetched
+            stuck = [item.key for item in manifest.remote(wanted) if tries[item] == ROUNDS - 1]
+            if turn == ROUNDS and not stuck and not window:
+                return fetched
             if turn == ROUNDS:
+                wanted = stuck or wanted
                 raise Problem(
                     f"{len(wanted):,} objects did not arrive whole after {ROUNDS - 1} tries, {wanted[0]!r} among them",
                     "see journalctl -u matrix-media-store-converge on the server; the bucket serves on",
                 )
+            tries.update(manifest.remote(wanted))
             size = manifest.remote_bytes(wanted)
             _check_space(context, size)
             context.say(f"restore: {len(wanted):,} files, {size / 1e6:,.1f} MB to fetch")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent import converge, install, mount, recovery, remount
+from agent import converge, install, mount, recovery, remount, restore
 from agent.errors import Problem
 from agent.journal import Journal, Step
 from agent.settings import parse
@@ -315,3 +315,39 @@ def test_settings_that_do_not_mount_beside_are_taken_back_before_anything_stops(
     assert (server.places.units / "matrix-media-store.service").read_bytes() == before.popitem()[1]
     assert f"stop {SYNAPSE}" not in server.system.log
     assert not context.journal.facts.get("remount")
+
+
+def test_a_server_to_which_people_upload_all_the_time_still_comes_home(server, monkeypatch):
+    fill(server)
+    go(server, "live")
+    uploads = iter(range(100))
+    real = restore.copying.download
+
+    def upload_meanwhile(*arguments):
+        real(*arguments)
+        if SYNAPSE in server.system.active:
+            number = next(uploads)
+            server.bucket.objects[f"local_content/zz/zz/{number}"] = b"%d" % number
+
+    monkeypatch.setattr(restore.copying, "download", upload_meanwhile)
+    server.bucket.objects["local_content/zz/zz/first"] = b"first"
+    go(server, "mirror")
+    served = server.tree()
+    assert next(uploads) >= 3, "somebody uploaded in every round"
+    assert {path for path in server.bucket.objects if path.startswith("local_content/zz")} <= set(served)
+
+
+def test_an_object_that_never_arrives_stops_the_way_home_before_anything_stops(server, monkeypatch):
+    fill(server)
+    go(server, "live")
+    server.bucket.objects["local_content/zz/zz/never"] = b"never"
+    real = restore.copying.download
+
+    def all_but_one(context, target, paths, size):
+        real(context, target, [path for path in paths if not path.endswith("never")], size)
+
+    monkeypatch.setattr(restore.copying, "download", all_but_one)
+    server.system.log.clear()
+    with pytest.raises(Problem, match="did not arrive whole.*never"):
+        go(server, "mirror")
+    assert f"stop {SYNAPSE}" not in server.system.log

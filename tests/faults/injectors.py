@@ -180,8 +180,10 @@ def folder_in_the_way(scene: Scene) -> None:
 
 
 def second_up(scene: Scene) -> None:
-    """The same stack once more."""
+    """The same stack once more, while the first still copies."""
+    scene.relay.turn(relay.Mode.SLOW)
     result = scene.migration.stack.call("up", "--yes", "--skip-preview")
+    scene.relay.turn(relay.Mode.WELL)
     assert result.status != 0 and "pulumi cancel" in result.output, result.output
 
 

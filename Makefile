@@ -10,7 +10,8 @@ help:
 	@echo 'make test          all tests: lint, unit, and end to end in the sandbox'
 	@echo 'make unit          components and agent, without the sandbox (under a minute)'
 	@echo 'make e2e           end to end in the sandbox; ONLY=words picks tests by name'
-	@echo 'make faults        every fault at every step, then 50 kills at random moments (under an hour)'
+	@echo 'make faults        every fault at every step (under an hour); ONLY=words picks cases by name'
+	@echo 'make kills         everything killed at 50 random moments (about half an hour)'
 	@echo 'make sandbox       start the sandbox and leave it running'
 	@echo 'make sandbox-stop  end what runs; what was built stays'
 	@echo 'make sandbox-down  end the sandbox and remove all that it built'
@@ -44,7 +45,13 @@ unit: .venv/installed
 
 e2e: prerequisites
 	@$(PYTHON) -m sandbox up
-	@$(PYTEST) -v tests/e2e $(if $(ONLY),-k '$(ONLY)')
+	@$(PYTEST) -v tests/e2e tests/faults $(if $(ONLY),-k '$(ONLY)')
+
+faults: prerequisites
+	@$(PYTHON) -m tests.faults $(if $(ONLY),--only '$(ONLY)')
+
+kills: prerequisites
+	@$(PYTHON) -m tests.faults --kills 50
 
 test: lint unit e2e
 

@@ -62,7 +62,7 @@ def install(context: Context, sha256: str, document: dict[str, Any]) -> None:
     context.journal.facts.update(agent_sha256=sha256, agent_version=VERSION)
     context.save()
     keep(places, {"host": document["host"]})
-    if mount.installed(context):
+    if "mount" in (read_json(places.settings) or {}):  # else a first run was killed before it was told all
         # Newer unit files and a changed list of services; what runs is not restarted for them.
         mount.install(load(places))
         context.system.systemctl("try-restart", WATCHDOG_UNIT)

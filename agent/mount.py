@@ -100,10 +100,6 @@ def _final(context: Context) -> Path:
     return context.settings.host.store_path
 
 
-def installed(context: Context) -> bool:
-    return context.places.credentials.exists()
-
-
 def install(context: Context) -> set[Path]:
     """Programs, credentials, units and guard; starts and stops nothing. Returns what changed."""
     places = context.places

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from agent import converge, install, mount, recovery, remount, restore
@@ -351,3 +353,13 @@ def test_an_object_that_never_arrives_stops_the_way_home_before_anything_stops(s
     with pytest.raises(Problem, match="did not arrive whole.*never"):
         go(server, "mirror")
     assert f"stop {SYNAPSE}" not in server.system.log
+
+
+def test_an_agent_that_was_killed_before_it_knew_the_mount_is_put_in_place_again(server, monkeypatch):
+    monkeypatch.setattr(install.preflight, "run", lambda context: None)
+    monkeypatch.setattr(install, "this_agent", lambda: b"agent")
+    server.places.credentials.parent.mkdir(parents=True, exist_ok=True)
+    server.places.credentials.write_text("written by the run that was killed")
+    document = {"host": {"media_store": str(server.store)}}
+    install.install(server.context(), hashlib.sha256(b"agent").hexdigest(), document)
+    assert server.places.agent.read_bytes() == b"agent"

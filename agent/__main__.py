@@ -219,6 +219,17 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
+def _document(text: str) -> dict[str, Any]:
+    """Settings by section. Nothing of the text is told: it may hold secrets."""
+    try:
+        document = json.loads(text)
+        if all(isinstance(values, dict) for name, values in document.items() if name != "agent"):
+            return dict(document)
+    except (ValueError, AttributeError, RecursionError):
+        pass
+    raise Problem("the settings are no JSON object of sections", "run pulumi up; the agent is not called by hand")
+
+
 def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".replace("\n", " ")[:2000]
 
@@ -230,9 +241,9 @@ def main(argv: list[str] | None = None) -> int:
     problems: list[str]
     os.umask(0o077)  # what the agent writes is root's alone, unless it says otherwise
     try:
-        secret = json.loads(piped) if piped.strip() else {}
+        secret = _document(piped or "{}")
         secret.pop("agent", None)
-        document = merge(json.loads(getattr(arguments, "settings", "{}")), secret)
+        document = merge(_document(getattr(arguments, "settings", "{}")), secret)
         verdict(arguments.run(arguments, document))
         return 0
     except Problems as error:

@@ -70,9 +70,12 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise Problem(
-            f"{path} is damaged: {error}", "nothing was changed; bring it back from a backup of the server"
-        ) from None
+        raise damaged(path, error) from None
+
+
+def damaged(path: Path, error: Exception) -> Problem:
+    """What to say of a file of ours that somebody else wrote."""
+    return Problem(f"{path} is damaged: {error}", "nothing was changed; bring it back from a backup of the server")
 
 
 def rename(source: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .errors import Problem
-from .files import read_json, write_dearly
+from .files import damaged, read_json, write_dearly
 from .places import Places
 
 #: Phases in order. `local` is a server on which nothing of ours holds.
@@ -52,9 +52,12 @@ class Journal:
         document = read_json(places.journal)
         if document is None:
             return cls()
-        step = document.pop("step", None)
-        document["base"] = str(document["base"])
-        return cls(step=Step(**step) if step else None, **document)
+        try:
+            step = document.pop("step", None)
+            document["base"] = str(document["base"])
+            return cls(step=Step(**step) if step else None, **document)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise damaged(places.journal, error) from None
 
     def is_at(self, after: str) -> bool:
         """Whether `after` is this generation, or any. What follows a point tells apart runs that saw the same one."""

@@ -27,7 +27,7 @@ def listed(context: Context) -> list[Object]:
 
 def _is_file_name(key: str) -> bool:
     """Whether a key can be a file in the store: not `/etc/passwd`, not `a/../b`, not a folder's mark."""
-    return not {"", ".", ".."} & set(key.split("/"))
+    return "\0" not in key and not {"", ".", ".."} & set(key.split("/"))
 
 
 def allowed_deletions(known: int, percent: float) -> int:

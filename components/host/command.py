@@ -7,6 +7,7 @@ triggers: a changed trigger replaces, and to replace a live store is to undo and
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -74,5 +75,6 @@ def verdict(stdout: pulumi.Output[str]) -> pulumi.Output[dict[str, Any]]:
 def last_json(text: str | None) -> dict[str, Any]:
     for line in reversed((text or "").splitlines()):
         if line.startswith("{"):
-            return dict(json.loads(line))
+            with contextlib.suppress(ValueError):
+                return dict(json.loads(line))
     return {}

@@ -134,7 +134,8 @@ def parse(values: dict[str, Any]) -> Settings:
         for problem in error.errors(include_url=False, include_context=False, include_input=False):
             path = _place(problem["loc"], problem["type"])
             text = {"missing": "is missing", "extra_forbidden": "is not a setting"}.get(problem["type"], problem["msg"])
-            lines.append(f"{'.'.join(map(str, path))}: {text} -- {_fix(Settings, path, kind)}")
+            name = "".join(char if char.isprintable() else "?" for char in ".".join(map(str, path)))
+            lines.append(f"{name}: {text} -- {_fix(Settings, path, kind)}")
         raise ConfigurationError("\n".join(lines)) from None
     if clashes := settings._clashes():
         raise ConfigurationError("\n".join(clashes))

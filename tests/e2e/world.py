@@ -82,15 +82,21 @@ def begin(name: str, make: Callable[..., Stack] = stacks.existing, thin: int = 1
 
     `thin` leaves that many uploads with their thumbnails, and the odd names; 0 leaves all, 100 MB in one file too.
     """
+    token, media = fresh_server(thin)
+    bucket = f"test-{name}"
+    stack = make(f"sandbox-{name}", bucket, **options)
+    return Migration(stack, bucket, token, media, synapse.tree(), options.get("customer_key", ""))
+
+
+def fresh_server(thin: int) -> tuple[str, list[synapse.Media]]:
+    """A server with so many of the seed's uploads, running; an access token, and what was uploaded."""
     server.fresh()
     token, media = synapse.seeded_media()
     if thin:
         media = media[:thin]
         _thin_out({item.id for item in media})
     server.up()
-    bucket = f"test-{name}"
-    stack = make(f"sandbox-{name}", bucket, **options)
-    return Migration(stack, bucket, token, list(media), synapse.tree(), options.get("customer_key", ""))
+    return token, list(media)
 
 
 def _thin_out(kept: set[str]) -> None:

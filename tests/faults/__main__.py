@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
 
 from sandbox import relay
 from sandbox.__main__ import up
+from sandbox.world import HOME
 
 from .cases import CASES
 from .kills import random_kills
@@ -50,6 +52,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the random moments")
     arguments = parser.parse_args()
     up()
+    shutil.rmtree(HOME / "faults-stack", ignore_errors=True)
     started = time.monotonic()
     verdicts = []
     with relay.Relay().running() as trouble:

@@ -12,7 +12,7 @@ from typing import Any
 from sandbox import relay, server, store, synapse
 from sandbox.world import run
 
-from ..e2e.world import BACKUP, STORE, journal, mounted, on_disk
+from ..e2e.world import BACKUP, STORE, journal, mounted, on_disk, stage
 from .cases import Case
 from .scene import BACK, MOMENT, MOMENTS, SETTLE, Scene, wait_for
 
@@ -31,6 +31,8 @@ class Verdict:
     #: Whether the homeserver answered after the fault, before anybody did anything about it.
     services: bool = False
     phase: str = ""
+    #: The journal's step and stage when the fault came.
+    step: str = ""
     #: How the interrupted update ended, and the next one.
     interrupted: str = ""
     then: str = ""
@@ -102,6 +104,7 @@ def _play(case: Case, scene: Scene, verdict: Verdict) -> None:
             moment = MOMENTS[case.at]
             assert wait_for(lambda: moment() or scene.ended(), MOMENT, every=0.002), f"{case.at} never came"
             assert not scene.ended(), f"the update ended before {case.at}: {scene.end_up() and scene.output[-800:]}"
+            verdict.step = stage()
             case.inject(scene)
         if scene.engine_killed:
             verdict.interrupted = "killed"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
 from sandbox import relay
 from sandbox.__main__ import up
+from sandbox.world import HOME
 
 from .cases import CASES, Case
 from .kills import IN_EACH, STEPS, plan
@@ -17,6 +19,7 @@ from .runner import run_case
 @pytest.fixture(scope="module")
 def trouble() -> Iterator[relay.Relay]:
     up()
+    shutil.rmtree(HOME / "faults-stack", ignore_errors=True)
     with relay.Relay().running() as running:
         yield running
 

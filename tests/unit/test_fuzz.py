@@ -1,0 +1,87 @@
+"""Any configuration at all: settings, or a line that names the key and the remedy; and commands that are data."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from components import settings as stack_settings
+from components.host.command import agent_text, last_json
+from components.settings import ConfigurationError, Settings, is_secret, parse
+from operations import history, rollback
+
+from .test_settings import GOOD
+
+JSON = some.recursive(
+    some.none() | some.booleans() | some.integers() | some.floats(allow_nan=False) | some.text(max_size=20),
+    lambda inner: some.lists(inner, max_size=3) | some.dictionaries(some.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+TEXT = some.text(some.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
+PATHS = some.sampled_from(
+    ["phase", "store.bucket", "store.secretAccessKey", "store.keyGeneration", "server.host", "server.privateKey",
+     "copy.exclude[0]", "copy.exclude[1]", "host.accessToken", "aws:secretKey", "aws:region"]
+)  # fmt: skip
+LEAVES = some.dictionaries(PATHS, some.text(max_size=8) | some.integers())
+
+
+@given(some.dictionaries(some.sampled_from([*GOOD, "copy", "mount", "migration", "host", "x"]), JSON))
+@settings(deadline=None)
+def test_a_configuration_of_any_shape_is_settings_or_lines_with_a_remedy(values):
+    try:
+        assert isinstance(parse({**GOOD, **values}), Settings)
+    except ConfigurationError as error:
+        for line in str(error).splitlines():
+            assert ": " in line and " -- " in line, line
+
+
+@given(some.dictionaries(TEXT, TEXT, max_size=4))
+def test_configuration_values_that_are_no_json_are_told(config):
+    config = {f"matrix-media-store:{key}": value for key, value in config.items()}
+    with pytest.raises(ConfigurationError):
+        stack_settings.read("matrix-media-store", config, set())
+
+
+@given(some.lists(TEXT, min_size=1, max_size=4), some.sampled_from(["root", "admin", "o'x"]))
+def test_any_setting_reaches_the_agent_as_one_word(words, user):
+    assert shlex.split(agent_text(user, "converge", *words), comments=True)[-len(words) :] == words
+
+
+@given(some.text(max_size=200))
+def test_any_output_is_searched_for_a_verdict_without_a_traceback(text):
+    assert isinstance(last_json(text), dict)
+
+
+@given(LEAVES, LEAVES)
+def test_a_rollback_keeps_credentials_connection_and_keys_and_takes_all_else(now, then):
+    wanted = rollback.target(now, then)
+    for path in {*now, *then}:
+        source = now if rollback.stays(path) else then
+        assert wanted.get(path) == source.get(path)
+    assert rollback.stays("server.host") and rollback.stays("store.keyGeneration") and rollback.stays("aws:region")
+    assert not rollback.stays("phase") and not rollback.stays("store.bucket")
+
+
+@given(LEAVES, LEAVES)
+def test_a_history_never_shows_a_secret(before, after):
+    for line in history.changes(before, after):
+        path, _, values = line.partition(": ")
+        if is_secret(path):
+            assert set(values.split(" -> ")) <= {"[secret]", "(not set)"}
+
+
+@given(some.dictionaries(some.text("abc", min_size=1), JSON, max_size=3))
+def test_settings_by_path_are_all_of_them(config):
+    text = json.dumps(config)
+    for path, value in history.leaves(config).items():
+        assert json.dumps(value) in text and path.partition(".")[0].partition("[")[0] in config
+
+
+def test_named_settings_come_from_then_although_they_would_stay():
+    now, then = {"server.host": "new", "server.port": 22}, {"server.host": "old", "server.port": 2222}
+    assert rollback.target(now, then, ["server.host"]) == {"server.host": "old", "server.port": 22}
+    assert rollback.target(now, then, ["server"]) == then

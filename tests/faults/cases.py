@@ -94,12 +94,6 @@ RESTORING = ("live", "prepare", "before restore")
 READY, AT_REST = ("mirror", "live", "before cutover"), ("live", "live", "at rest")
 
 CASES = [
-    *_everywhere("agent killed", i.agent_killed, STEPS),
-    *_everywhere("pulumi killed", i.pulumi_killed, [way for way in STEPS if way[2] in PULUMI]),
-    *_everywhere("power lost", i.power_lost, [way for way in STEPS if way[2] in POWER]),
-    *_everywhere("rebooted", i.rebooted, [STOPPING, AT_REST]),
-    *_everywhere("connection cut", i.connection_cut, [MIRRORING, STOPPING]),
-    *_everywhere("sshd restarted", i.sshd_restarted, [MIRRORING]),
     Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *MIRRORING),
     Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *RESTORING),
     Case("store down for good", i.store_in(Mode.REFUSING), *MIRRORING),
@@ -138,4 +132,10 @@ CASES = [
     Case("playbook run", i.playbook_run, "mirror", "live", "cutover, swapping"),
     Case("playbook run", i.playbook_run, *AT_REST),
     Case("playbook run", i.playbook_run, "live", "prepare", "restore, swapping"),
+    *_everywhere("agent killed", i.agent_killed, STEPS),
+    *_everywhere("pulumi killed", i.pulumi_killed, [way for way in STEPS if way[2] in PULUMI]),
+    *_everywhere("power lost", i.power_lost, [way for way in STEPS if way[2] in POWER]),
+    *_everywhere("rebooted", i.rebooted, [STOPPING, AT_REST]),
+    *_everywhere("connection cut", i.connection_cut, [MIRRORING, STOPPING]),
+    *_everywhere("sshd restarted", i.sshd_restarted, [MIRRORING]),
 ]

@@ -104,8 +104,9 @@ def _play(case: Case, scene: Scene, verdict: Verdict) -> None:
             moment = MOMENTS[case.at]
             assert wait_for(lambda: moment() or scene.ended(), MOMENT, every=0.002), f"{case.at} never came"
             assert not scene.ended(), f"the update ended before {case.at}: {scene.end_up() and scene.output[-800:]}"
-            verdict.step = stage()
+            scene.step = stage()
             case.inject(scene)
+            verdict.step = scene.step
         if scene.engine_killed:
             verdict.interrupted = "killed"
         else:

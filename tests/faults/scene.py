@@ -43,6 +43,8 @@ class Scene:
     healing: list[Callable[[], None]] = field(default_factory=list)
     engine: subprocess.Popen[str] | None = None
     engine_killed: bool = False
+    #: The journal's step and stage when the fault came.
+    step: str = ""
     _phase: str = ""
 
     @classmethod

@@ -36,8 +36,8 @@ def test_the_matrix_has_every_step_and_each_case_once():
     assert sum(case.chosen for case in CASES) == 12
 
 
-def test_random_kills_hit_each_step_of_the_journal_thrice_and_are_the_same_for_a_seed():
+def test_random_kills_hit_each_step_of_the_journal_and_are_the_same_for_a_seed():
     cases = plan(50, seed=1)
     assert [case.name for case in cases] == [case.name for case in plan(50, seed=1)]
     for _, _, at, _ in STEPS:
-        assert sum(case.at == at for case in cases) >= IN_EACH
+        assert sum(case.at == at for case in cases) >= IN_EACH > 3

@@ -49,10 +49,9 @@ def rclone_conf(store: StoreSettings) -> str:
 def rclone_argv(conf: Path, source: str, target: str, names: Path, transfers: int, hurry: bool = False) -> list[str]:
     """The command that copies exactly the files named, whatever the target holds.
 
-    In a hurry it gives up soon where the store is silent.
+    What does not arrive is copied again by the caller's next round, so it gives up soon; sooner in a hurry.
     """
-    patience = (1, 3, "5s", "20s") if hurry else (3, 10, "15s", "60s")
-    retries, low_level_retries, connecting, silence = map(str, patience)
+    low_level_retries, connecting, silence = ("3", "5s", "20s") if hurry else ("5", "15s", "60s")
     return [
         "rclone", "copy", source, target,
         "--config", str(conf),
@@ -60,7 +59,7 @@ def rclone_argv(conf: Path, source: str, target: str, names: Path, transfers: in
         "--no-traverse", "--no-check-dest",
         "--s3-no-head",
         "--transfers", str(transfers), "--checkers", str(transfers),
-        "--retries", retries, "--low-level-retries", low_level_retries,
+        "--retries", "1", "--low-level-retries", low_level_retries,
         "--contimeout", connecting, "--timeout", silence,
         "--use-json-log", "--stats", f"{PROGRESS_SECONDS}s", "--stats-log-level", "NOTICE",
     ]  # fmt: skip

@@ -1,4 +1,8 @@
-"""Names, folders and addresses of the sandbox. Each checkout has its own, so two may run at once."""
+"""Names, folders and addresses of the sandbox. Each checkout has its own.
+
+Only one world may run at a time all the same where the machine has version 1 of control groups: the servers'
+systemds would share theirs, and stumble over each other's processes.
+"""
 
 from __future__ import annotations
 

@@ -55,7 +55,8 @@ def test_a_rebuilt_server_with_an_empty_disk_takes_over_its_bucket_only_when_tol
     assert lost.objects().items() >= held.items()
     lost.up("prepare")
     assert lost.differing() == [] and not mounted(STORE)
-    assert synapse.tree().items() >= held.items()
+    files = {key: digest for key, digest in held.items() if not key.endswith("/")}  # folders are marks in a bucket
+    assert synapse.tree().items() >= files.items()
 
 
 def test_a_restore_after_clean_with_too_little_disk_is_refused_before_anything_stops(begin):

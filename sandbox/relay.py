@@ -41,7 +41,8 @@ class Relay:
 
     def __init__(self) -> None:
         self.mode = Mode.WELL
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop
+        self._stop: asyncio.Event
         self._open: set[asyncio.StreamWriter] = set()
         self._upstream = ssl.create_default_context(cafile=str(CERTIFICATES / "ca.crt"))
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -94,31 +95,30 @@ class Relay:
             await target.drain()
         target.transport.abort()
 
-    def _run(self, started: threading.Event) -> None:
-        async def main() -> None:
-            await asyncio.start_server(self._serve, HOST_ADDRESS, PORT, ssl=self._context)
-            started.set()
-
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(main())
-        self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
+    async def _listen(self, started: threading.Event) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(self._serve, HOST_ADDRESS, PORT, ssl=self._context)
+        started.set()
+        await self._stop.wait()
+        server.close()
+        self._end_all()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
             task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            self._loop.run_until_complete(asyncio.sleep(0))
-        self._loop.close()
+        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0.1)  # for the loop to close what was aborted
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Relay]:
         started = threading.Event()
-        thread = threading.Thread(target=self._run, args=(started,), daemon=True)
+        thread = threading.Thread(target=lambda: asyncio.run(self._listen(started)), daemon=True)
         thread.start()
         if not started.wait(10):
             raise SystemExit(f"sandbox: the relay cannot listen at {ENDPOINT}")
         try:
             yield self
         finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop.call_soon_threadsafe(self._stop.set)
             thread.join()
 
 

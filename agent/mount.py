@@ -26,7 +26,7 @@ ANSWER_SECONDS = 60
 #: The word for a path where no mount is.
 NOT_MOUNTED = "nothing is mounted there"
 #: Most seconds between two tries of a mount that ends at once; the wait doubles up to this.
-BACK_OFF_SECONDS = 15
+BACK_OFF_SECONDS = 15.0
 
 
 def unit_text(context: Context, where: Path, description: str) -> bytes:
@@ -191,7 +191,8 @@ def back_off(context: Context, unit: str) -> None:
     systemd counts the tries; a mount that is well again starts from none, see `watchdog`.
     """
     tries = context.system.systemctl("show", "--property=NRestarts", "--value", unit, check=False).strip()
-    context.system.pause(min(2.0 ** int(tries or 0) - 1, BACK_OFF_SECONDS))
+    # The count grows for as long as a store is away: a power of it must not.
+    context.system.pause(min(2.0 ** min(int(tries or 0), 10) - 1, BACK_OFF_SECONDS))
 
 
 def remove(context: Context) -> None:

@@ -18,7 +18,7 @@ from . import VERSION, converge, empty, install, mount, recovery, remount, watch
 from . import status as status_verb
 from .context import say, verdict
 from .errors import Problem, Problems
-from .files import write_dearly
+from .files import NO_ROOM, write_dearly
 from .guard import hold
 from .journal import PHASES, locked
 from .places import Places
@@ -28,6 +28,8 @@ from .system import CommandFailed
 
 PLACES = Places()
 
+#: Seconds between two tries to finish what was interrupted, where the disk is full.
+FULL_SECONDS = 5.0
 #: Failures of the world outside, told in one line; anything else is a defect and keeps its traceback.
 EXPECTED = (
     StoreError, CommandFailed, OSError, http.client.HTTPException, subprocess.TimeoutExpired, sqlite3.Error,
@@ -64,7 +66,11 @@ def _mount(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str,
         context = install.load(PLACES, document)
         install.install_mount(context, document)
         recovery.recover(context)
-        mount.keep_running(context)
+        try:
+            mount.keep_running(context)
+        except Problem as problem:
+            # Not the end: the way home needs the bucket, not the mount. A phase that needs it fails by itself.
+            say(f"the mount does not come up: {problem}")
         context.journal.facts["repairs"] = arguments.repairs
         context.save()
     if context.journal.facts.get("remount") and context.journal.serving == "bucket":
@@ -77,6 +83,9 @@ def _mount(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str,
 
 def _converge(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
     """Attach to a run to the same phase; wait for one to another; else start, if the server is as it was seen."""
+    if other := _lost_to(arguments):
+        say(f"stack {other} holds this server now: nothing is undone here")
+        return {"held_by": other}
     if document:
         install.keep_migration(PLACES, document)
     while True:
@@ -86,6 +95,7 @@ def _converge(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[s
             if request:
                 say(f"attached to the run to {request['target']} that is under way")
             elif converge.settled(context, arguments.phase):
+                converge.check_serves(context)
                 return {"already": True, **converge.facts(context)}
             else:
                 converge.check_generation(context, arguments.after)
@@ -128,14 +138,32 @@ def _work(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, 
 
 
 def _recover(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
-    with locked(PLACES, wait=math.inf):
-        context = install.load(PLACES)
-        recovery.recover(context, boot=arguments.boot)
+    """A disk that is full is waited for: until the journal can be written, the services' guards hold them."""
+    while True:
+        try:
+            with locked(PLACES, wait=math.inf):
+                context = install.load(PLACES)
+                recovery.recover(context, boot=arguments.boot)
+            break
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            say(f"waiting for room on the disk: {error}")
+            context.system.pause(FULL_SECONDS)
     return {"phase": context.journal.phase, "serving": context.journal.serving}
+
+
+def _lost_to(arguments: argparse.Namespace) -> str:
+    """The other stack that took this server over, where the one that undoes its part does not hold it any more."""
+    holder = install.load(PLACES).settings.host.stack
+    return holder if arguments.stack and holder not in ("", arguments.stack) else ""
 
 
 def _home(arguments: argparse.Namespace, everything: bool, document: dict[str, Any]) -> dict[str, Any]:
     """Delete verbs: the store comes home first, whatever the state believed."""
+    if other := _lost_to(arguments):
+        say(f"stack {other} holds this server now: nothing is undone here")
+        return {"held_by": other}
     if not converge.settled(install.load(PLACES), "local"):
         if not PLACES.agent.exists():
             install.place_agent(PLACES, install.this_agent())
@@ -201,9 +229,11 @@ def parser() -> argparse.ArgumentParser:
     move = verb("converge", _converge, "Bring the server to a phase.", True)
     move.add_argument("--phase", choices=PHASES, required=True)
     move.add_argument("--after", default="any", help="the generation that was seen, or any")
-    verb("unmount", lambda a, d: _home(a, False, d), "Bring the store home, then take the mount away.")
+    off = verb("unmount", lambda a, d: _home(a, False, d), "Bring the store home, then take the mount away.")
     leave = verb("uninstall", lambda a, d: _home(a, True, d), "Bring the store home, then take everything away.", True)
     leave.add_argument("--empty-bucket", action="store_true", help="remove all that is in the bucket, once compared")
+    for undoing in (move, off, leave):
+        undoing.add_argument("--stack", default="", help="do nothing where another stack holds the server")
     work = verb("work", _work, "Inside the transient unit only.")
     work.add_argument("--id", required=True)
     work.add_argument("--target", choices=(*PHASES, worker.REMOUNT), required=True)

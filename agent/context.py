@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from .errors import Problem
 from .journal import Journal
 from .manifest import Manifest
 from .places import Places
@@ -39,19 +40,33 @@ class Context:
     def __post_init__(self) -> None:
         self.bucket = Bucket(self.settings.store)
 
-    def save(self) -> None:
-        self.journal.save(self.places)
+    def save(self, dearly: bool = True) -> None:
+        self.journal.save(self.places, dearly)
 
     @contextmanager
     def hurrying(self) -> Iterator[None]:
-        """Inside a window nothing may wait long: a store that does not answer must not keep the services down."""
-        self.deadline = time.monotonic() + self.settings.migration.window_seconds
+        """Inside a window nothing may wait long: a store that does not answer must not keep the services down.
+
+        The time for copying begins with `start_clock`, once all that takes its time by itself is over.
+        """
         self.bucket.set_patience(attempts=3, timeout=10)
         try:
             yield
         finally:
             self.deadline = None
             self.bucket.set_patience()
+
+    def start_clock(self) -> None:
+        self.deadline = time.monotonic() + self.settings.migration.window_seconds
+
+    def check_clock(self) -> None:
+        """`Problem` where the time for the window is over."""
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            raise Problem(
+                f"the last files did not arrive within {self.settings.migration.window_seconds} s",
+                "the window was given up, nothing was moved; look why the store is slow, or set "
+                "migration.windowSeconds higher",
+            )
 
     def checked(self, by: str) -> None:
         """Remember when, and by what, both sides were compared last. Saved with the journal's next save."""

@@ -65,6 +65,12 @@ def settled(context: Context, target: str) -> bool:
     return journal.phase == target and journal.step is None and proven
 
 
+def check_serves(context: Context) -> None:
+    """`Problem` where the bucket should serve and does not."""
+    if context.journal.serving == "bucket":
+        mount.check_answers(context, context.settings.host.store_path)
+
+
 def check_generation(context: Context, after: str) -> None:
     """`Problem` if the server is not at the generation that was seen when this was planned."""
     journal = context.journal

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import io
 import json
+import os
 import subprocess
 import tempfile
 import threading
@@ -128,7 +129,12 @@ def _names(context: Context, paths: list[str], end: str) -> Path:
     with tempfile.NamedTemporaryFile(
         "w", dir=context.places.var, prefix="names-", delete=False, encoding="utf-8", newline=""
     ) as file:
-        file.writelines(path + end for path in paths)
+        try:
+            file.writelines(path + end for path in paths)
+            file.flush()
+        except OSError:
+            os.unlink(file.name)
+            raise
     return Path(file.name)
 
 

@@ -56,6 +56,7 @@ def _window(context: Context) -> Stopwatch:
     down = Stopwatch()
     journal.facts["units"] = services.take_down(context, "cutover")
     work = Stopwatch()
+    context.start_clock()
     changed = mirror.delta(context)
     assert journal.step
     journal.step.stage = "swapping"
@@ -77,7 +78,7 @@ def _prove(context: Context, down: Stopwatch | None) -> None:
     journal = context.journal
     try:
         if journal.step:
-            context.system.start(journal.step.units)
+            context.system.start(journal.step.units, timeout=context.settings.host.start_seconds)
             journal.step = None
             context.save()
         proof.wait_for_homeserver(context)

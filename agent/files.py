@@ -10,6 +10,9 @@ from typing import Any
 
 from .errors import Problem
 
+#: How the kernel says that a disk is full.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
 
 def sync_folder(folder: Path) -> None:
     """Make renames in `folder` survive a power loss."""
@@ -46,7 +49,7 @@ def write_dearly(path: Path, document: Any, reserve: Path) -> None:
     try:
         write_json(path, document)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in NO_ROOM:
             raise
         reserve.unlink(missing_ok=True)
         write_json(path, document)

@@ -63,8 +63,9 @@ def install(context: Context, sha256: str, document: dict[str, Any]) -> None:
     context.save()
     keep(places, {"host": document["host"]})
     if "mount" in (read_json(places.settings) or {}):  # else a first run was killed before it was told all
-        # Newer unit files and a changed list of services; what runs is not restarted for them.
-        mount.install(load(places))
+        # Newer unit files and a changed list of services. What a running mount was started with is left to
+        # `install_mount`, which tries it first: until then it differs, and the next update sees that.
+        mount.install(load(places), but_for_the_mount=context.journal.serving == "bucket")
         context.system.systemctl("try-restart", WATCHDOG_UNIT)
     lay_reserve(places.reserve, RESERVE_BYTES)
     context.say(f"agent {VERSION} is in place; the server passed all checks")

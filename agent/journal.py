@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .errors import Problem
-from .files import damaged, read_json, write_dearly
+from .files import damaged, read_json, write_dearly, write_json
 from .places import Places
 
 #: Phases in order. `local` is a server on which nothing of ours holds.
@@ -63,8 +63,12 @@ class Journal:
         """Whether `after` is this generation, or any. What follows a point tells apart runs that saw the same one."""
         return after == "any" or after.partition(".")[0] == str(self.generation)
 
-    def save(self, places: Places) -> None:
-        write_dearly(places.journal, asdict(self), places.reserve)
+    def save(self, places: Places, dearly: bool = True) -> None:
+        """`dearly` on a full disk too; a window does not begin so, it only ends so."""
+        if dearly:
+            write_dearly(places.journal, asdict(self), places.reserve)
+        else:
+            write_json(places.journal, asdict(self))
 
 
 @contextmanager

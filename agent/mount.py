@@ -100,14 +100,20 @@ def _final(context: Context) -> Path:
     return context.settings.host.store_path
 
 
-def install(context: Context) -> set[Path]:
-    """Programs, credentials, units and guard; starts and stops nothing. Returns what changed."""
+def install(context: Context, but_for_the_mount: bool = False) -> set[Path]:
+    """Programs, credentials, units and guard; starts and stops nothing. Returns what changed.
+
+    With `but_for_the_mount`, what a running mount was started with stays as it is.
+    """
     places = context.places
     places.staging.mkdir(parents=True, exist_ok=True)
     places.var.chmod(0o711)  # the homeserver's user passes through to the staging path; files in it are 0600
     planned = planned_files(context)
     changed = remove_guard(context, keep=guard_files(context))
-    if context.settings.mount.program == "goofys" and fetch_goofys(places.goofys, context.settings.mount):
+    left = serving_files(context) if but_for_the_mount else set()
+    planned = {path: file for path, file in planned.items() if path not in left}
+    wants_goofys = context.settings.mount.program == "goofys" and places.goofys not in left
+    if wants_goofys and fetch_goofys(places.goofys, context.settings.mount):
         changed.add(places.goofys)
     for path, (data, mode) in planned.items():
         if write_atomic(path, data, mode):
@@ -234,8 +240,14 @@ def stop_staging(context: Context) -> None:
 def start_final(context: Context) -> None:
     """Mount the bucket as the media store, now and at each boot, and watch over it."""
     context.system.systemctl("enable", "--quiet", MOUNT_UNIT, WATCHDOG_UNIT)
+    context.system.start([WATCHDOG_UNIT], wait=False)
     _start(context, MOUNT_UNIT, _final(context))
-    context.system.start([WATCHDOG_UNIT])
+
+
+def start_final_at_boot(context: Context) -> None:
+    """The same while the server boots, when nothing may be waited for."""
+    context.system.systemctl("enable", "--quiet", MOUNT_UNIT, WATCHDOG_UNIT)
+    context.system.start([MOUNT_UNIT, WATCHDOG_UNIT], wait=False)
 
 
 def stop_final(context: Context) -> None:

@@ -154,12 +154,12 @@ def all_checks(context: Context) -> list[Callable[[], object]]:
         check_python,
         check_root,
         check_systemd,
-        check_fuse,
         lambda: check_space(context),
         lambda: check_bucket(context),
     ]
     if context.journal.serving == "local" and context.journal.phase == "local":
         checks += [
+            check_fuse,  # later it must not stand in the way home, which needs the bucket only
             lambda: check_media_store(context),
             lambda: services.required(context),
             lambda: check_homeserver(context),

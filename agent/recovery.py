@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 
 from . import mount
@@ -53,6 +54,8 @@ def recover(context: Context, boot: bool = False) -> None:
         _start(context, step.units, wait=False)
     journal.step = None
     context.save()
+    if boot and journal.serving == "bucket":
+        mount.start_final_at_boot(context)
     if not boot:
         if journal.serving == "bucket":
             mount.start_final(context)
@@ -63,7 +66,7 @@ def _start(context: Context, units: list[str], wait: bool) -> None:
     """A unit that is gone meanwhile must not hold up the others."""
     try:
         context.system.start(units, wait=wait)
-    except CommandFailed as error:
+    except (CommandFailed, subprocess.TimeoutExpired) as error:
         context.say(f"recovery: {error}")
 
 

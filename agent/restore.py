@@ -87,7 +87,7 @@ def _swap_back(context: Context, start: Sequence[str]) -> None:
     journal.facts["remount"] = False
     journal.generation += 1
     context.save()
-    context.system.start(units)
+    context.system.start(units, timeout=context.settings.host.start_seconds)
     journal.step = None
     context.save()
     if units:
@@ -120,6 +120,9 @@ def pull(context: Context, root: Path, window: bool = False) -> int:
         with context.manifest() as manifest:
             manifest.load_local(walk(root, context.settings.migration.exclude))
             manifest.load_remote(mirror.listed(context))
+            if window and turn == 1:
+                context.start_clock()  # the listing of a large bucket is no fault of the store
+            context.check_clock()
             mirror.check_deletions(context, manifest, manifest.lost_remotely(), "the bucket")
             content.settle(manifest, context.bucket, root)
             wanted = manifest.missing_locally() + manifest.different()

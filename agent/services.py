@@ -49,12 +49,16 @@ def take_down(context: Context, step: str, start: Sequence[str] = ()) -> list[st
 
     Nobody may serve before the list is final, so what is started meanwhile is held by its guard or seen.
     """
-    journal = context.journal
+    journal, serving = context.journal, context.journal.serving
     journal.step, journal.serving = Step(step, "delta", sorted({*running(context), *start})), "none"
-    context.save()
+    try:
+        context.save(dearly=False)
+    except OSError:
+        journal.step, journal.serving = None, serving  # nothing began
+        raise
     down = running(context)
     journal.step.units = sorted({*journal.step.units, *down})
-    context.save()
+    context.save(dearly=False)
     context.say(f"{step}: stopping {', '.join(down) or 'nothing (no service runs)'}")
     _stop(context, down)
     return journal.step.units

@@ -71,9 +71,10 @@ class System:
         if units:
             self.run(["systemctl", "stop", *units], timeout=timeout)
 
-    def start(self, units: Sequence[str], wait: bool = True) -> None:
+    def start(self, units: Sequence[str], wait: bool = True, timeout: float = SERVICE_TIMEOUT_SECONDS) -> None:
+        """Start units, and `wait` until they run; subprocess.TimeoutExpired where they take longer."""
         if units:
-            self.systemctl("start", *([] if wait else ["--no-block"]), *units)
+            self.run(["systemctl", "start", *([] if wait else ["--no-block"]), *units], timeout=timeout)
 
     def mounted(self, path: Path) -> bool:
         """Whether something is mounted exactly at `path`; dead FUSE mounts count."""

@@ -109,13 +109,14 @@ def _store_answers(context: Context) -> bool:
 
 
 def act(context: Context, acts: set[Act]) -> None:
-    """Do what was decided. The caller holds the lock, and looked again since it does."""
+    """Do what was decided. The caller holds the lock."""
     if Act.HOLD_SERVICES in acts:
         units = [unit for unit, state in context.system.units(services.patterns(context)).items() if state == "active"]
         if units:
             context.say(f"watchdog: nothing is mounted; {', '.join(units)} must wait for the mount")
             context.system.systemctl("--no-block", "try-restart", *units)
-    if Act.END_MOUNT in acts:
+    # Asked once more: many a silence of the network ends while it is being looked at.
+    if Act.END_MOUNT in acts and mount.trouble(context, context.settings.host.store_path, ANSWER_SECONDS):
         context.say("watchdog: the mount does not answer, and the bucket does; mounting anew")
         context.system.systemctl("kill", "--signal=SIGKILL", MOUNT_UNIT, check=False)
     if Act.START_MOUNT in acts:

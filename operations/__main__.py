@@ -12,12 +12,13 @@ import sys
 from pulumi.automation.errors import CommandError
 
 from . import history, rollback, status
-from .workspace import OperationError, last_line, opened
+from .workspace import OperationError, config_file, last_line, opened
 
 
 def _history(arguments: argparse.Namespace) -> int:
     with opened(arguments.stack) as stack:
-        print("\n".join(history.table(history.updates(stack))))
+        secure = history.encrypted(config_file(arguments.stack).read_bytes())
+        print("\n".join(history.table(history.updates(stack), secure)))
     return 0
 
 
@@ -25,7 +26,10 @@ def _rollback(arguments: argparse.Namespace) -> int:
     def agreed() -> bool:
         if arguments.yes:
             return True
-        return input(f"apply this to {arguments.stack}? Type yes: ").strip() == "yes"
+        try:
+            return input(f"apply this to {arguments.stack}? Type yes: ").strip() == "yes"
+        except (EOFError, KeyboardInterrupt):
+            return False
 
     with opened(arguments.stack) as stack:
         done = rollback.rollback(stack, arguments.to, arguments.named, agreed, lambda line: print(line, flush=True))
@@ -70,8 +74,8 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
     except CommandError as error:
         print(f"error: {last_line(error)}", file=sys.stderr)
-    except (EOFError, KeyboardInterrupt):
-        print("error: not agreed to; nothing was changed", file=sys.stderr)
+    except FileNotFoundError as error:
+        print(f"error: {error.filename} is not there -- the stack's configuration is read from it", file=sys.stderr)
     return 2
 
 

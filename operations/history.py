@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
 from pulumi import automation
 
 from components.settings import is_secret
@@ -94,24 +95,31 @@ def updates(stack: automation.Stack) -> list[Update]:
     return number(entries)
 
 
-def shown(path: str, value: Any) -> str:
+def encrypted(file: bytes) -> set[str]:
+    """Settings that are encrypted in a stack's file, whatever they are: their values are not for showing. Pure."""
+    config = (yaml.safe_load(file) or {}).get("config") or {}
+    ending = ".secure"
+    return {path.removesuffix(ending) for path in leaves(config) if path.endswith(ending)}
+
+
+def shown(path: str, value: Any, secure: Collection[str] = ()) -> str:
     """A setting's value for people; a secret never."""
     if value is None:
         return "(not set)"
-    return "[secret]" if is_secret(path) else str(value)
+    return "[secret]" if is_secret(path) or path in secure else str(value)
 
 
-def changes(before: Leaves, after: Leaves) -> list[str]:
-    """A line for each setting that differs. Pure."""
+def changes(before: Leaves, after: Leaves, secure: Collection[str] = ()) -> list[str]:
+    """A line for each setting that differs; `secure` are further ones that are not shown. Pure."""
     lines = []
     for path in sorted({*before, *after}):
         old, new = before.get(path), after.get(path)
         if old != new:
-            lines.append(f"{path}: {shown(path, old)} -> {shown(path, new)}")
+            lines.append(f"{path}: {shown(path, old, secure)} -> {shown(path, new, secure)}")
     return lines
 
 
-def table(found: Sequence[Update]) -> list[str]:
+def table(found: Sequence[Update], secure: Collection[str] = ()) -> list[str]:
     """The history for people, the newest first; under each update what it changed. Pure."""
     lines = [f"{'number':>6}  {'time (UTC)':<19}  {'kind':<8}  {'phase':<8}  result"]
     for update in reversed(found):
@@ -119,5 +127,5 @@ def table(found: Sequence[Update]) -> list[str]:
         what = f"{update.kind:<8}  {update.phase:<8}  {update.result}"
         lines.append(f"{update.number:>6}  {update.started:%Y-%m-%d %H:%M:%S}  {what}")
         if earlier:
-            lines += [f"{'':>8}{line}" for line in changes(earlier.config, update.config)]
+            lines += [f"{'':>8}{line}" for line in changes(earlier.config, update.config, secure)]
     return lines

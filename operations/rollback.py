@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -19,17 +18,17 @@ from pulumi import automation
 
 from components.settings import is_secret
 
-from .history import Leaves, Update, changes, leaves, plain, updates
-from .workspace import OperationError, config_file, edit_config, last_line
+from .history import Leaves, Update, changes, encrypted, leaves, plain, updates
+from .workspace import OperationError, config_file, edit_config, last_line, read_config
 
 #: What stays as it is now besides secrets and the providers' own settings: how the server is reached, the
-#: number of the key, and whether another server's bucket may be taken over.
-KEPT = ("server", "store.keyGeneration", "store.adopt")
+#: number of the key, and what was agreed to once: another server's bucket, and what may be deleted.
+KEPT = ("server", "store.keyGeneration", "store.adopt", "migration.confirmed", "migration.deletionLimitPercent")
 
 
 def stays(path: str) -> bool:
     """Whether a setting keeps its current value in a rollback that does not name it. Pure."""
-    return ":" in path or is_secret(path) or any(path == kept or path.startswith(f"{kept}.") for kept in KEPT)
+    return ":" in path or is_secret(path) or _covered(path, KEPT)
 
 
 def target(now: Leaves, then: Leaves, named: Collection[str] = ()) -> dict[str, object]:
@@ -53,18 +52,30 @@ def chosen(found: Sequence[Update], number: int) -> Update:
     return update
 
 
-def write_target(stack: automation.Stack, file: Path, now: Leaves, wanted: Leaves) -> None:
-    """Bring a configuration file from `now` to `wanted`, leaf by leaf, comments and all else kept."""
-    sections = {_section(path) for path in wanted}
-    empty = {_section(path) for path in now} - sections
-    for section in sorted(empty):
-        edit_config(stack, file, "rm", section)
-    for path in sorted(set(now) - set(wanted), reverse=True):  # the end of a list first
-        if _section(path) in sections:
-            edit_config(stack, file, "rm", "--path", path)
-    for path, value in wanted.items():
-        if now.get(path) != value:
-            edit_config(stack, file, "set", "--path", *_form(path, value), path, value=_text(value))
+def write_target(stack: automation.Stack, file: Path, now: Leaves, wanted: Leaves, secure: Collection[str]) -> None:
+    """Bring a configuration file from `now` to `wanted`, comments and all else kept. Raises OperationError.
+
+    A list that differs is written anew, and a section without any setting left goes.
+    """
+    changed = {_whole(path) for path in {*now, *wanted} if now.get(path) != wanted.get(path)}
+    left = {_section(path) for path in wanted}
+    for path in sorted({_section(whole) for whole in changed} - left):
+        edit_config(stack, file, "rm", path)
+    for whole in sorted(whole for whole in changed if _section(whole) in left):
+        if any(_whole(path) == whole for path in now):
+            edit_config(stack, file, "rm", "--path", whole)
+        for path, value in wanted.items():
+            if _whole(path) == whole:
+                edit_config(stack, file, "set", "--path", *_form(path, value, secure), path, value=_text(value))
+    written = leaves(read_config(stack, file))
+    if written != dict(wanted):
+        names = ", ".join(sorted(path for path in {*written, *wanted} if written.get(path) != wanted.get(path)))
+        raise OperationError(f"the configuration could not be written as it was then ({names}); nothing was changed")
+
+
+def _whole(path: str) -> str:
+    """A setting, or the list that a value is in."""
+    return path.partition("[")[0]
 
 
 def _section(path: str) -> str:
@@ -76,9 +87,9 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _form(path: str, value: object) -> list[str]:
+def _form(path: str, value: object, secure: Collection[str]) -> list[str]:
     """How `pulumi config set` is to store a value. It takes `5` for a number, and random letters for a secret."""
-    if is_secret(path):
+    if is_secret(path) or path in secure:
         return ["--secret"]
     if isinstance(value, str):
         return ["--type", "string"] if re.fullmatch(r"-?\d+|true|false", value) else ["--plaintext"]
@@ -88,25 +99,33 @@ def _form(path: str, value: object) -> list[str]:
 def rollback(
     stack: automation.Stack, number: int, named: Collection[str], agreed: Callable[[], bool], say: Callable[[str], None]
 ) -> bool:
-    """Preview, ask, apply; whether it was agreed to. Raises OperationError, with the stack's file as it was."""
+    """Preview, ask, apply; whether it was agreed to. Raises OperationError."""
+    file = config_file(stack.name)
+    before = file.read_bytes()
+    secure = encrypted(before)
     update = chosen(updates(stack), number)
     now = leaves({key: plain(value) for key, value in stack.get_all_config().items()})
     wanted = target(now, update.config, named)
     say(f"update {update.number} of {update.started:%Y-%m-%d %H:%M:%S} ({update.phase}, {update.result})")
-    lines = changes(now, wanted)
+    lines = changes(now, wanted, secure)
     for line in lines or ["the configuration is the same as now"]:
         say(f"  {line}")
-    file = config_file(stack.name)
     with tempfile.TemporaryDirectory(dir=file.parent, prefix=".rollback-") as folder:
         new = Path(folder, file.name)
-        shutil.copy2(file, new)
-        write_target(stack, new, now, wanted)
+        new.write_bytes(before)
+        write_target(stack, new, now, wanted, secure)
         try:
             stack.preview(config_file=str(new), diff=True, on_output=say)
-            if not agreed():
-                return False
-            os.replace(new, file)
-            stack.up(on_output=say)
         except automation.errors.CommandError as error:
-            raise OperationError(last_line(error)) from None
+            raise OperationError(f"{last_line(error)}; nothing was changed") from None
+        if not agreed():
+            return False
+        if file.read_bytes() != before:
+            raise OperationError(f"{file} was changed meanwhile; nothing was done -- start again")
+        os.replace(new, file)
+    try:
+        stack.up(on_output=say)
+    except (automation.errors.CommandError, KeyboardInterrupt) as error:
+        reason = last_line(error) if isinstance(error, automation.errors.CommandError) else "interrupted"
+        raise OperationError(f"{reason} -- {file} has the new configuration: run pulumi up to go on") from None
     return True

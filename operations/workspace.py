@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pulumi import automation
 
@@ -47,11 +49,22 @@ def config_file(name: str) -> Path:
     return ROOT / "stacks" / f"Pulumi.{name.rpartition('/')[2]}.yaml"
 
 
+def read_config(stack: automation.Stack, file: Path) -> dict[str, Any]:
+    """The whole configuration in a file, decrypted."""
+    text = _pulumi_config(stack, file, "--show-secrets", "--json")
+    return {key: entry.get("objectValue", entry["value"]) for key, entry in json.loads(text).items()}
+
+
 def edit_config(stack: automation.Stack, file: Path, *arguments: str, value: str = "") -> None:
     """`pulumi config …` on a configuration file; a value goes by standard input, where nobody sees it."""
+    _pulumi_config(stack, file, *arguments, value=value)
+
+
+def _pulumi_config(stack: automation.Stack, file: Path, *arguments: str, value: str = "") -> str:
     done = subprocess.run(
         ["pulumi", "config", *arguments, "--stack", stack.name, "--config-file", str(file), "--non-interactive"],
         cwd=ROOT, input=value, capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode:
         raise OperationError(last_line(Exception(done.stderr)))
+    return done.stdout

@@ -17,7 +17,12 @@ def last_known(phase: str) -> pulumi.Output[StartFrom]:
         server, repairs = known
         if not server or "generation" not in server:
             return Observation("local", 0, "0").start_from(phase)
-        seen = Observation(server["phase"], int(server["generation"]), server["base"], repairs=repairs)
+        seen = Observation(server["phase"], int(server["generation"]), _text(server["base"]), repairs=repairs)
         return seen.start_from(phase)
 
     return pulumi.Output.all(this.get_output("server"), this.get_output("repairs")).apply(start_from)
+
+
+def _text(base: Any) -> str:
+    """Stacks of earlier versions have a number there, which comes back as 2.0."""
+    return base if isinstance(base, str) else str(int(base))

@@ -52,6 +52,7 @@ class MediaServer(pulumi.ComponentResource):
 
         after = pulumi.Output.from_input(start).apply(lambda seen: seen.after)
         self.repairs = pulumi.Output.from_input(start).apply(lambda seen: seen.repairs)
+        mine = ["--stack", str(sections.host["stack"])]
         emptying = ["--empty-bucket"] if store.empty_on_destroy else []
         agent = host_command(
             f"{name}-agent",
@@ -60,7 +61,7 @@ class MediaServer(pulumi.ComponentResource):
                 "install", "--agent-version", VERSION, "--sha256", zipapp.sha256(), "--repairs", self.repairs,
                 piped=True, host=sections.host, store=sections.store,
             ),
-            delete=text("uninstall", *emptying, piped=True, host=sections.host, store=sections.store),
+            delete=text("uninstall", *mine, *emptying, piped=True, host=sections.host, store=sections.store),
             secrets={"agent": zipapp.encoded(), **store_keys(store)},
             depends_on=store.ready,
             parent=self,
@@ -69,7 +70,7 @@ class MediaServer(pulumi.ComponentResource):
             f"{name}-mount",
             connection=connection,
             run=text("mount", "--repairs", self.repairs, store=sections.store, mount=sections.mount),
-            delete=delete_text(user, "unmount"),
+            delete=delete_text(user, "unmount", *mine),
             secrets=store_keys(store),
             depends_on=[*store.ready, agent],
             parent=self,
@@ -78,7 +79,7 @@ class MediaServer(pulumi.ComponentResource):
             f"{name}-media-store",
             connection=connection,
             run=text("converge", "--phase", phase, "--after", after, migration=sections.migration),
-            delete=delete_text(user, "converge", "--phase", "local", "--after", "any"),
+            delete=delete_text(user, "converge", *mine, "--phase", "local", "--after", "any"),
             secrets=token,
             depends_on=[*store.ready, agent, mount],
             parent=self,

@@ -152,10 +152,10 @@ def observe(connection: Connection, *, phase: str, host: Section, migration: Sec
     return Observation(
         phase=answer["phase"],
         generation=answer["generation"],
-        base=answer["base"],
+        base=str(answer["base"]),
         settled=answer["settled"],
         running=running["target"] if running else None,
-        running_after=running["after"] if running else "",
+        running_after=running.get("after", "") if running else "",
         repairs=answer["repairs"],
         drift=answer["drift"],
         stack=answer["stack"],

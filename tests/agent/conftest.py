@@ -136,7 +136,7 @@ class FakeSystem:
         self.active -= set(units)
         self.mounts -= {path for unit, path in self._mount_units() if unit in units}
 
-    def start(self, units: Sequence[str], wait: bool = True) -> None:
+    def start(self, units: Sequence[str], wait: bool = True, timeout: float = 0) -> None:
         self.power.tick()
         self.log.append(f"start {' '.join(units)}")
         if SYNAPSE in units:
@@ -231,9 +231,9 @@ def new_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
     real_save, real_rename, real_unlink = Journal.save, os.rename, os.unlink
 
-    def save(self: Journal, places: Places) -> None:
+    def save(self: Journal, places: Places, dearly: bool = True) -> None:
         made[-1].power.tick()
-        real_save(self, places)
+        real_save(self, places, dearly)
 
     def rename(source: Any, target: Any) -> None:
         made[-1].power.tick()

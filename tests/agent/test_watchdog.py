@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import subprocess
 
 import pytest
 
+from agent import __main__ as verbs
 from agent import drift, mount, services, watchdog
+from agent import journal as journal_module
 from agent.errors import Problem
 from agent.files import lay_reserve
 from agent.journal import RESERVE_BYTES, Journal, Step, locked
@@ -104,7 +107,9 @@ def test_only_services_that_run_are_told_to_wait(server: Server):
     assert server.system.log == []
 
 
-@pytest.mark.parametrize(("tries", "pause"), [("0", 0.0), ("1", 1.0), ("3", 7.0), ("4", 15.0), ("5000", 15.0), ("", 0.0)])
+@pytest.mark.parametrize(
+    ("tries", "pause"), [("0", 0.0), ("1", 1.0), ("3", 7.0), ("4", 15.0), ("5000", 15.0), ("", 0.0)]
+)
 def test_a_mount_that_ends_at_once_is_tried_again_ever_more_slowly(server: Server, monkeypatch, tries, pause):
     monkeypatch.setattr(server.system, "systemctl", lambda *words, check=True: f"{tries}\n")
     server.system.log.clear()
@@ -183,3 +188,63 @@ def test_services_that_do_not_stop_in_time_are_killed_and_the_window_is_given_up
         services.take_down(server.context(), "cutover")
     assert f"kill --signal=SIGKILL {SYNAPSE}" in server.system.log
     assert Journal.load(server.places).step.units == [SYNAPSE], "recovery knows what to start"
+
+
+def test_a_window_does_not_begin_on_a_full_disk(server: Server, monkeypatch):
+    lay_reserve(server.places.reserve, RESERVE_BYTES)
+
+    def full(path, document):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(journal_module, "write_json", full)
+    context = server.context()
+    with pytest.raises(OSError, match="No space left"):
+        services.take_down(context, "cutover")
+    assert context.journal.serving == "local" and context.journal.step is None
+    assert server.places.reserve.exists(), "it is for the end of a window"
+    assert f"stop {SYNAPSE}" not in server.system.log
+
+
+def test_recovery_waits_for_room_on_the_disk(server: Server, monkeypatch):
+    context, tries = server.context(), iter([errno.ENOSPC, errno.EDQUOT, 0])
+
+    def recover(context, boot):
+        if number := next(tries):
+            raise OSError(number, "full")
+
+    monkeypatch.setattr(verbs, "PLACES", server.places)
+    monkeypatch.setattr(verbs.install, "load", lambda places: context)
+    monkeypatch.setattr(verbs.recovery, "recover", recover)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    server.system.log.clear()
+    assert verbs.main(["recover"]) == 0
+    assert server.system.log == ["pause 5.0", "pause 5.0"]
+
+
+def test_a_stack_that_lost_the_server_undoes_nothing_there(server: Server, monkeypatch, capsys):
+    context = server.context()
+    monkeypatch.setattr(verbs, "PLACES", server.places)
+    monkeypatch.setattr(verbs.install, "load", lambda places: context)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    for words in (["unmount"], ["converge", "--phase", "local"], ["uninstall"]):
+        assert verbs.main([*words, "--stack", "earlier"]) == 0
+        assert "stack test holds this server now" in capsys.readouterr().out
+
+
+def test_a_mount_that_came_back_while_it_was_looked_at_is_not_ended(server: Server, monkeypatch):
+    monkeypatch.setattr(watchdog.mount, "trouble", lambda context, where, timeout: "")
+    server.system.log.clear()
+    watchdog.act(server.context(), {Act.END_MOUNT})
+    assert server.system.log == []
+
+
+def test_the_time_for_the_last_files_is_over_with_the_settings_name(server: Server):
+    context = server.context()
+    with context.hurrying():
+        context.check_clock()
+        context.start_clock()
+        context.check_clock()
+        context.deadline = 0.0
+        with pytest.raises(Problem, match=r"migration\.windowSeconds"):
+            context.check_clock()
+    context.check_clock()

@@ -85,3 +85,20 @@ def test_named_settings_come_from_then_although_they_would_stay():
     now, then = {"server.host": "new", "server.port": 22}, {"server.host": "old", "server.port": 2222}
     assert rollback.target(now, then, ["server.host"]) == {"server.host": "old", "server.port": 22}
     assert rollback.target(now, then, ["server"]) == then
+
+
+def test_what_was_agreed_to_once_is_not_agreed_to_again_by_a_rollback():
+    now = {"phase": "live"}
+    then = {"phase": "clean", "migration.confirmed[0]": "a", "migration.deletionLimitPercent": 100, "store.adopt": True}
+    assert rollback.target(now, then) == {"phase": "clean"}
+
+
+def test_what_the_file_holds_encrypted_is_never_shown_nor_written_in_plain_text():
+    file = b"config:\n  matrix-media-store:mount:\n    goofysUrl:\n      secure: v1:x\n    memoryMax: 1G\n"
+    secure = history.encrypted(file)
+    assert secure == {"mount.goofysUrl"}
+    assert history.changes({}, {"mount.goofysUrl": "https://user:token@host"}, secure) == [
+        "mount.goofysUrl: (not set) -> [secret]"
+    ]
+    assert rollback._form("mount.goofysUrl", "x", secure) == ["--secret"]
+    assert history.encrypted(b"") == set()

@@ -61,8 +61,8 @@ class Relay:
         self._open.add(writer)
         try:
             await self._answer(reader, writer)
-        except (OSError, asyncio.IncompleteReadError, ssl.SSLError):
-            pass  # either side went away
+        except (OSError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
+            pass  # either side went away, or the relay ends
         finally:
             self._open.discard(writer)
             writer.transport.abort()

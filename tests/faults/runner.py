@@ -86,6 +86,7 @@ def run_case(case: Case, trouble: relay.Relay) -> Verdict:
         scene.heal()
         if scene.engine and scene.engine.poll() is None:
             scene.kill_engine()
+        server.kill()  # nothing may write into the bucket while it is removed
         scene.migration.stack.remove()
         store.remove_bucket(scene.migration.bucket)
     verdict.seconds = round(time.monotonic() - started, 1)

@@ -214,6 +214,6 @@ MOMENTS: dict[str, Callable[[], bool]] = {
 
 def on_server(script: Path, stdin: str) -> None:
     """Run a Python file on the server."""
-    target = on_disk(Path("/tmp")) / script.name
+    target = on_disk(Path("/root")) / script.name
     target.write_text(script.read_text())
-    server.ssh(f"python3 /tmp/{script.name}", stdin=stdin)
+    server.ssh(f"python3 /root/{script.name}", stdin=stdin)

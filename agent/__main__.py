@@ -83,9 +83,6 @@ def _mount(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str,
 
 def _converge(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
     """Attach to a run to the same phase; wait for one to another; else start, if the server is as it was seen."""
-    if other := _lost_to(arguments):
-        say(f"stack {other} holds this server now: nothing is undone here")
-        return {"held_by": other}
     if document:
         install.keep_migration(PLACES, document)
     while True:
@@ -153,17 +150,21 @@ def _recover(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[st
     return {"phase": context.journal.phase, "serving": context.journal.serving}
 
 
-def _lost_to(arguments: argparse.Namespace) -> str:
-    """The other stack that took this server over, where the one that undoes its part does not hold it any more."""
-    holder = install.load(PLACES).settings.host.stack
-    return holder if arguments.stack and holder not in ("", arguments.stack) else ""
+def _unless_lost(run: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """A stack from which another took this server over undoes nothing here."""
+
+    def guarded(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
+        holder = install.load(PLACES).settings.host.stack
+        if arguments.stack and holder not in ("", arguments.stack):
+            say(f"stack {holder} holds this server now: nothing is undone here")
+            return {"held_by": holder}
+        return run(arguments, document)
+
+    return guarded
 
 
 def _home(arguments: argparse.Namespace, everything: bool, document: dict[str, Any]) -> dict[str, Any]:
     """Delete verbs: the store comes home first, whatever the state believed."""
-    if other := _lost_to(arguments):
-        say(f"stack {other} holds this server now: nothing is undone here")
-        return {"held_by": other}
     if not converge.settled(install.load(PLACES), "local"):
         if not PLACES.agent.exists():
             install.place_agent(PLACES, install.this_agent())
@@ -234,6 +235,7 @@ def parser() -> argparse.ArgumentParser:
     leave.add_argument("--empty-bucket", action="store_true", help="remove all that is in the bucket, once compared")
     for undoing in (move, off, leave):
         undoing.add_argument("--stack", default="", help="do nothing where another stack holds the server")
+        undoing.set_defaults(run=_unless_lost(undoing.get_default("run")))
     work = verb("work", _work, "Inside the transient unit only.")
     work.add_argument("--id", required=True)
     work.add_argument("--target", choices=(*PHASES, worker.REMOUNT), required=True)

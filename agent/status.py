@@ -24,8 +24,9 @@ ASSUMED_BYTES, ASSUMED_FILES = 20e6, 150.0
 def observe(context: Context) -> dict[str, Any]:
     """The journal and the system, side by side. What differs is told by the settings that lie on the server."""
     journal, store = context.journal, context.settings.host.store_path
+    laid = install.load(context.places)
     return {
-        "stack": install.load(context.places).settings.host.stack,
+        "stack": laid.settings.host.stack,
         "version": journal.facts.get("agent_version", ""),
         "phase": journal.phase,
         "serving": journal.serving,
@@ -33,7 +34,6 @@ def observe(context: Context) -> dict[str, Any]:
         "base": journal.base,
         "settled": converge.settled(context, journal.phase),
         "mounted": context.system.mounted(store),
-        "trouble": mount.trouble(context, store) if journal.serving == "bucket" else "",
         "running": worker.running(context.places, context.system),
         "services": context.system.units(services.patterns(context)),
         "local_copy": str(context.settings.host.backup_path) if context.settings.host.backup_path.exists() else None,
@@ -44,19 +44,27 @@ def observe(context: Context) -> dict[str, Any]:
         },
         "removing": removing_path(context).exists(),
         "last": journal.facts.get("last", {}),
-        "drift": drift.differences(install.load(context.places), install.this_agent()),
+        "drift": drift.differences(laid, install.this_agent()),
         "repairs": journal.facts.get("repairs"),
-        "homeserver_answers": homeserver_answers(context.settings.host.homeserver_url),
         "checked": journal.facts.get("checked"),
     }
 
 
 def count(context: Context) -> dict[str, Any]:
-    """Files and bytes on both sides; one walk and one listing. A side that is not there or cannot be asked is None."""
+    """What takes its time, and every preview need not know: files and bytes on both sides, and who answers.
+
+    One walk and one listing. A side that is not there or cannot be asked is None.
+    """
     host, journal = context.settings.host, context.journal
     root = host.store_path if journal.serving == "local" else host.backup_path
     local = _sum(entry.size for entry in walk(root, context.settings.migration.exclude)) if root.is_dir() else None
-    answer: dict[str, Any] = {"local": local, "remote": None, "known": None}
+    answer: dict[str, Any] = {
+        "local": local,
+        "remote": None,
+        "known": None,
+        "trouble": mount.trouble(context, host.store_path) if journal.serving == "bucket" else "",
+        "homeserver_answers": homeserver_answers(host.homeserver_url),
+    }
     if context.settings.store.bucket:
         try:
             answer["remote"] = _sum(item.size for item in mirror.listed(context))

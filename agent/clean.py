@@ -51,13 +51,12 @@ def _compare_and_remove(context: Context, root: Path, removing: Path) -> None:
         context.say(
             f"clean: {equal:,} of {files:,} files, {size / 1e6:,.1f} MB compared equal; {len(purged):,} were purged"
         )
-        compared = list(manifest.all_local())
-    context.checked("clean")
-    context.journal.facts["last"] = {"compared": equal, "purged": len(purged), "files": files, "bytes": size}
-    if root != removing:
-        rename(root, removing)
-    for known in compared:
-        _unlink(removing, known)
+        context.checked("clean")
+        context.journal.facts["last"] = {"compared": equal, "purged": len(purged), "files": files, "bytes": size}
+        if root != removing:
+            rename(root, removing)
+        for known in manifest.all_local():
+            _unlink(removing, known)
     for name in context.settings.migration.exclude:
         if name in REBUILT:
             shutil.rmtree(removing / name, ignore_errors=True)

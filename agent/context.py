@@ -72,8 +72,10 @@ class Context:
         """Remember when, and by what, both sides were compared last. Saved with the journal's next save."""
         self.journal.facts["checked"] = {"time": round(time.time()), "by": by}
 
-    def manifest(self) -> Manifest:
-        return Manifest(self.places.manifest, customer_key=bool(self.settings.store.sse_customer_key))
+    def manifest(self, kept: bool = True) -> Manifest:
+        """The manifest; or one in memory, for a few files."""
+        path = self.places.manifest if kept else None
+        return Manifest(path, customer_key=bool(self.settings.store.sse_customer_key))
 
     @property
     def owner(self) -> tuple[int, int]:

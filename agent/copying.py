@@ -10,16 +10,20 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import b2
 from .content import PART_CUTOFF, PART_SIZE
 from .context import PROGRESS_SECONDS, Context
+from .s3 import Bucket
 from .settings import StoreSettings
 from .system import CommandFailed
 
 REMOTE = "store"
+#: Seconds without a finished file after which the store is asked whether it still answers, and how often
+#: in a row it may fail to: rclone by itself would go on for minutes, and with many files for days.
+STUCK_SECONDS, SILENT_TIMES = 30, 3
 
 
 def rclone_conf(store: StoreSettings) -> str:
@@ -47,10 +51,13 @@ def rclone_conf(store: StoreSettings) -> str:
     return text.getvalue()
 
 
-def rclone_argv(conf: Path, source: str, target: str, names: Path, transfers: int, hurry: bool = False) -> list[str]:
+def rclone_argv(
+    conf: Path, source: str, target: str, names: Path, transfers: int, bandwidth: str = "", hurry: bool = False
+) -> list[str]:
     """The command that copies exactly the files named, whatever the target holds.
 
-    What does not arrive is copied again by the caller's next round, so it gives up soon; sooner in a hurry.
+    What does not arrive is copied again by the caller's next round, so it gives up soon; sooner in a hurry,
+    and then as fast as it can.
     """
     low_level_retries, connecting, silence = ("3", "5s", "20s") if hurry else ("5", "15s", "60s")
     return [
@@ -62,16 +69,39 @@ def rclone_argv(conf: Path, source: str, target: str, names: Path, transfers: in
         "--transfers", str(transfers), "--checkers", str(transfers),
         "--retries", "1", "--low-level-retries", low_level_retries,
         "--contimeout", connecting, "--timeout", silence,
+        *(["--bwlimit", bandwidth] if bandwidth and not hurry else []),
         "--use-json-log", "--stats", f"{PROGRESS_SECONDS}s", "--stats-log-level", "NOTICE",
     ]  # fmt: skip
 
 
-def rsync_argv(source: Path, target: Path, names: Path) -> list[str]:
+def rsync_argv(source: Path, target: Path, names: Path, bandwidth: str = "") -> list[str]:
     """The manual procedure's copy, in place: a rename through the mount would be PUT, COPY and DELETE."""
     return [
         "rsync", "--recursive", "--inplace", "--whole-file", "--ignore-times", "--from0",
+        *([f"--bwlimit={bandwidth}"] if bandwidth else []),
         f"--files-from={names}", f"{source}/", f"{target}/",
     ]  # fmt: skip
+
+
+@dataclass
+class Progress:
+    """How far a copy is that is done in lots: `files` and `bytes` in all, and what earlier lots did of them."""
+
+    files: int
+    bytes: int
+    done: int = 0
+    bytes_done: int = 0
+    start: float = field(default_factory=time.monotonic)
+
+    def add(self, files: int, size: int) -> None:
+        """A lot is over."""
+        self.done += files
+        self.bytes_done += size
+
+    def line(self, files: int, size: int) -> str:
+        """For so many files and bytes of the present lot."""
+        seconds = time.monotonic() - self.start
+        return progress_line(self.done + files, self.files, self.bytes_done + size, self.bytes, seconds)
 
 
 def progress_line(done: int, files: int, bytes_done: int, bytes_total: int, seconds: float) -> str:
@@ -84,26 +114,29 @@ def progress_line(done: int, files: int, bytes_done: int, bytes_total: int, seco
     )
 
 
-def _rclone(context: Context, source: str, target: str, paths: list[str], size: int) -> None:
+def _rclone(context: Context, source: str, target: str, paths: list[str], progress: Progress) -> None:
     """Copy exactly `paths`; in a window, no longer than that may last."""
     names = _names(context, paths, "\n")
-    transfers, deadline = context.settings.migration.transfers, context.deadline
-    argv = rclone_argv(context.places.rclone_conf, source, target, names, transfers, deadline is not None)
+    migration, deadline = context.settings.migration, context.deadline
+    argv = rclone_argv(
+        context.places.rclone_conf, source, target, names, migration.transfers, migration.bandwidth,
+        hurry=deadline is not None,
+    )  # fmt: skip
     try:
-        _follow(argv, len(paths), size, context.say, deadline)
+        _follow(argv, progress, context, deadline)
     finally:
         names.unlink()
 
 
-def _follow(argv: list[str], files: int, size: int, say: Callable[[str], None], deadline: float | None = None) -> None:
-    """Run rclone, turning its statistics into progress lines; at the deadline it is ended."""
-    start = time.monotonic()
+def _follow(argv: list[str], progress: Progress, context: Context, deadline: float | None = None) -> None:
+    """Run rclone, turning its statistics into progress lines; at the deadline, or without a store, it is ended."""
     errors: list[str] = []
+    watch = _Watch(context.bucket)
     with subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr
-        left = threading.TIMEOUT_MAX if deadline is None else max(0.0, deadline - start)
+        left = threading.TIMEOUT_MAX if deadline is None else max(0.0, deadline - time.monotonic())
         timer = threading.Timer(left, process.kill)
         timer.daemon = True
         timer.start()
@@ -115,7 +148,10 @@ def _follow(argv: list[str], files: int, size: int, say: Callable[[str], None], 
                 continue
             stats = record.get("stats")
             if stats:
-                say(progress_line(stats["transfers"], files, stats["bytes"], size, time.monotonic() - start))
+                context.say(progress.line(stats["transfers"], stats["bytes"]))
+                if watch.in_vain(stats["transfers"]):
+                    process.kill()
+                    errors.append("the store does not answer any more")
             elif record.get("level") in ("error", "fatal"):
                 errors.append(f"{record.get('object', '')} {record.get('msg', '')}".strip())
     timer.cancel()
@@ -123,6 +159,22 @@ def _follow(argv: list[str], files: int, size: int, say: Callable[[str], None], 
         errors.append("the time for the window is over (migration.windowSeconds)")
     if process.returncode:
         raise CommandFailed(argv, process.returncode, "\n".join(errors))
+
+
+class _Watch:
+    """Tells a store that is gone from one that is slow: only while no file gets done is it asked."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self._done, self._since, self._silent = 0, time.monotonic(), 0
+
+    def in_vain(self, done: int) -> bool:
+        """Whether to give up; to be asked with the number of files done every few seconds."""
+        if done != self._done:
+            self._done, self._since, self._silent = done, time.monotonic(), 0
+        elif time.monotonic() - self._since > STUCK_SECONDS:
+            self._silent = 0 if self._bucket.answers() else self._silent + 1
+        return self._silent >= SILENT_TIMES
 
 
 def _names(context: Context, paths: list[str], end: str) -> Path:
@@ -144,8 +196,8 @@ def method(context: Context, first: bool) -> str:
     return "rclone" if wanted == "b2" and not first else wanted
 
 
-def upload(context: Context, source: Path, paths: list[str], size: int, method: str) -> None:
-    """Copy local files into the bucket. `size` is their bytes together, for progress.
+def upload(context: Context, source: Path, paths: list[str], progress: Progress, method: str) -> None:
+    """Copy local files into the bucket.
 
     Raises CommandFailed; what was copied until then stays and is compared like all the rest.
     """
@@ -153,15 +205,15 @@ def upload(context: Context, source: Path, paths: list[str], size: int, method: 
         b2.sync(context, source, len(paths))
     elif method == "rsync":
         names = _names(context, paths, "\0")
-        argv = rsync_argv(source, context.places.staging, names)
+        argv = rsync_argv(source, context.places.staging, names, context.settings.migration.bandwidth)
         try:
             context.system.run(argv)
         finally:
             names.unlink()
     else:
-        _rclone(context, str(source), f"{REMOTE}:{context.settings.store.bucket}", paths, size)
+        _rclone(context, str(source), f"{REMOTE}:{context.settings.store.bucket}", paths, progress)
 
 
-def download(context: Context, target: Path, paths: list[str], size: int) -> None:
+def download(context: Context, target: Path, paths: list[str], progress: Progress) -> None:
     """Copy objects into `target`, a folder of ours that nothing else uses. Raises CommandFailed."""
-    _rclone(context, f"{REMOTE}:{context.settings.store.bucket}", str(target), paths, size)
+    _rclone(context, f"{REMOTE}:{context.settings.store.bucket}", str(target), paths, progress)

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import os
 
-from . import mirror, mount, proof, recovery, restore, services
+from . import delta, mirror, mount, proof, recovery, restore, services
 from .context import Context, Stopwatch
 from .errors import Problem
 from .files import rename
+from .snapshot import Snapshot
 
 
 def go_live(context: Context) -> None:
@@ -28,13 +29,13 @@ def go_live(context: Context) -> None:
         _check_no_backup(context)
         counted = mirror.mirror(context)
         mount.start_staging(context)  # a reboot may have ended it
-        warm = mirror.delta(context, window=False)
-        context.say(f"cutover: ready; {warm['changed']:,} files came while comparing")
+        came, snapshot = delta.before_window(context)
+        context.say(f"cutover: ready; {came:,} files came while comparing")
         _check_no_backup(context)
         journal.facts["last"] = dict(counted)
         try:
             with context.hurrying():
-                down = _window(context)
+                down = _window(context, snapshot)
         except BaseException:
             recovery.recover(context)
             raise
@@ -47,7 +48,7 @@ def _check_no_backup(context: Context) -> None:
         raise Problem(f"{backup} exists already", "it may be an earlier migration's copy: move it elsewhere first")
 
 
-def _window(context: Context) -> Stopwatch:
+def _window(context: Context, snapshot: Snapshot) -> Stopwatch:
     """Up to the commit. Returns the watch that was started when the services were told to stop."""
     store, backup = context.settings.host.store_path, context.settings.host.backup_path
     journal = context.journal
@@ -57,7 +58,7 @@ def _window(context: Context) -> Stopwatch:
     journal.facts["units"] = services.take_down(context, "cutover")
     work = Stopwatch()
     context.start_clock()
-    changed = mirror.delta(context)
+    changed = delta.in_window(context, snapshot)
     assert journal.step
     journal.step.stage = "swapping"
     context.save()

@@ -14,6 +14,10 @@ class Problem(Exception):
         self.what = what
         self.fix = fix
 
+    def __reduce__(self) -> tuple[type[Problem], tuple[str, str]]:
+        """So that it comes whole out of another process."""
+        return Problem, (self.what, self.fix)
+
 
 class Problems(Exception):
     """Several problems found by checks that changed nothing."""

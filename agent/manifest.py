@@ -37,16 +37,23 @@ _OURS = "SELECT path FROM known UNION SELECT path FROM sent"
 _BOTH = f"""FROM local l JOIN remote r ON r.path = l.path
   LEFT JOIN prints p ON {_SAME_FILE} LEFT JOIN read b ON b.path = l.path"""
 
+#: What one manifest takes of another: all it has seen and proven.
+_TABLES_TAKEN = {"local": 5, "remote": 3, "prints": 7, "read": 3, "known": 4}
+
 
 class Manifest:
     """One connection; every method is one transaction."""
 
-    def __init__(self, path: Path, customer_key: bool = False) -> None:
-        """With `customer_key`, an ETag proves nothing: an object that has its content's MD5 lacks the key."""
+    def __init__(self, path: Path | None, customer_key: bool = False) -> None:
+        """A file, or with None one in memory.
+
+        With `customer_key`, an ETag proves nothing: an object that has its content's MD5 lacks the key.
+        """
         self._same = f"r.size = l.size AND ({_BY_READING if customer_key else f'{_BY_ETAG} OR {_BY_READING}'})"
         self._etag_is_silent = "TRUE" if customer_key else f"NOT {_BY_ETAG}"
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._db = sqlite3.connect(str(path))
+        if path:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._db = sqlite3.connect(str(path or ":memory:"))
         self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _TABLES)
 
     def close(self) -> None:
@@ -109,6 +116,19 @@ class Manifest:
         with self._db:
             self._db.executemany("INSERT OR IGNORE INTO sent VALUES (?)", ((path,) for path in paths))
 
+    def take(self, other: Manifest, gone: Iterable[str]) -> None:
+        """Take over all that a smaller one saw and proved, and forget what is gone on both sides."""
+        with self._db:
+            for table, columns in _TABLES_TAKEN.items():
+                places = ", ".join("?" * columns)
+                rows = other._db.execute(f"SELECT * FROM {table}")
+                self._db.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({places})", rows)
+            proven = other._db.execute("SELECT path FROM known")
+            self._db.executemany("DELETE FROM sent WHERE path = ?", proven)
+            names = [(path,) for path in gone]
+            for table in (*_TABLES_TAKEN, "sent"):
+                self._db.executemany(f"DELETE FROM {table} WHERE path = ?", names)
+
     # What follows from it
 
     def unprinted(self) -> list[Entry]:
@@ -137,6 +157,38 @@ class Manifest:
     def missing_locally(self) -> list[str]:
         """Objects that have no local file."""
         return self._paths("SELECT path FROM remote WHERE path NOT IN (SELECT path FROM local) ORDER BY path")
+
+    def find_unequal(self) -> tuple[int, int]:
+        """Choose the local files that are not proven equal in the bucket; returns how many, and their bytes.
+
+        With a first copy that is all of them: `unequal` gives them out in lots.
+        """
+        with self._db:
+            self._db.execute("DROP TABLE IF EXISTS temp.unequal")
+            self._db.execute(
+                "CREATE TEMP TABLE unequal AS SELECT l.path, l.size, l.mtime, l.ctime, l.inode FROM local l"
+                " LEFT JOIN remote r ON r.path = l.path"
+                f" LEFT JOIN prints p ON {_SAME_FILE} LEFT JOIN read b ON b.path = l.path"
+                f" WHERE NOT coalesce({self._same}, 0) ORDER BY l.path"
+            )
+        return self._count("SELECT count(*), sum(size) FROM unequal")
+
+    def unequal(self, files: int, size: int) -> Iterator[list[Entry]]:
+        """What `find_unequal` chose, in lots of so many files, or bytes, whichever is less."""
+        lot: list[Entry] = []
+        amount = 0
+        for row in self._db.execute("SELECT * FROM unequal ORDER BY rowid"):
+            lot.append(Entry(*row))
+            amount += lot[-1].size
+            if len(lot) >= files or amount >= size:
+                yield lot
+                lot, amount = [], 0
+        if lot:
+            yield lot
+
+    def unequal_before(self, ctime: int) -> bool:
+        """Whether `find_unequal` chose a file that did not change since (nanoseconds)."""
+        return bool(self._db.execute("SELECT 1 FROM unequal WHERE ctime < ? LIMIT 1", (ctime,)).fetchone())
 
     def different(self) -> list[str]:
         """Names on both sides that are not proven equal."""
@@ -171,6 +223,16 @@ class Manifest:
                 " WHERE k.path IS NULL ORDER BY l.path"
             )
         ]
+
+    def known_files(self) -> Iterator[Entry]:
+        """Entries of the last walk that are known, as `learn` left it."""
+        query = "SELECT l.path, l.size, l.mtime, l.ctime, l.inode FROM local l JOIN known k ON k.path = l.path"
+        for row in self._db.execute(query):
+            yield Entry(*row)
+
+    def walked(self) -> int:
+        """Files that the last walk found."""
+        return self._count("SELECT count(*), 0 FROM local")[0]
 
     def gone_locally(self) -> list[str]:
         """Names this program put into the bucket whose file the last walk did not find."""

@@ -15,6 +15,9 @@ from .tree import walk
 
 #: Rounds of copying and comparing before a file that never becomes equal is an error.
 ROUNDS = 4
+#: Files and bytes copied in one go. Names cost memory; and what was just read for its checksum is still in the
+#: system's cache when it is copied, so that the disk reads it once.
+LOT_FILES, LOT_BYTES = 20_000, 1 << 30
 #: Fewer deletions than this need no confirmation in small stores, if they are not half of it.
 FEW = 20
 
@@ -63,36 +66,46 @@ def mirror(context: Context) -> dict[str, int]:
                 _remove_purged(context, manifest)
                 _refuse_other_keys(context, manifest)
             unreadable = content.settle(manifest, context.bucket, root)
-            wrong = manifest.missing_remotely() + manifest.different()
+            wrong, amount = manifest.find_unequal()
             if not wrong:
                 break
-            entries = list(manifest.local(wrong))
-            if turn > 1 and all(entry.ctime >= started for entry in entries):
+            if turn > 1 and not manifest.unequal_before(started):
                 break  # written while we copied: the window takes them
             if turn == ROUNDS:
+                first = next(manifest.unequal(files=1, size=0))[0].path
                 raise Problem(
-                    f"{len(wrong):,} files are not equal in the bucket after {ROUNDS - 1} copies, {wrong[0]!r} first"
+                    f"{wrong:,} files are not equal in the bucket after {ROUNDS - 1} copies, {first!r} first"
                     + (f" ({failure})" if failure else ""),
                     "see journalctl -u matrix-media-store-converge on the server; nothing was changed there",
                 )
             if unreadable:
                 context.say(f"mirror: {len(unreadable):,} objects were stored with another key or none: copying anew")
-            amount = sum(entry.size for entry in entries)
-            context.say(
-                f"mirror: {len(wrong):,} files, {amount / 1e6:,.1f} MB to copy of {files:,}, {size / 1e6:,.1f} MB"
-            )
-            manifest.add_sent(wrong)
-            try:
-                copying.upload(context, root, wrong, amount, copying.method(context, first=turn == 1))
-            except CommandFailed as error:
-                failure = error  # what is wrong now is seen by comparing
-                context.say(f"mirror: {' '.join(str(error).split())[:500]} -- comparing what arrived")
-            copied += len(wrong)
+            context.say(f"mirror: {wrong:,} files, {amount / 1e6:,.1f} MB to copy of {files:,}, {size / 1e6:,.1f} MB")
+            failure = _copy(context, manifest, copying.Progress(wrong, amount), copying.method(context, turn == 1))
+            copied += wrong
         manifest.learn()
         known, known_bytes = manifest.known()
     context.checked("mirror")
     context.say(f"mirror: {known:,} files, {known_bytes / 1e6:,.1f} MB are in the bucket and equal")
     return {"files": known, "bytes": known_bytes, "copied": copied}
+
+
+def _copy(context: Context, manifest: Manifest, progress: copying.Progress, method: str) -> CommandFailed | None:
+    """Copy what is unequal, lot by lot; returns the last failure. What is wrong then is seen by comparing."""
+    root, failure = context.settings.host.store_path, None
+    at_once = (progress.files, progress.bytes + 1) if method == "b2" else (LOT_FILES, LOT_BYTES)
+    for lot in manifest.unequal(*at_once):
+        paths = [entry.path for entry in lot]
+        manifest.add_sent(paths)
+        content.print_files(manifest, root, lot)
+        try:
+            copying.upload(context, root, paths, progress, method)
+        except CommandFailed as error:
+            failure = error
+            context.say(f"mirror: {' '.join(str(error).split())[:500]} -- comparing what arrived")
+            next(context.bucket.list(page=1), None)  # a store that is gone ends it here, not lot by lot
+        progress.add(len(lot), sum(entry.size for entry in lot))
+    return failure
 
 
 def _remove_purged(context: Context, manifest: Manifest) -> None:
@@ -120,38 +133,3 @@ def _refuse_other_keys(context: Context, manifest: Manifest) -> None:
             f"({have}), and are not in the local store: {names[0]!r} first",
             "set the key that they were stored with, or remove them from the bucket; then run pulumi up again",
         )
-
-
-def delta(context: Context, window: bool = True) -> dict[str, int]:
-    """What changed since `mirror`, without a listing. In the window it is proven for these files.
-
-    Before the window services still write: what does not become equal then is left to the window.
-    """
-    root = context.settings.host.store_path
-    with context.manifest() as manifest:
-        manifest.load_local(walk(root, context.settings.migration.exclude))
-        changed = manifest.changed_locally()
-        gone = manifest.gone_locally()
-        check_deletions(context, manifest, gone, "the local store")
-        paths = [entry.path for entry in changed]
-        if paths:
-            content.print_files(manifest, root, changed)
-            manifest.add_sent(paths)
-            try:
-                copying.upload(context, root, paths, sum(entry.size for entry in changed), "rclone")
-            except CommandFailed:
-                if window:
-                    raise
-            content.ask(manifest, context.bucket, paths)
-            content.settle(manifest, context.bucket, root)
-        content.delete_objects(context.bucket, gone)
-        for path in gone:
-            manifest.set_remote(path, None)
-        wrong = manifest.missing_remotely() + manifest.different()
-        if wrong and window:
-            raise Problem(
-                f"{len(wrong):,} files changed lately are not equal in the bucket, {wrong[0]!r} among them",
-                "run pulumi up again; the local store stays in use",
-            )
-        manifest.learn()
-    return {"changed": len(paths), "removed": len(gone)}

@@ -128,20 +128,21 @@ def pull(context: Context, root: Path, window: bool = False) -> int:
             wanted = manifest.missing_locally() + manifest.different()
             if not wanted:
                 return fetched
-            stuck = [item.key for item in manifest.remote(wanted) if tries[item] == ROUNDS - 1]
-            if turn == ROUNDS and not stuck and not window:
-                return fetched
             if turn == ROUNDS:
+                stuck = [item.key for item in manifest.remote(wanted) if tries[item] == ROUNDS - 2]
+                if not stuck and not window:
+                    return fetched
                 wanted = stuck or wanted
                 raise Problem(
-                    f"{len(wanted):,} objects did not arrive whole after {ROUNDS - 1} tries, {wanted[0]!r} among them",
+                    f"{len(wanted):,} objects did not arrive whole after {turn - 1} rounds, {wanted[0]!r} among them",
                     "see journalctl -u matrix-media-store-converge on the server; the bucket serves on",
                 )
-            tries.update(manifest.remote(wanted))
+            if turn > 1:  # the first round may be of a million
+                tries.update(manifest.remote(wanted))
             size = manifest.remote_bytes(wanted)
             _check_space(context, size)
             context.say(f"restore: {len(wanted):,} files, {size / 1e6:,.1f} MB to fetch")
-            fetched += _fetch(context, manifest, root, wanted)
+            fetched += _fetch(context, manifest, root, wanted, copying.Progress(len(wanted), size))
     raise AssertionError("unreachable")
 
 
@@ -155,7 +156,7 @@ def _check_space(context: Context, size: int) -> None:
         )
 
 
-def _fetch(context: Context, manifest: Manifest, root: Path, wanted: list[str]) -> int:
+def _fetch(context: Context, manifest: Manifest, root: Path, wanted: list[str], progress: copying.Progress) -> int:
     """Download beside the local copy, check, then move each file into place, lot by lot.
 
     What an interrupted run left there is taken first, if it is whole.
@@ -170,10 +171,11 @@ def _fetch(context: Context, manifest: Manifest, root: Path, wanted: list[str]) 
         rest = [path for path in lot if path not in here]
         if rest:
             try:
-                copying.download(context, incoming, rest, manifest.remote_bytes(rest))
+                copying.download(context, incoming, rest, progress)
             except CommandFailed as error:
                 context.say(f"restore: {error}; trying again")  # the next round sees what is missing
         placed += len(here) + len(_place_arrived(context, manifest, root, incoming, rest))
+        progress.add(len(lot), manifest.remote_bytes(lot))
     shutil.rmtree(incoming)
     return placed
 

@@ -148,6 +148,17 @@ class Bucket:
             raise Problem(f"{self.store.endpoint} answers without a Date header", "check that it is an S3 endpoint")
         return parsedate_to_datetime(header)
 
+    def answers(self) -> bool:
+        """Whether the store answers a single question now, be it with a refusal."""
+        try:
+            self.open("GET", "", {"list-type": "2", "max-keys": "1"}, attempts=1).read()
+        except StoreError as error:
+            return error.status < 500
+        except (OSError, http.client.HTTPException):
+            self._close()
+            return False
+        return True
+
     def list(self, prefix: str = "", attempts: int = 0, page: int = 1000) -> Iterator[Object]:
         """Every object whose key begins with `prefix`, page by page."""
         query = {"list-type": "2", "max-keys": str(page), "prefix": prefix}

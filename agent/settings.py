@@ -68,6 +68,8 @@ class MigrationSettings:
 
     copy_method: str = "rclone"
     transfers: int = 32
+    #: As rclone and rsync take it, `10M` for 10 MiB/s; empty for no limit.
+    bandwidth: str = ""
     exclude: list[str] = field(default_factory=list)
     deletion_limit_percent: float = 5.0
     confirmed: list[str] = field(default_factory=list)

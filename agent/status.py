@@ -95,16 +95,16 @@ def plan(context: Context, target: str) -> dict[str, Any]:
     if not steps:
         return numbers
     try:
-        entries = list(walk(root, context.settings.migration.exclude)) if root.is_dir() else []
+        entries = walk(root, context.settings.migration.exclude) if root.is_dir() else iter(())
+        numbers.update(_sum(entry.size for entry in entries))
     except Problem as problem:
         return {**numbers, "problem": str(problem)}
-    numbers.update(files=len(entries), bytes=sum(entry.size for entry in entries))
     if context.places.manifest.exists():
         with context.manifest() as manifest:
             known, known_bytes = manifest.known()
     else:
         known, known_bytes = 0, 0
-    numbers["copy_files"] = max(0, len(entries) - known)
+    numbers["copy_files"] = max(0, numbers["files"] - known)
     numbers["copy_bytes"] = max(0, numbers["bytes"] - known_bytes)
     numbers["seconds"] = round(numbers["copy_bytes"] / ASSUMED_BYTES + numbers["copy_files"] / ASSUMED_FILES)
     return numbers

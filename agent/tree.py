@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from .errors import Problem
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A regular file; times in nanoseconds, size in bytes, path relative to the store."""
 
     path: str
@@ -28,50 +27,61 @@ def entry(root: Path, path: str) -> Entry:
     return Entry(path, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
 
 
-def walk(root: Path, exclude: list[str]) -> Iterator[Entry]:
-    """Every file below `root` but the top-level folders in `exclude`.
+def walk(root: Path, exclude: Sequence[str], below: Sequence[str] = ("",)) -> Iterator[Entry]:
+    """Every file in the folders `below` of `root` but the top-level folders in `exclude`.
 
     What vanishes meanwhile is passed over: Synapse may be running. What a bucket cannot hold, or a
     walk would miss, is a `Problem`.
     """
-    top = str(root)
-    device = os.stat(top).st_dev
-    folders = [""]
+    device = os.stat(root).st_dev
+    folders = list(below)
     while folders:
-        folder = folders.pop()
-        try:
-            listing = os.scandir(top + "/" + folder if folder else top)
-        except FileNotFoundError:
-            if not folder:
-                raise
-            continue
-        with listing:
-            for item in listing:
-                path = f"{folder}/{item.name}" if folder else item.name
-                if not folder and item.name in exclude:
-                    continue
-                try:
-                    info = item.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                if stat.S_ISDIR(info.st_mode):
-                    if info.st_dev != device:
-                        raise Problem(
-                            f"{root}/{path} is another file system mounted inside the media store",
-                            "move its files into the media store's own file system first",
-                        )
+        inside, entries = look(root, folders.pop(), exclude, device)
+        folders += inside
+        yield from entries
+
+
+def look(root: Path, folder: str, exclude: Sequence[str], device: int) -> tuple[list[str], list[Entry]]:
+    """The folders and the files of one folder, `""` for the store's own; `device` is the store's."""
+    top = str(root)
+    folders: list[str] = []
+    entries: list[Entry] = []
+    try:
+        listing = os.scandir(f"{top}/{folder}" if folder else top)
+    except FileNotFoundError:
+        if not folder:
+            raise
+        return folders, entries
+    with listing:
+        for item in listing:
+            if not folder and item.name in exclude:
+                continue
+            path = f"{folder}/{item.name}" if folder else item.name
+            try:
+                if item.is_dir(follow_symlinks=False):
                     folders.append(path)
-                elif stat.S_ISREG(info.st_mode):
-                    _check_name(root, path)
-                    yield Entry(path, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
-                else:
-                    raise Problem(
-                        f"{root}/{path!r} is neither a file nor a folder (a link?): a bucket cannot hold it",
-                        "replace it by what it points to, or remove it",
-                    )
+                    continue
+                info = item.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if info.st_dev != device:
+                raise Problem(
+                    f"{top}/{folder} is another file system mounted inside the media store",
+                    "move its files into the media store's own file system first",
+                )
+            if not stat.S_ISREG(info.st_mode):
+                raise Problem(
+                    f"{top}/{path!r} is neither a file nor a folder (a link?): a bucket cannot hold it",
+                    "replace it by what it points to, or remove it",
+                )
+            _check_name(root, path)
+            entries.append(Entry(path, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino))
+    return folders, entries
 
 
 def _check_name(root: Path, path: str) -> None:
+    if path.isascii() and path.isprintable() and len(path) <= 1024:
+        return  # nearly all of them, and this is asked for every file
     try:
         encoded = path.encode()
     except UnicodeEncodeError:

@@ -50,7 +50,7 @@ def start(places: Places, system: System, target: str, after: str = "any") -> di
     system.run(
         [
             "systemd-run", f"--unit={WORK_UNIT}", "--collect", "--quiet",
-            "--property=Type=exec", "--property=Nice=5",
+            "--property=Type=exec", "--property=Nice=5", "--property=IOSchedulingPriority=7",
             f"--property=ExecStopPost={agent} recover", "--property=TimeoutStopSec=900",
             *agent.split(), "work", "--id", request["id"], "--target", target, "--after", after,
         ]

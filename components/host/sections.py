@@ -41,6 +41,7 @@ def migration_section(settings: Settings) -> Section:
     return {
         "copy_method": settings.copying.method,
         "transfers": settings.copying.transfers,
+        "bandwidth": settings.copying.bandwidth,
         "exclude": settings.copying.exclude,
         "deletion_limit_percent": settings.migration.deletion_limit_percent,
         "confirmed": settings.migration.confirmed,

@@ -68,6 +68,8 @@ class Settings(Section):
         at_b2 = isinstance(store, B2Store) or (isinstance(store, ExistingStore) and "backblazeb2.com" in store.endpoint)
         if self.copying.method == "b2" and not at_b2:
             clashes.append("copy.method: b2 copies to Backblaze B2 only -- use rclone")
+        if self.copying.method == "b2" and self.copying.bandwidth:
+            clashes.append("copy.bandwidth: the b2 command line knows no limit -- use rclone, or leave it out")
         if self.mount.program == "goofys" and self._goofys_breaks:
             clashes.append(f"mount.program: {self._goofys_breaks} -- use rclone, or leave it out")
         if self.customer_key and isinstance(store, ExistingStore):

@@ -118,6 +118,13 @@ class Copy(Section):
         "use rclone, rsync or b2",
     )
     transfers: int = setting(32, "Files copied at once by rclone or b2", "give a number from 1 to 256", ge=1, le=256)
+    bandwidth: Annotated[str, must(lambda v: bool(re.fullmatch(r"([1-9]\d*[KMG])?", v)), "is not a bandwidth")] = (
+        setting(
+            "",
+            "Most bytes a second that copying with rclone or rsync may take while services run; empty for no limit",
+            "use digits and K, M or G, such as 10M for 10 MiB/s",
+        )
+    )
     exclude: list[
         Annotated[str, must(lambda v: bool(v) and "/" not in v and v not in (".", ".."), "is not a folder's name")]
     ] = setting(

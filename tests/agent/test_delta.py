@@ -1,0 +1,191 @@
+"""What changed since the comparison: found by one walk, proven for these files alone."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from agent import copying, delta, mirror, snapshot
+from agent.errors import Problem
+from agent.snapshot import Snapshot
+from agent.system import CommandFailed
+from agent.tree import look, walk
+
+from .conftest import Server
+
+FILES = {
+    f"local_content/{one}{two}/cc/{number}": b"%d" % number for number, (one, two) in enumerate(["aa", "ab", "ba"])
+}
+FILES |= {"local_thumbnails/aa/bb/one/32-32-image-png-crop": b"small", "at the top": b"top", "one/deep": b"deep"}
+
+
+def fill(server: Server) -> None:
+    for path, body in FILES.items():
+        server.write(path, body)
+
+
+def mirrored(server: Server) -> Snapshot:
+    """The server's store is in the bucket; what is known of it."""
+    fill(server)
+    context = server.context()
+    mirror.mirror(context)
+    return delta.before_window(context)[1]
+
+
+def rewrite(server: Server, path: str, body: bytes) -> None:
+    """Other content of the same size, and the time of the last change as it was."""
+    file = server.store / path
+    info = file.stat()
+    file.write_bytes(body)
+    os.utime(file, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+
+@pytest.mark.parametrize("shared_from", [0, 1_000_000], ids=["in several processes", "in one"])
+def test_a_walk_tells_what_is_new_rewritten_or_moved_and_counts_the_rest(server, monkeypatch, shared_from):
+    monkeypatch.setattr(snapshot, "SHARED_FROM", shared_from)
+    fill(server)
+    before = Snapshot(walk(server.store, []))
+    assert before.compare(server.store, []) == ([], len(FILES))
+    server.write("local_content/aa/cc/new", b"new")
+    rewrite(server, "one/deep", b"DEEP")
+    os.rename(server.store / "at the top", server.store / "moved")
+    os.unlink(server.store / "local_content/ab/cc/1")
+    changed, same = before.compare(server.store, [])
+    assert sorted(entry.path for entry in changed) == ["local_content/aa/cc/new", "moved", "one/deep"]
+    assert same == len(FILES) - 3
+    assert before.compare(server.store, ["local_content"])[1] == 1, "what is left out is not walked"
+
+
+def test_a_problem_in_another_process_arrives_with_its_remedy(server, monkeypatch):
+    monkeypatch.setattr(snapshot, "SHARED_FROM", 0)
+    fill(server)
+    before = Snapshot(walk(server.store, []))
+    (server.store / "local_content/aa/link").symlink_to("cc")
+    with pytest.raises(Problem, match="a link.* -- replace it"):
+        before.compare(server.store, [])
+
+
+def test_a_file_system_mounted_inside_the_store_is_refused(server):
+    fill(server)
+    with pytest.raises(Problem, match="one is another file system .* -- move its files"):
+        look(server.store, "one", [], device=-1)
+
+
+def test_the_window_proves_what_came_since_and_asks_for_no_listing(server, monkeypatch):
+    known = mirrored(server)
+    monkeypatch.setattr(server.bucket, "list", lambda *a, **b: pytest.fail("a listing in the window"))
+    server.write("local_content/zz/zz/late", b"late")
+    rewrite(server, "one/deep", b"DEEP")
+    assert delta.in_window(server.context(), known) == {"changed": 2, "removed": 0}
+    assert server.bucket.objects == FILES | {"local_content/zz/zz/late": b"late", "one/deep": b"DEEP"}
+    with server.context().manifest() as manifest:
+        assert manifest.known() == (len(FILES) + 1, sum(map(len, FILES.values())) + len(b"late"))
+        assert manifest.ours() == len(FILES) + 1
+
+
+def test_a_file_purged_since_leaves_the_bucket_too_and_is_forgotten(server):
+    known = mirrored(server)
+    os.unlink(server.store / "one/deep")
+    server.write("local_content/zz/zz/late", b"late")
+    assert delta.in_window(server.context(), known) == {"changed": 1, "removed": 1}
+    assert "one/deep" not in server.bucket.objects
+    with server.context().manifest() as manifest:
+        assert manifest.gone_locally() == [] and manifest.lost_remotely() == []
+        assert manifest.known()[0] == len(FILES)
+
+
+def test_many_files_gone_since_stop_the_window_before_anything_is_removed(server):
+    known = mirrored(server)
+    for path in FILES:
+        os.unlink(server.store / path)
+    with pytest.raises(Problem, match="gone from the local store"):
+        delta.in_window(server.context(), known)
+    assert server.bucket.objects == FILES
+
+
+def test_what_could_not_be_sent_before_the_window_is_sent_in_it(server, monkeypatch):
+    fill(server)
+    mirror.mirror(server.context())
+    server.write("local_content/zz/zz/late", b"late")
+    with monkeypatch.context() as patch:
+
+        def fail(*_):
+            raise CommandFailed(["rclone"], 1, "the store was busy")
+
+        patch.setattr(copying, "upload", fail)
+        came, known = delta.before_window(server.context())
+    assert came == 1 and "local_content/zz/zz/late" not in server.bucket.objects
+    assert delta.in_window(server.context(), known) == {"changed": 1, "removed": 0}
+    assert server.bucket.objects["local_content/zz/zz/late"] == b"late"
+
+
+def test_a_file_that_arrives_damaged_in_the_window_is_a_problem(server, monkeypatch):
+    known = mirrored(server)
+    server.write("local_content/zz/zz/late", b"late")
+    monkeypatch.setattr(copying, "upload", lambda *_: server.bucket.put("local_content/zz/zz/late", b"lat3"))
+    with pytest.raises(Problem, match="1 files changed lately are not equal.*late"):
+        delta.in_window(server.context(), known)
+
+
+def test_a_large_first_copy_goes_in_lots_and_says_how_far_the_whole_is(server, monkeypatch):
+    monkeypatch.setattr(mirror, "LOT_FILES", 2)
+    fill(server)
+    lots, lines = [], []
+    real = copying.upload
+
+    def upload(context, source, paths, progress, method):
+        lots.append(len(paths))
+        lines.append(progress.line(len(paths), 0).partition(",")[0])
+        real(context, source, paths, progress, method)
+
+    monkeypatch.setattr(copying, "upload", upload)
+    mirror.mirror(server.context())
+    assert lots == [2, 2, 2]
+    assert lines == ["copied 2 of 6 files", "copied 4 of 6 files", "copied 6 of 6 files"]
+    assert server.bucket.objects == FILES
+
+
+def test_a_store_that_is_gone_ends_the_copy_after_the_first_lot(server, monkeypatch):
+    monkeypatch.setattr(mirror, "LOT_FILES", 1)
+    fill(server)
+    tried = []
+
+    def fail(context, source, paths, progress, method):
+        tried.extend(paths)
+        monkeypatch.setattr(server.bucket, "list", refuse)
+        raise CommandFailed(["rclone"], 1, "connection refused")
+
+    def refuse(*_, **__):
+        raise OSError("connection refused")
+
+    monkeypatch.setattr(copying, "upload", fail)
+    with pytest.raises(OSError, match="connection refused"):
+        mirror.mirror(server.context())
+    assert len(tried) == 1
+
+
+class Store:
+    """A store that answers as it is told."""
+
+    def __init__(self, *answers: bool) -> None:
+        self.left = list(answers)
+
+    def answers(self) -> bool:
+        return self.left.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("answers", "given_up"),
+    [((False, False, False), True), ((False, False, True, False, False), False), ((True,) * 5, False)],
+)
+def test_a_copy_is_given_up_only_when_nothing_gets_done_and_the_store_is_silent(monkeypatch, answers, given_up):
+    now = [0.0]
+    monkeypatch.setattr(copying.time, "monotonic", lambda: now[0])
+    store = Store(*answers)
+    watch = copying._Watch(store)  # type: ignore[arg-type]
+    now[0] = copying.STUCK_SECONDS + 1
+    assert not watch.in_vain(5), "files get done: nobody is asked"
+    now[0] *= 2.5
+    assert any(watch.in_vain(5) for _ in answers) == given_up
+    assert store.left == []

@@ -125,7 +125,7 @@ def _play(case: Case, scene: Scene, verdict: Verdict) -> None:
 
 
 def _last_error(output: str) -> str:
-    lines = [line.strip() for line in output.splitlines() if "error:" in line]
+    lines = [line.strip() for line in output.splitlines() if "error:" in line and "update failed" not in line]
     return lines[-1][:300] if lines else output[-300:]
 
 

@@ -2,8 +2,8 @@
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 
-.PHONY: help prerequisites demo test unit e2e faults kills lint sandbox sandbox-stop sandbox-down
-.PHONY: status history rollback sse-key lock
+.PHONY: help prerequisites demo test unit e2e faults kills bench lint sandbox sandbox-stop sandbox-down
+.PHONY: status history rollback fleet sse-key lock
 
 help:
 	@echo 'make demo          set up the sandbox and move its media store to its S3 store (first time 10-15 min, then 1)'
@@ -12,6 +12,7 @@ help:
 	@echo 'make e2e           end to end in the sandbox; ONLY=words picks tests by name'
 	@echo 'make faults        every fault at every step (under an hour); ONLY=words picks cases by name'
 	@echo 'make kills         everything killed at 50 random moments (about half an hour)'
+	@echo 'make bench         measure against the manual procedure (hours); ONLY=window measures that alone'
 	@echo 'make sandbox       start the sandbox and leave it running'
 	@echo 'make sandbox-stop  end what runs; what was built stays'
 	@echo 'make sandbox-down  end the sandbox and remove all that it built'
@@ -19,6 +20,7 @@ help:
 	@echo 'make history       list the updates of a stack and what each changed; STACK=name'
 	@echo 'make rollback      go back to the configuration of an earlier update; STACK=name TO=number'
 	@echo '                   (YES=1 does not ask; NAMED=server.host takes that setting from then too)'
+	@echo 'make fleet         preview every stack under stacks/ side by side'
 	@echo 'make sse-key       make a key for SSE-C and set it as a secret; STACK=name'
 	@echo 'make lock          pin the dependencies anew'
 
@@ -52,6 +54,9 @@ faults: prerequisites
 
 kills: prerequisites
 	@$(PYTHON) -m tests.faults --kills 50
+
+bench: prerequisites
+	@$(PYTHON) -m bench $(ONLY)
 
 test: lint unit e2e
 
@@ -88,6 +93,10 @@ rollback:
 	@test -n '$(TO)' || { echo 'to which update? make rollback STACK=$(STACK) TO=<number>; see make history' >&2; exit 2; }
 	@$(PYTHON) -m operations rollback --stack '$(STACK)' --to '$(TO)' $(if $(YES),--yes) \
 		$(foreach name,$(NAMED),--named '$(name)')
+
+fleet:
+	$(call with_the_program)
+	@$(PYTHON) -m operations fleet
 
 sse-key:
 	$(call on_a_stack)

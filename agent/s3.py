@@ -124,10 +124,10 @@ class Bucket:
             last = attempt == attempts
             try:
                 response = self._send(method, key, query or {}, body, customer_key)
-            except (OSError, http.client.HTTPException):
+            except (OSError, http.client.HTTPException) as error:
                 self._close()
                 if last:
-                    raise
+                    raise ConnectionError(f"{self.store.endpoint} does not answer: {_reason(error)}") from error
             else:
                 if response.status < 300:
                     return response
@@ -279,6 +279,10 @@ def _etag(text: str | None, key: str) -> str:
             f"the store gives no ETag for {key!r}", "such a store is not supported: nothing could be compared"
         )
     return etag
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__} {error}".strip()
 
 
 def _error_code(text: bytes) -> str:

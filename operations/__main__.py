@@ -1,4 +1,4 @@
-"""`python -m operations history|rollback|status --stack NAME`; see each verb's --help.
+"""`python -m operations history|rollback|status --stack NAME`, or `fleet`; see each verb's --help.
 
 Exit status: 0 done, 1 drift was found or nothing was agreed to, 2 it could not be done.
 """
@@ -11,7 +11,7 @@ import sys
 
 from pulumi.automation.errors import CommandError
 
-from . import history, rollback, status
+from . import fleet, history, rollback, status
 from .workspace import OperationError, config_file, last_line, opened
 
 
@@ -45,6 +45,12 @@ def _status(arguments: argparse.Namespace) -> int:
     return 1 if found.drift else 0
 
 
+def _fleet(arguments: argparse.Namespace) -> int:
+    found = fleet.preview_all()
+    print("\n".join(fleet.lines(found)))
+    return 2 if any(preview.problem for preview in found) else 0
+
+
 def parser() -> argparse.ArgumentParser:
     main = argparse.ArgumentParser(prog="python -m operations", description=__doc__)
     verbs = main.add_subparsers(dest="verb", required=True)
@@ -61,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     now = verbs.add_parser("status", help="compare server and bucket with the stack")
     now.add_argument("--json", action="store_true", help="for machines")
     now.set_defaults(run=_status)
+    verbs.add_parser("fleet", help="preview every stack under stacks/").set_defaults(run=_fleet)
     for verb in (past, back, now):
         verb.add_argument("--stack", required=True)
     return main

@@ -22,18 +22,28 @@ class OperationError(Exception):
 @contextlib.contextmanager
 def opened(name: str) -> Iterator[automation.Stack]:
     """The stack. Which one plain `pulumi` commands act on stays as it was. Raises OperationError."""
+    workspace = automation.LocalWorkspace(work_dir=str(ROOT))
+    with selected(workspace):
+        try:
+            stack = automation.Stack.select(name, workspace)
+        except automation.errors.StackNotFoundError:
+            raise OperationError(f"there is no stack {name!r} -- `pulumi stack ls` lists them") from None
+        except automation.errors.CommandError as error:
+            raise OperationError(last_line(error)) from None
+        yield stack
+
+
+@contextlib.contextmanager
+def selected(workspace: automation.Workspace) -> Iterator[None]:
+    """Whatever is selected inside, afterwards it is what it was. Raises OperationError."""
     try:
-        workspace = automation.LocalWorkspace(work_dir=str(ROOT))
         before = next((stack.name for stack in workspace.list_stacks() if stack.current), None)
-        stack = automation.Stack.select(name, workspace)
-    except automation.errors.StackNotFoundError:
-        raise OperationError(f"there is no stack {name!r} -- `pulumi stack ls` lists them") from None
     except automation.errors.CommandError as error:
         raise OperationError(last_line(error)) from None
     try:
-        yield stack
+        yield
     finally:
-        if before and before != name:
+        if before:
             workspace.select_stack(before)
 
 

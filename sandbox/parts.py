@@ -12,12 +12,13 @@ from .world import BIN, HOME, ROOT, run, tell
 
 PARTS = ROOT / "sandbox" / "parts"
 #: What each part takes on two cores, to say so before it starts.
-MINUTES = {"goofys": 1, "language-python": 1, "minio": 2, "pulumi": 5}
+MINUTES = {"goofys": 1, "language-python": 1, "minio": 2, "pulumi": 5, "s5cmd": 1}
 BINARIES = {
     "goofys": "goofys",
     "language-python": "pulumi-language-python",
     "minio": "minio",
     "pulumi": "pulumi",
+    "s5cmd": "s5cmd",
 }
 #: What a part is told of itself when it is linked: the engine's libraries ask it for its version.
 LINKED = {"pulumi": "-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.259.0"}

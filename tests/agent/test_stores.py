@@ -30,7 +30,7 @@ from agent.context import Context
 from agent.errors import Problem
 from agent.manifest import Manifest
 from agent.places import Places
-from agent.s3 import Object, Remainder, StoreError
+from agent.s3 import Bucket, Object, Remainder, StoreError
 from agent.settings import StoreSettings
 from agent.signing import customer_key_headers, sign
 from agent.tree import walk
@@ -42,6 +42,14 @@ STORE = StoreSettings(
     endpoint="https://store.test:9000", region="eu-x", bucket="media", storage_class="STANDARD_IA",
     access_key_id="ID", secret_access_key="SECRET-KEY", sse_customer_key=KEY,
 )  # fmt: skip
+
+
+def test_a_store_that_does_not_answer_is_named():
+    bucket = Bucket(dataclasses.replace(STORE, endpoint="http://127.0.0.1:1"))
+    bucket.set_patience(attempts=1)
+    with pytest.raises(OSError, match="http://127.0.0.1:1 does not answer: ConnectionRefusedError"):
+        bucket.head("x")
+    assert not bucket.answers()
 
 
 def with_settings(server: Server, **store: object) -> None:

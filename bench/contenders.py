@@ -1,0 +1,75 @@
+"""What copies a media store into a bucket: each as an administrator would run it on the server."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from sandbox import server, store
+
+from .ground import BUCKET, MEDIA_STORE, RCLONE_CONF, TOOLS, Ground, converge, on_server
+
+MOUNT = "/matrix/s3-media-store"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """`copy` copies all there is; a slow one is measured on a small store and calculated for a large one."""
+
+    name: str
+    copy: Callable[[Ground], object]
+    slow: bool = False
+
+
+@contextlib.contextmanager
+def mounted(ground: Ground) -> Iterator[None]:
+    """goofys as the playbook mounts it, beside the media store."""
+    server.ssh(f"mkdir -p {MOUNT}")
+    uid, gid = (server.ssh(f"id {what} matrix").strip() for what in ("-u", "-g"))
+    on_server(
+        "/opt/goofys/goofys", "-f", "--endpoint", ground.endpoint, "--region", store.REGION,
+        "--stat-cache-ttl", "60m0s", "--type-cache-ttl", "60m0s", "--dir-mode", "0700", "--file-mode", "0700",
+        "--uid", uid, "--gid", gid, "-o", "allow_other", BUCKET, MOUNT,
+        unit="bench-goofys",
+    )  # fmt: skip
+    server.ssh(f"timeout 30 sh -c 'until mountpoint -q {MOUNT}; do sleep 0.1; done'")
+    try:
+        yield
+    finally:
+        server.ssh("systemctl stop bench-goofys")
+
+
+def rsync(ground: Ground) -> None:
+    """The manual procedure's command, word for word."""
+    server.ssh(f"sudo -u matrix -- rsync --size-only --ignore-existing -avr {MEDIA_STORE}/. {MOUNT}/. >/dev/null")
+
+
+def manual(ground: Ground) -> None:
+    with mounted(ground):
+        rsync(ground)
+
+
+def plain_rclone(ground: Ground) -> None:
+    on_server("rclone", "copy", MEDIA_STORE, f"bench:{BUCKET}", "--config", RCLONE_CONF)
+
+
+def s5cmd(ground: Ground) -> None:
+    on_server(
+        f"{TOOLS}/s5cmd", "--endpoint-url", ground.endpoint, "--log", "error",
+        "sync", f"{MEDIA_STORE}/", f"s3://{BUCKET}/",
+    )  # fmt: skip
+
+
+def loader(ground: Ground) -> None:
+    on_server("python3", f"{TOOLS}/loader.py", MEDIA_STORE, ground.endpoint, store.REGION, BUCKET)
+
+
+PROGRAM, MANUAL, LIMIT = "this program", "rsync through goofys (the manual procedure)", "concurrent PUTs, nothing else"
+CONTENDERS = [
+    Contender(PROGRAM, lambda ground: converge("mirror")),
+    Contender(LIMIT, loader),
+    Contender("s5cmd sync", s5cmd),
+    Contender("rclone copy, as it comes", plain_rclone),
+    Contender(MANUAL, manual, slow=True),
+]

@@ -1,0 +1,188 @@
+"""What is measured. Each experiment returns plain data; `report` makes tables of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from sandbox import server
+from sandbox.world import ROOT
+
+from . import media
+from .contenders import CONTENDERS, MANUAL, PROGRAM, manual, mounted, rsync
+from .distance import far_away
+from .ground import MEDIA_STORE, Ground, converge, drop_caches, on_disk, seconds
+
+Record = dict[str, Any]
+#: A slow contender copies so many files; how long more would take is calculated from that.
+SLOW_FILES = {0: 5000, 20: 500, 80: 200}
+LATE = "/opt/late"
+
+
+def say(text: str) -> None:
+    print(f"bench: {text}", flush=True)
+
+
+def first_copy(files: int, latency: int, repetitions: int) -> Record:
+    """Everybody copies the same store into the same empty bucket, with cold caches, in alternating order."""
+    times: dict[str, list[float]] = {contender.name: [] for contender in CONTENDERS}
+    memory: list[float] = []
+    with far_away(latency) as endpoint:
+        ground = Ground.lay(files, endpoint)
+        others = [one for one in CONTENDERS if not one.slow]
+        for turn in range(repetitions):
+            for contender in others if turn % 2 == 0 else reversed(others):
+                ground.empty_bucket()
+                with peak_memory(memory if contender.name == PROGRAM else []):
+                    times[contender.name].append(seconds(lambda: contender.copy(ground)))  # noqa: B023
+                assert ground.count() == files, f"{contender.name} copied {ground.count()} of {files} files"
+                say(f"{files:,} files at {latency} ms: {contender.name}: {times[contender.name][-1]} s")
+        part = min(files, SLOW_FILES[latency])
+        if part < files:
+            ground = Ground.lay(part, endpoint)
+        for _ in range(repetitions if part == 5000 else 1):
+            ground.empty_bucket()
+            times[MANUAL].append(round(seconds(lambda: manual(ground)) * files / part, 1))
+            say(f"{files:,} files at {latency} ms: {MANUAL}: {times[MANUAL][-1]} s ({part:,} files measured)")
+    return {
+        "files": files, "bytes": ground.bytes * files // part, "latency_ms": latency, "seconds": times,
+        "manual_measured_files": part, "program_memory_mb": max(memory),
+    }  # fmt: skip
+
+
+def window(files: int, late: int, repetitions: int) -> Record:
+    """The services stop, and just then so many files come that nobody saw before."""
+    ground = Ground.lay(files, _near())
+    ground.empty_bucket()
+    converge("mirror")
+    drop_in = on_disk("/etc/systemd/system/matrix-synapse.service.d/late.conf")
+    drop_in.parent.mkdir(exist_ok=True)
+    drop_in.write_text(f"[Service]\nExecStopPost=-+/bin/cp -a {LATE}/. {MEDIA_STORE}/\n")
+    server.ssh("systemctl daemon-reload")
+    found = []
+    for turn in range(repetitions):
+        _late_files(late, turn)
+        verdict = converge("live")
+        assert verdict["window_files"] == late, f"{verdict['window_files']} files in the window, not {late}"
+        found.append({name: verdict[name] for name in ("window_seconds", "services_stopped_seconds")})
+        say(f"{files:,} files, {late} late: {found[-1]}")
+        shutil.rmtree(on_disk(LATE))
+        converge("mirror")
+    return {"files": files, "late": late, "windows": found}
+
+
+def second_pass(files: int, late: int, repetitions: int) -> Record:
+    """The manual procedure's rsync in the window, after the same files came late."""
+    ground = Ground.lay(files, _near())
+    ground.empty_bucket()
+    times = []
+    with mounted(ground):
+        rsync(ground)
+    for turn in range(repetitions):
+        _late_files(late, turn)
+        server.ssh("systemctl stop matrix-synapse")
+        server.ssh(f"cp -a {LATE}/. {MEDIA_STORE}/")
+        with mounted(ground):
+            times.append(seconds(lambda: rsync(ground)))
+        server.ssh("systemctl start matrix-synapse")
+        say(f"{files:,} files, {late} late, the manual procedure's second pass: {times[-1]} s")
+    return {"files": files, "late": late, "seconds": times}
+
+
+def unchanged(files: int, repetitions: int) -> Record:
+    """A mirror of a store in which nothing changed; then `pulumi up` and `pulumi preview` with nothing to do."""
+    ground = Ground.lay(files, _near())
+    ground.empty_bucket()
+    converge("mirror")
+    mirror = []
+    for _ in range(repetitions):
+        converge("prepare")
+        drop_caches()
+        mirror.append(seconds(lambda: converge("mirror")))
+        say(f"{files:,} files, nothing new: mirror {mirror[-1]} s")
+    ground.stack.phase("mirror")
+    calls = {
+        verb: [seconds(lambda: ground.stack.must(*words)) for _ in range(repetitions)]  # noqa: B023
+        for verb, words in {"up": ("up", "--yes", "--skip-preview"), "preview": ("preview",)}.items()
+    }
+    say(f"nothing to do: {calls}")
+    return {"files": files, "mirror": mirror, **calls}
+
+
+def million(files: int) -> Record:
+    """The agent alone over so many small files; what the store would answer is made up."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.million", str(files)], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+    )
+    record: Record = json.loads(done.stdout.splitlines()[-1])
+    say(f"{files:,} files: {record}")
+    return record
+
+
+def _near() -> str:
+    with far_away(0) as endpoint:
+        return endpoint
+
+
+def _late_files(count: int, turn: int) -> None:
+    """Files that nobody saw before, as the homeserver's user owns them."""
+    folder = on_disk(LATE)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    media.lay(folder, count, seed=1000 + turn)
+
+
+@contextlib.contextmanager
+def peak_memory(into: list[float]) -> Iterator[None]:
+    """The most that the agent and its rclone took together, in MB."""
+    done, most = threading.Event(), 0.0
+
+    def look() -> None:
+        nonlocal most
+        while not done.wait(0.2):
+            most = max(most, sum(map(_resident, server.processes())))
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        into.append(round(most, 1))
+
+
+def _resident(number: int) -> float:
+    try:
+        argv = Path(f"/proc/{number}/cmdline").read_bytes().decode(errors="replace")
+        if "agent.pyz\0work" not in argv and "rclone\0copy" not in argv:
+            return 0
+        status = Path(f"/proc/{number}/status").read_text()
+    except OSError:
+        return 0
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1000
+
+
+#: By name; each call is one record of the results.
+EXPERIMENTS: dict[str, list[Callable[[int], Record]]] = {
+    "first_copy": [
+        *(lambda n, latency=latency: first_copy(5000, latency, n) for latency in (0, 20, 80)),  # type: ignore[misc]
+        lambda n: first_copy(20_000, 0, n),
+        lambda n: first_copy(100_000, 0, 1),
+    ],
+    "window": [
+        *(lambda n, late=late: window(5000, late, n) for late in (10, 100, 1000)),  # type: ignore[misc]
+        lambda n: window(20_000, 100, n),
+        lambda n: window(100_000, 100, n),
+    ],
+    "second_pass": [lambda n: second_pass(5000, 100, n)],
+    "unchanged": [lambda n: unchanged(100_000, n)],
+    "million": [lambda n: million(1_000_000)],
+}

@@ -1,0 +1,112 @@
+"""The ground that all run on: one server, one store, one media store; what differs is who copies."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox import server, stacks, store, synapse
+from sandbox.engine import Stack
+from sandbox.world import BIN, SERVER
+
+from . import media
+
+BUCKET = "bench"
+MEDIA_STORE = f"/{synapse.STORE}"
+AGENT = "/usr/local/lib/matrix-media-store/agent.pyz"
+ENVIRONMENT, RCLONE_CONF, TOOLS = "/root/bench.env", "/root/bench-rclone.conf", "/opt/bench"
+#: What the agent keeps in the bucket for itself stays when the media are removed.
+OWN = ".matrix-media-store/"
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A server in phase prepare, with so many files in its media store, and a store behind `endpoint`."""
+
+    stack: Stack
+    endpoint: str
+    files: int
+    bytes: int
+
+    @classmethod
+    def lay(cls, files: int, endpoint: str) -> Ground:
+        server.fresh()
+        size = media.fill(files)
+        _equip(endpoint)
+        server.up()
+        stack = stacks.existing("sandbox-bench", BUCKET, token=False)
+        stack.set("store.endpoint", endpoint)
+        stack.phase("prepare")
+        return cls(stack, endpoint, files, size)
+
+    def empty_bucket(self) -> None:
+        """No media in the bucket, nothing of it remembered on the server, nothing in any cache."""
+        converge("prepare")
+        server.ssh("rm -f /var/lib/matrix-media-store/manifest.sqlite*")
+        s3 = store.client()
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
+            keys = [{"Key": item["Key"]} for item in page.get("Contents", []) if not item["Key"].startswith(OWN)]
+            if keys:
+                s3.delete_objects(Bucket=BUCKET, Delete={"Objects": keys, "Quiet": True})
+        drop_caches()
+
+    def count(self) -> int:
+        """Media in the bucket."""
+        pages = store.client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+        return sum(not item["Key"].startswith(OWN) for page in pages for item in page.get("Contents", []))
+
+
+def _equip(endpoint: str) -> None:
+    """What the other programs need on the server: keys in files only root reads, and s5cmd."""
+    environment = on_disk(ENVIRONMENT)
+    environment.write_text(
+        f"AWS_ACCESS_KEY_ID={store.ACCESS_KEY_ID}\nAWS_SECRET_ACCESS_KEY={store.SECRET_ACCESS_KEY}\n"
+        f"PYTHONPATH={AGENT}\n"
+    )
+    conf = on_disk(RCLONE_CONF)
+    conf.write_text(
+        f"[bench]\ntype = s3\nprovider = Minio\nendpoint = {endpoint}\nregion = {store.REGION}\n"
+        f"access_key_id = {store.ACCESS_KEY_ID}\nsecret_access_key = {store.SECRET_ACCESS_KEY}\n"
+    )
+    for file in (environment, conf):
+        file.chmod(0o600)
+    tools = on_disk(TOOLS)
+    tools.mkdir(parents=True, exist_ok=True)
+    for tool in (BIN / "s5cmd", Path(__file__).with_name("loader.py")):
+        (tools / tool.name).write_bytes(tool.read_bytes())
+        (tools / tool.name).chmod(0o755)
+
+
+def on_disk(path: str) -> Path:
+    return SERVER / path.lstrip("/")
+
+
+def drop_caches() -> None:
+    """What was read before is read from disk again."""
+    subprocess.run(["sync"], check=True)
+    Path("/proc/sys/vm/drop_caches").write_text("3")
+
+
+def on_server(*argv: str, unit: str = "") -> str:
+    """Run a program on the server with the keys in its environment; with `unit`, leave it running."""
+    how = [f"--unit={unit}", "--property=Type=simple"] if unit else ["--wait", "--pipe"]
+    return server.ssh(
+        shlex.join(["systemd-run", "--quiet", "--collect", f"--property=EnvironmentFile={ENVIRONMENT}", *how, *argv])
+    )
+
+
+def converge(phase: str) -> dict[str, Any]:
+    """The agent's verdict; what `pulumi up` has it do."""
+    return json.loads(server.ssh(f"python3 {AGENT} converge --phase {phase}").splitlines()[-1])
+
+
+def seconds(action: Any) -> float:
+    """How long a call takes."""
+    start = time.monotonic()
+    action()
+    return round(time.monotonic() - start, 2)

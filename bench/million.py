@@ -1,0 +1,112 @@
+"""`python -m bench.million N`: the agent over N small files. Every object that the bucket lists is made up from them.
+
+What is real: the walk, the manifest, the comparison, the processes and their memory. The store answers at once
+and copying is left out, since both take what they take whatever the agent does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from agent import copying, delta, mirror
+from agent.context import Context
+from agent.journal import Journal
+from agent.places import Places
+from agent.s3 import Object
+from agent.settings import HostSettings, MigrationSettings, Settings, StoreSettings
+from agent.system import System
+from agent.tree import walk
+from sandbox.world import HOME
+
+from .ground import drop_caches
+from .media import names
+
+BODY = b"one of very many"
+LATE = 100
+
+
+class Echo:
+    """A bucket that holds exactly what the store does."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.holds = True
+
+    def list(self, prefix: str = "", **_: Any) -> Iterator[Object]:
+        etag = hashlib.md5(BODY).hexdigest()
+        return (Object(entry.path, entry.size, etag) for entry in walk(self.root, []) if self.holds)
+
+    def head(self, key: str) -> Object:
+        return Object(key, len(BODY), hashlib.md5(BODY).hexdigest())
+
+
+def _tree(count: int) -> Path:
+    root = HOME / "bench" / f"tiny-{count}" / "media-store"
+    done = root.with_name("done")
+    if not done.exists():
+        for path, _ in names(count, seed=count):
+            file = root / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(BODY)
+        done.touch()
+    return root
+
+
+def main() -> None:
+    count = int(sys.argv[1])
+    root = _tree(count)
+    for old in root.glob("late/*"):
+        old.unlink()
+    settings = Settings(
+        host=HostSettings(media_store=str(root)),
+        store=StoreSettings(endpoint="https://store.test", region="r", bucket="b"),
+        migration=MigrationSettings(),
+    )
+    places = Places(HOME / "bench" / "places")
+    places.var.mkdir(parents=True, exist_ok=True)
+    places.manifest.unlink(missing_ok=True)
+    context = Context(places, settings, System(), Journal(), say=lambda text: print(text, file=sys.stderr, flush=True))
+    bucket = Echo(root)
+    context.bucket = bucket  # type: ignore[assignment]
+
+    def arrive(*_: object) -> None:
+        bucket.holds = True
+
+    copying.upload = arrive  # type: ignore[assignment]
+    record: dict[str, Any] = {"files": count, "late": LATE}
+    bucket.holds = False  # the first copy
+    record["first_mirror"] = timed(lambda: mirror.mirror(context))
+    drop_caches()
+    record["unchanged_mirror"] = timed(lambda: mirror.mirror(context))
+    for kind in ("warm", "cold"):
+        _, known = delta.before_window(context)
+        for number in range(LATE):
+            (root / "late").mkdir(exist_ok=True)
+            (root / "late" / f"{kind}-{number}").write_bytes(BODY)
+        if kind == "cold":
+            drop_caches()
+        record[f"window_{kind}"] = timed(partial(delta.in_window, context, known))
+    own, helpers = (
+        resource.getrusage(who).ru_maxrss / 1000 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    record["memory_mb"] = round(own)
+    record["memory_of_a_helper_mb"] = round(helpers)
+    print(json.dumps(record))
+
+
+def timed(action: Any) -> float:
+    start = time.monotonic()
+    action()
+    return round(time.monotonic() - start, 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Many servers, each a stack: what `pulumi up` would change on each, previewed side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from pulumi import automation
+
+from .workspace import PROJECT, ROOT, config_file, last_line, selected
+
+#: Previews at once: each is an engine and a Python process, and a connection to its server.
+AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a stack would do, by kind of change; or why it cannot be told."""
+
+    stack: str
+    phase: str
+    changes: Mapping[str, int]
+    problem: str = ""
+
+
+def members(names: Sequence[str]) -> list[str]:
+    """Of the backend's stacks those that have their configuration under stacks/."""
+    return sorted(name for name in names if config_file(name).exists())
+
+
+def preview_all() -> list[Preview]:
+    """Preview every stack; one that fails does not keep the others."""
+    workspace = automation.LocalWorkspace(work_dir=str(ROOT))
+    with selected(workspace), ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(_preview, members([stack.name for stack in workspace.list_stacks()])))
+
+
+def _preview(name: str) -> Preview:
+    phase = "?"
+    try:
+        stack = automation.Stack.select(name, automation.LocalWorkspace(work_dir=str(ROOT)))
+        entry = stack.get_all_config().get(f"{PROJECT}:phase")
+        phase = entry.value if entry else "prepare"
+        changes = stack.preview().change_summary
+    except automation.errors.CommandError as error:
+        return Preview(name, phase, {}, last_line(error))
+    return Preview(name, phase, {kind: count for kind, count in changes.items() if kind != "same"})
+
+
+def lines(previews: Sequence[Preview]) -> list[str]:
+    """For people. Pure."""
+    if not previews:
+        return ["no stack has its configuration under stacks/ and is known to the backend"]
+    width = max(len(preview.stack) for preview in previews)
+    said = [f"{'stack':<{width}}  {'phase':<8}  pulumi up would"]
+    for preview in previews:
+        change = ", ".join(f"{kind} {count}" for kind, count in sorted(preview.changes.items())) or "change nothing"
+        word = f"FAIL: {preview.problem}" if preview.problem else change
+        said.append(f"{preview.stack:<{width}}  {preview.phase:<8}  {word}")
+    return said

@@ -18,7 +18,7 @@ from sandbox.world import ROOT
 from . import media
 from .contenders import CONTENDERS, MANUAL, PROGRAM, manual, mounted, rsync
 from .distance import far_away
-from .ground import MEDIA_STORE, Ground, converge, drop_caches, on_disk, seconds
+from .ground import MEDIA_STORE, TOOLS, Ground, converge, drop_caches, on_disk, on_server, seconds
 
 Record = dict[str, Any]
 #: A slow contender copies so many files; how long more would take is calculated from that.
@@ -116,6 +116,28 @@ def unchanged(files: int, repetitions: int) -> Record:
     return {"files": files, "mirror": mirror, **calls}
 
 
+def serving(files: int, count: int) -> Record:
+    """Files a second through each mount and on local disk: the first time, once more, and written."""
+    ground = Ground.lay(files, _near())
+    rates: dict[str, dict[str, float]] = {}
+    places = {"local disk": f"{MEDIA_STORE}-local-backup", "goofys": MEDIA_STORE, "rclone mount": MEDIA_STORE}
+    for name, folder in places.items():
+        if name != "local disk":
+            ground.stack.set("mount.program", name.split()[0])
+        ground.stack.phase("live")
+        rates[name] = {}
+        for clients in (1, 8, 32):
+            if name != "local disk":
+                server.ssh("systemctl restart matrix-media-store")
+                server.ssh(f"timeout 60 sh -c 'until mountpoint -q {MEDIA_STORE}; do sleep 0.1; done'")
+            drop_caches()
+            for what in ("read", "read again", "write"):
+                argv = ["python3", f"{TOOLS}/clients.py", folder, what.split()[0], str(clients), str(count)]
+                rates[name][f"{what}, {clients}"] = float(on_server("runuser", "-u", "matrix", "--", *argv))
+        say(f"serving: {name}: {rates[name]}")
+    return {"files": files, "count": count, "rates": rates}
+
+
 def million(files: int) -> Record:
     """The agent alone over so many small files; what the store would answer is made up."""
     done = subprocess.run(
@@ -184,5 +206,6 @@ EXPERIMENTS: dict[str, list[Callable[[int], Record]]] = {
     ],
     "second_pass": [lambda n: second_pass(5000, 100, n)],
     "unchanged": [lambda n: unchanged(100_000, n)],
+    "serving": [lambda _: serving(5000, 600)],
     "million": [lambda n: million(1_000_000)],
 }

@@ -77,7 +77,7 @@ def _equip(endpoint: str) -> None:
         file.chmod(0o600)
     tools = on_disk(TOOLS)
     tools.mkdir(parents=True, exist_ok=True)
-    for tool in (BIN / "s5cmd", Path(__file__).with_name("loader.py")):
+    for tool in (BIN / "s5cmd", *map(Path(__file__).with_name, ("loader.py", "clients.py"))):
         (tools / tool.name).write_bytes(tool.read_bytes())
         (tools / tool.name).chmod(0o755)
 

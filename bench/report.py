@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sandbox.world import ROOT
 
 from .contenders import LIMIT, MANUAL, PROGRAM
+from .experiments import EXPERIMENTS
 
 HERE = Path(__file__).parent
 DOCS = ROOT / "docs"
@@ -62,7 +63,8 @@ def render(results: dict[str, Any]) -> None:
         keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters["middle"] = middle
-    copies, shown = first_copies(results.get("first_copy", [])), windows(results.get("window", []))
+    results = {**{name: [] for name in EXPERIMENTS}, **results}
+    copies, shown = first_copies(results["first_copy"]), windows(results["window"])
     page = environment.get_template("performance.md.j2").render(
         results=results, copies=copies, windows=shown, growth=growth(shown), program=PROGRAM, manual=MANUAL, limit=LIMIT
     )

@@ -71,7 +71,9 @@ class Relay:
         if self.mode is Mode.REFUSING:
             return
         if self.mode is Mode.SILENT:
-            await asyncio.Event().wait()
+            while await reader.read(CHUNK):
+                pass
+            return
         if self.mode is Mode.BUSY:
             await reader.readuntil(b"\r\n\r\n")
             writer.write(BUSY)

@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 
 .PHONY: help prerequisites demo test unit e2e faults kills bench lint sandbox sandbox-stop sandbox-down
-.PHONY: status history rollback fleet sse-key lock
+.PHONY: status history rollback fleet sse-key docs lock
 
 help:
 	@echo 'make demo          set up the sandbox and move its media store to its S3 store (first time 10-15 min, then 1)'
@@ -22,6 +22,7 @@ help:
 	@echo '                   (YES=1 does not ask; NAMED=server.host takes that setting from then too)'
 	@echo 'make fleet         preview every stack under stacks/ side by side'
 	@echo 'make sse-key       make a key for SSE-C and set it as a secret; STACK=name'
+	@echo 'make docs          write docs/configuration.md of the descriptions of the settings'
 	@echo 'make lock          pin the dependencies anew'
 
 .venv/installed: requirements-dev.txt sdks/b2/pyproject.toml
@@ -106,6 +107,9 @@ sse-key:
 		pulumi config set --secret --path store.sseCustomerKey --stack '$(STACK)'
 	@echo 'store.sseCustomerKey is set. Without it nothing in the bucket can be read: keep a copy elsewhere,'
 	@echo 'pulumi config get --path store.sseCustomerKey --stack $(STACK)'
+
+docs: .venv/installed
+	@$(PYTHON) -m operations.reference
 
 lock: .venv/installed
 	@.venv/bin/pip install --quiet uv

@@ -1,0 +1,42 @@
+"""The pages say what the program does."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from operations import reference
+from sandbox.world import ROOT
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_page_of_settings_is_what_make_docs_writes():
+    assert reference.PAGE.read_text() == reference.page(), "run make docs"
+
+
+def test_every_setting_of_the_examples_is_on_the_page_of_settings():
+    page = reference.PAGE.read_text()
+    for example in (ROOT / "stacks").glob("Pulumi.example-*.yaml"):
+        section = ""
+        for line in example.read_text().splitlines():
+            if found := re.match(r"  (?:# )?matrix-media-store:(\w+):", line):
+                section = found[1]
+            elif section and (found := re.match(r"    (?:# )?([a-z]\w*):(?: |$)", line)):
+                assert f"`{section}.{found[1]}`" in page, f"{example.name}: {section}.{found[1]}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_of_a_page_leads_somewhere(page):
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
+    broken = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_make_target_of_a_page_is_there(page):
+    makefile = (ROOT / "Makefile").read_text()
+    commands = re.findall(r"`make ([a-z-]+)|^ *make ([a-z-]+)", page.read_text(), re.M)
+    for target in {one or other for one, other in commands}:
+        assert re.search(rf"^{target}:", makefile, re.M), f"make {target}"

@@ -9,7 +9,9 @@ from .context import Context
 from .journal import Journal
 from .places import MOUNT_UNIT
 
-#: How often the guard says in the journal why it waits, in seconds.
+#: How often the guard says in the journal why it waits, in seconds; and for how long a mount that served before
+#: may be silent. Then services start over it all the same: without the store behind it media fail, and are refused
+#: to whoever uploads them, but people can write to each other.
 SAY_SECONDS = 30
 
 
@@ -26,6 +28,13 @@ def reason_to_wait(context: Context, journal: Journal) -> str:
     return ""
 
 
+def merely_silent(context: Context, journal: Journal) -> bool:
+    """Whether the mount is there, answered since it was started, and only its store does not answer now."""
+    if journal.serving != "bucket" or not context.system.is_active(MOUNT_UNIT):
+        return False
+    return mount.trouble(context, context.settings.host.store_path) not in ("", mount.NOT_MOUNTED, mount.DEAD)
+
+
 def hold(context: Context) -> None:
     """Return once the media store is there, however long that takes: never over a bare directory."""
     if context.journal.serving == "bucket" and not context.system.is_active(MOUNT_UNIT):
@@ -38,4 +47,7 @@ def hold(context: Context) -> None:
         return not reason
 
     while not context.system.wait_until(free, SAY_SECONDS, every=0.5):
+        if merely_silent(context, Journal.load(context.places)):
+            context.say(f"starting without media until the store is back: {reason}")
+            return
         context.say(f"waiting: {reason}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -25,6 +26,8 @@ from .templates import quote, render
 ANSWER_SECONDS = 60
 #: The word for a path where no mount is.
 NOT_MOUNTED = "nothing is mounted there"
+#: What the kernel says of a mount whose program is gone.
+DEAD = os.strerror(errno.ENOTCONN)
 #: Most seconds between two tries of a mount that ends at once; the wait doubles up to this.
 BACK_OFF_SECONDS = 15.0
 

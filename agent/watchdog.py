@@ -8,7 +8,6 @@ the media store is there.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,8 +30,6 @@ PATIENCE = 2
 BARE_PATIENCE = 8
 #: Good looks in a row after which earlier failures no longer delay the next try of the mount.
 FORGIVEN = 12
-#: What the kernel says of a mount whose program is gone.
-DEAD = os.strerror(errno.ENOTCONN)
 
 
 class Seen(Enum):
@@ -92,7 +89,7 @@ def look(context: Context) -> Look:
     if not trouble:
         return Look(Seen.WELL)
     unit = context.system.systemctl("show", "--property=ActiveState", "--value", MOUNT_UNIT, check=False).strip()
-    if trouble in (mount.NOT_MOUNTED, DEAD):
+    if trouble in (mount.NOT_MOUNTED, mount.DEAD):
         return Look(Seen.BARE, unit)
     return Look(Seen.STUCK, unit, _store_answers(context))
 

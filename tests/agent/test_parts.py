@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import sqlite3
@@ -19,7 +20,7 @@ from agent.errors import Problem
 from agent.files import write_atomic
 from agent.journal import Journal, locked
 from agent.manifest import Manifest
-from agent.places import Places
+from agent.places import MOUNT_UNIT, Places
 from agent.s3 import Object
 from agent.settings import StoreSettings, merge, parse
 from agent.system import System
@@ -223,6 +224,26 @@ def test_the_homeserver_never_starts_over_a_store_that_is_not_there(server, serv
     if not exists:
         server.store.rmdir()
     assert (guard.reason_to_wait(server.context(), journal) == "") is free
+
+
+@pytest.mark.parametrize(
+    ("serving", "unit", "trouble", "starts"),
+    [
+        ("bucket", True, os.strerror(errno.EIO), True),
+        ("bucket", True, "no answer within 20 s", True),
+        ("bucket", True, os.strerror(errno.ENOTCONN), False),
+        ("bucket", True, mount.NOT_MOUNTED, False),
+        ("bucket", False, os.strerror(errno.EIO), False),  # it never answered since it was started
+        ("none", True, os.strerror(errno.EIO), False),
+    ],
+)
+def test_a_store_that_is_away_does_not_keep_the_homeserver_down_while_its_mount_stands(
+    server, monkeypatch, serving, unit, trouble, starts
+):
+    if unit:
+        server.system.active.add(MOUNT_UNIT)
+    monkeypatch.setattr(mount, "trouble", lambda *_: trouble)
+    assert guard.merely_silent(server.context(), Journal(serving=serving)) is starts
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ CASES = [
     Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *RESTORING),
     Case("store down for good", i.store_in(Mode.REFUSING), *MIRRORING),
     Case("store down for good", i.store_in(Mode.REFUSING), *STOPPING, chosen=True),
-    Case("store down for good", i.store_in(Mode.REFUSING), "live", "prepare", "restore, stopping", waits=True),
+    Case("store down for good", i.store_in(Mode.REFUSING), "live", "prepare", "restore, stopping"),
     Case("booted with the store down for 5 min", i.booted_without_store, *AT_REST),
     Case("store silent", i.store_in(Mode.SILENT), *STOPPING),
     Case("store silent for 30 s", i.store_in(Mode.SILENT, 30), *AT_REST),

@@ -10,20 +10,24 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import b2
 from .content import PART_CUTOFF, PART_SIZE
 from .context import PROGRESS_SECONDS, Context
-from .s3 import Bucket
+from .s3 import Bucket, Object
 from .settings import StoreSettings
 from .system import CommandFailed
+from .tree import Entry
 
 REMOTE = "store"
 #: Seconds without a finished file after which the store is asked whether it still answers, and how often
 #: in a row it may fail to: rclone by itself would go on for minutes, and with many files for days.
 STUCK_SECONDS, SILENT_TIMES = 30, 3
+#: Files in parts that are copied at once, and parts of each: rclone holds so many parts in memory, 128 MB here.
+LARGE_TRANSFERS, PARTS_AT_ONCE = 4, 2
 
 
 def rclone_conf(store: StoreSettings) -> str:
@@ -41,6 +45,7 @@ def rclone_conf(store: StoreSettings) -> str:
         "no_check_bucket": "true",
         "upload_cutoff": f"{PART_CUTOFF >> 20}M",
         "chunk_size": f"{PART_SIZE >> 20}M",
+        "upload_concurrency": str(PARTS_AT_ONCE),
     }
     if store.storage_class:
         conf[REMOTE]["storage_class"] = store.storage_class
@@ -66,6 +71,7 @@ def rclone_argv(
         "--files-from-raw", str(names),
         "--no-traverse", "--no-check-dest",
         "--s3-no-head",
+        "--buffer-size", "1M",
         "--transfers", str(transfers), "--checkers", str(transfers),
         "--retries", "1", "--low-level-retries", low_level_retries,
         "--contimeout", connecting, "--timeout", silence,
@@ -94,7 +100,7 @@ class Progress:
     start: float = field(default_factory=time.monotonic)
 
     def add(self, files: int, size: int) -> None:
-        """A lot is over."""
+        """So much more is over, whether it arrived or not."""
         self.done += files
         self.bytes_done += size
 
@@ -114,18 +120,31 @@ def progress_line(done: int, files: int, bytes_done: int, bytes_total: int, seco
     )
 
 
-def _rclone(context: Context, source: str, target: str, paths: list[str], progress: Progress) -> None:
-    """Copy exactly `paths`; in a window, no longer than that may last."""
-    names = _names(context, paths, "\n")
+def _rclone(context: Context, source: str, target: str, files: Sequence[tuple[str, int]], progress: Progress) -> None:
+    """Copy exactly these files, with their sizes; in a window, no longer than that may last.
+
+    Those that go in parts are copied after the others and fewer at once, for the memory they take.
+    """
     migration, deadline = context.settings.migration, context.deadline
-    argv = rclone_argv(
-        context.places.rclone_conf, source, target, names, migration.transfers, migration.bandwidth,
-        hurry=deadline is not None,
-    )  # fmt: skip
-    try:
-        _follow(argv, progress, context, deadline)
-    finally:
-        names.unlink()
+    failure = None
+    for large, transfers in ((False, migration.transfers), (True, min(migration.transfers, LARGE_TRANSFERS))):
+        chosen = [(path, size) for path, size in files if (size >= PART_CUTOFF) is large]
+        if not chosen:
+            continue
+        names = _names(context, [path for path, _ in chosen], "\n")
+        argv = rclone_argv(
+            context.places.rclone_conf, source, target, names, transfers, migration.bandwidth,
+            hurry=deadline is not None,
+        )  # fmt: skip
+        try:
+            _follow(argv, progress, context, deadline)
+        except CommandFailed as error:
+            failure = failure or error
+        finally:
+            names.unlink()
+        progress.add(len(chosen), sum(size for _, size in chosen))
+    if failure:
+        raise failure
 
 
 def _follow(argv: list[str], progress: Progress, context: Context, deadline: float | None = None) -> None:
@@ -196,24 +215,28 @@ def method(context: Context, first: bool) -> str:
     return "rclone" if wanted == "b2" and not first else wanted
 
 
-def upload(context: Context, source: Path, paths: list[str], progress: Progress, method: str) -> None:
+def upload(context: Context, source: Path, entries: Sequence[Entry], progress: Progress, method: str) -> None:
     """Copy local files into the bucket.
 
     Raises CommandFailed; what was copied until then stays and is compared like all the rest.
     """
+    if method == "rclone":
+        files = [(entry.path, entry.size) for entry in entries]
+        _rclone(context, str(source), f"{REMOTE}:{context.settings.store.bucket}", files, progress)
+        return
     if method == "b2":
-        b2.sync(context, source, len(paths))
-    elif method == "rsync":
-        names = _names(context, paths, "\0")
+        b2.sync(context, source, len(entries))
+    else:
+        names = _names(context, [entry.path for entry in entries], "\0")
         argv = rsync_argv(source, context.places.staging, names, context.settings.migration.bandwidth)
         try:
             context.system.run(argv)
         finally:
             names.unlink()
-    else:
-        _rclone(context, str(source), f"{REMOTE}:{context.settings.store.bucket}", paths, progress)
+    progress.add(len(entries), sum(entry.size for entry in entries))
 
 
-def download(context: Context, target: Path, paths: list[str], progress: Progress) -> None:
+def download(context: Context, target: Path, objects: Sequence[Object], progress: Progress) -> None:
     """Copy objects into `target`, a folder of ours that nothing else uses. Raises CommandFailed."""
-    _rclone(context, f"{REMOTE}:{context.settings.store.bucket}", str(target), paths, progress)
+    files = [(item.key, item.size) for item in objects]
+    _rclone(context, f"{REMOTE}:{context.settings.store.bucket}", str(target), files, progress)

@@ -77,7 +77,7 @@ def _send(context: Context, manifest: Manifest, changed: list[Entry]) -> None:
     if changed:
         content.print_files(manifest, root, changed)
         progress = copying.Progress(len(changed), sum(entry.size for entry in changed))
-        copying.upload(context, root, [entry.path for entry in changed], progress, "rclone")
+        copying.upload(context, root, changed, progress, "rclone")
 
 
 def _compare(context: Context, manifest: Manifest, changed: list[Entry]) -> None:

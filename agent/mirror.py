@@ -95,16 +95,14 @@ def _copy(context: Context, manifest: Manifest, progress: copying.Progress, meth
     root, failure = context.settings.host.store_path, None
     at_once = (progress.files, progress.bytes + 1) if method == "b2" else (LOT_FILES, LOT_BYTES)
     for lot in manifest.unequal(*at_once):
-        paths = [entry.path for entry in lot]
-        manifest.add_sent(paths)
+        manifest.add_sent(entry.path for entry in lot)
         content.print_files(manifest, root, lot)
         try:
-            copying.upload(context, root, paths, progress, method)
+            copying.upload(context, root, lot, progress, method)
         except CommandFailed as error:
             failure = error
             context.say(f"mirror: {' '.join(str(error).split())[:500]} -- comparing what arrived")
             next(context.bucket.list(page=1), None)  # a store that is gone ends it here, not lot by lot
-        progress.add(len(lot), sum(entry.size for entry in lot))
     return failure
 
 

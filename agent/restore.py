@@ -168,14 +168,14 @@ def _fetch(context: Context, manifest: Manifest, root: Path, wanted: list[str], 
     for start in range(0, len(wanted), LOT):
         lot = wanted[start : start + LOT]
         here = _place_arrived(context, manifest, root, incoming, lot)
+        progress.add(len(here), manifest.remote_bytes(here))
         rest = [path for path in lot if path not in here]
         if rest:
             try:
-                copying.download(context, incoming, rest, progress)
+                copying.download(context, incoming, list(manifest.remote(rest)), progress)
             except CommandFailed as error:
                 context.say(f"restore: {error}; trying again")  # the next round sees what is missing
         placed += len(here) + len(_place_arrived(context, manifest, root, incoming, rest))
-        progress.add(len(lot), manifest.remote_bytes(lot))
     shutil.rmtree(incoming)
     return placed
 

@@ -18,6 +18,7 @@ from agent.places import MOUNT_UNIT, STAGING_UNIT, Places
 from agent.s3 import Object, Remainder, StoreError
 from agent.settings import HostSettings, MigrationSettings, Settings, StoreSettings
 from agent.system import CommandFailed
+from agent.tree import Entry
 
 SYNAPSE = "matrix-synapse.service"
 
@@ -217,14 +218,14 @@ def new_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     """Makes pretended servers. Only the newest one's power is counted at the journal and at renames."""
     made: list[Server] = []
 
-    def upload(context: Context, source: Path, paths: list[str], size: int, method: str) -> None:
-        for path in paths:
+    def upload(context: Context, source: Path, entries: Sequence[Entry], progress: object, method: str) -> None:
+        for path in (entry.path for entry in entries):
             made[-1].power.tick()
             if (source / path).exists():
                 made[-1].bucket.put(path, (source / path).read_bytes())
 
-    def download(context: Context, target: Path, paths: list[str], size: int) -> None:
-        for path in paths:
+    def download(context: Context, target: Path, objects: Sequence[Object], progress: object) -> None:
+        for path in (item.key for item in objects):
             made[-1].power.tick()
             if path in made[-1].bucket.objects:
                 made[-1].write(path, made[-1].bucket.objects[path], target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from agent import copying, delta, mirror, snapshot
 from agent.errors import Problem
 from agent.snapshot import Snapshot
 from agent.system import CommandFailed
-from agent.tree import look, walk
+from agent.tree import Entry, look, walk
 
 from .conftest import Server
 
@@ -134,10 +135,11 @@ def test_a_large_first_copy_goes_in_lots_and_says_how_far_the_whole_is(server, m
     lots, lines = [], []
     real = copying.upload
 
-    def upload(context, source, paths, progress, method):
-        lots.append(len(paths))
-        lines.append(progress.line(len(paths), 0).partition(",")[0])
-        real(context, source, paths, progress, method)
+    def upload(context, source, entries, progress, method):
+        lots.append(len(entries))
+        progress.add(len(entries), 0)
+        lines.append(progress.line(0, 0).partition(",")[0])
+        real(context, source, entries, progress, method)
 
     monkeypatch.setattr(copying, "upload", upload)
     mirror.mirror(server.context())
@@ -151,8 +153,8 @@ def test_a_store_that_is_gone_ends_the_copy_after_the_first_lot(server, monkeypa
     fill(server)
     tried = []
 
-    def fail(context, source, paths, progress, method):
-        tried.extend(paths)
+    def fail(context, source, entries, progress, method):
+        tried.extend(entries)
         monkeypatch.setattr(server.bucket, "list", refuse)
         raise CommandFailed(["rclone"], 1, "connection refused")
 
@@ -163,6 +165,26 @@ def test_a_store_that_is_gone_ends_the_copy_after_the_first_lot(server, monkeypa
     with pytest.raises(OSError, match="connection refused"):
         mirror.mirror(server.context())
     assert len(tried) == 1
+
+
+def test_files_that_go_in_parts_are_copied_after_the_others_and_few_at_once(server, monkeypatch):
+    monkeypatch.undo()
+    calls = []
+
+    def follow(argv, progress, context, deadline):
+        names = argv[argv.index("--files-from-raw") + 1]
+        calls.append((Path(names).read_text().split(), argv[argv.index("--transfers") + 1]))
+        if len(calls) == 1:
+            raise CommandFailed(["rclone"], 1, "one file vanished")
+
+    monkeypatch.setattr(copying, "_follow", follow)
+    entries = [Entry(name, size, 0, 0, 0) for name, size in [("a", 1), ("b", 64 << 20), ("c", (64 << 20) - 1)]]
+    progress = copying.Progress(3, 128 << 20)
+    with pytest.raises(CommandFailed, match="one file vanished"):
+        copying.upload(server.context(), server.store, entries, progress, "rclone")
+    assert calls == [(["a", "c"], "32"), (["b"], "4")]
+    assert progress.done == 3
+    assert [path for path in server.places.var.iterdir() if path.name.startswith("names-")] == []
 
 
 class Store:

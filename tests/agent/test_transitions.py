@@ -345,8 +345,8 @@ def test_an_object_that_never_arrives_stops_the_way_home_before_anything_stops(s
     server.bucket.objects["local_content/zz/zz/never"] = b"never"
     real = restore.copying.download
 
-    def all_but_one(context, target, paths, size):
-        real(context, target, [path for path in paths if not path.endswith("never")], size)
+    def all_but_one(context, target, objects, progress):
+        real(context, target, [item for item in objects if not item.key.endswith("never")], progress)
 
     monkeypatch.setattr(restore.copying, "download", all_but_one)
     server.system.log.clear()

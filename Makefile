@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 
 .PHONY: help prerequisites demo test unit e2e faults kills bench lint sandbox sandbox-stop sandbox-down
-.PHONY: status history rollback fleet sse-key docs lock
+.PHONY: init status history rollback fleet sse-key docs lock
 
 help:
 	@echo 'make demo          set up the sandbox and move its media store to its S3 store (first time 10-15 min, then 1)'
@@ -16,6 +16,7 @@ help:
 	@echo 'make sandbox       start the sandbox and leave it running'
 	@echo 'make sandbox-stop  end what runs; what was built stays'
 	@echo 'make sandbox-down  end the sandbox and remove all that it built'
+	@echo 'make init          make a stack: STACK=name; VARS=vars.yml of the playbook, KEY=file of the SSH key'
 	@echo 'make status        compare server and bucket with the stack; STACK=name, JSON=1 for machines'
 	@echo 'make history       list the updates of a stack and what each changed; STACK=name'
 	@echo 'make rollback      go back to the configuration of an earlier update; STACK=name TO=number'
@@ -77,6 +78,11 @@ endef
 define with_the_program
 	@test -x $(PYTHON) || { echo 'the program is not installed here: run pulumi install' >&2; exit 2; }
 endef
+
+init:
+	$(call on_a_stack)
+	$(call with_the_program)
+	@$(PYTHON) -m operations init --stack '$(STACK)' $(if $(VARS),--vars '$(VARS)') $(if $(KEY),--private-key '$(KEY)')
 
 status:
 	$(call on_a_stack)

@@ -1,4 +1,4 @@
-"""`python -m operations history|rollback|status --stack NAME`, or `fleet`; see each verb's --help.
+"""`python -m operations init|history|rollback|status --stack NAME`, or `fleet`; see each verb's --help.
 
 Exit status: 0 done, 1 drift was found or nothing was agreed to, 2 it could not be done.
 """
@@ -6,12 +6,15 @@ Exit status: 0 done, 1 drift was found or nothing was agreed to, 2 it could not 
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 from pulumi.automation.errors import CommandError
 
-from . import fleet, history, rollback, status
+from . import fleet, history, init, rollback, status
 from .workspace import OperationError, config_file, last_line, opened
 
 
@@ -45,6 +48,33 @@ def _status(arguments: argparse.Namespace) -> int:
     return 1 if found.drift else 0
 
 
+class _Terminal:
+    """A person at a terminal; or answers piped in, a line each."""
+
+    def ask(self, question: str, default: str = "") -> str:
+        return self._read(input, f"{question}{f' [{default}]' if default else ''}: ") or default
+
+    def ask_secret(self, question: str) -> str:
+        return self._read(getpass.getpass if sys.stdin.isatty() else input, f"{question} (not shown): ")
+
+    def agrees(self, question: str) -> bool:
+        return self._read(input, f"{question} Type yes: ") == "yes"
+
+    def _read(self, how: Callable[[str], str], question: str) -> str:
+        try:
+            return how(question).strip()
+        except (EOFError, KeyboardInterrupt):
+            raise OperationError("no answer; nothing was written") from None
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    given = init.Given(
+        arguments.stack, arguments.vars, arguments.host, arguments.user, arguments.private_key, arguments.host_key
+    )
+    init.init(given, _Terminal(), lambda line: print(line, flush=True))
+    return 0
+
+
 def _fleet(arguments: argparse.Namespace) -> int:
     found = fleet.preview_all()
     print("\n".join(fleet.lines(found)))
@@ -67,8 +97,15 @@ def parser() -> argparse.ArgumentParser:
     now = verbs.add_parser("status", help="compare server and bucket with the stack")
     now.add_argument("--json", action="store_true", help="for machines")
     now.set_defaults(run=_status)
+    new = verbs.add_parser("init", help="make a new stack, from a playbook's vars.yml or from answers")
+    new.set_defaults(run=_init)
+    new.add_argument("--vars", type=Path, metavar="FILE", help="the playbook's inventory/host_vars/<domain>/vars.yml")
+    new.add_argument("--host", default="", help="name or address of the server")
+    new.add_argument("--user", default="", help="SSH user; root where it is left out")
+    new.add_argument("--private-key", type=Path, metavar="FILE", help="SSH private key")
+    new.add_argument("--host-key", default="", help="the server's, where it was checked already; else it is asked for")
     verbs.add_parser("fleet", help="preview every stack under stacks/").set_defaults(run=_fleet)
-    for verb in (past, back, now):
+    for verb in (past, back, now, new):
         verb.add_argument("--stack", required=True)
     return main
 

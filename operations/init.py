@@ -1,0 +1,154 @@
+"""A new stack from a playbook's vars.yml, or from answers: written only once all of it would be accepted."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from components.settings import ConfigurationError, is_secret, parse
+
+from . import vars_yml
+from .workspace import ROOT, OperationError, config_file, last_line
+
+#: What is asked where neither the playbook nor an option says it: path, question, default.
+QUESTIONS = [
+    ("server.host", "Name or address of the server", ""),
+    ("store.endpoint", "Address of the S3 service (for AWS leave it empty)", ""),
+    ("store.region", "Region of the bucket", ""),
+    ("store.bucket", "Name of the bucket", ""),
+    ("store.accessKeyId", "Access key id", ""),
+    ("store.secretAccessKey", "Secret access key", ""),
+    ("host.homeserverUrl", "Where the homeserver answers, seen from the server", "https://{host}"),
+]
+#: Asked only where the playbook's file says that there is one, and cannot be read.
+OPTIONAL = {"store.sseCustomerKey": "Key for SSE-C (base64 of 32 bytes)"}
+
+
+class Person(Protocol):
+    """Who answers."""
+
+    def ask(self, question: str, default: str = "") -> str: ...
+    def ask_secret(self, question: str) -> str: ...
+    def agrees(self, question: str) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the command line says already; empty where it does not."""
+
+    stack: str
+    vars_file: Path | None = None
+    host: str = ""
+    user: str = ""
+    private_key: Path | None = None
+    host_key: str = ""
+
+
+def init(given: Given, person: Person, say: Callable[[str], None]) -> None:
+    """Ask, check, write. Raises OperationError; nothing is written then."""
+    file = config_file(given.stack)
+    if file.exists():
+        raise OperationError(f"{file.relative_to(ROOT)} is there already -- choose another name, or change it")
+    settings, secrets = _answers(given, person, say)
+    _check({**settings, **secrets})
+    _write(given.stack, settings, secrets)
+    say(
+        f"wrote {file.relative_to(ROOT)}; next: pulumi stack select {given.stack} && pulumi preview --diff && pulumi up"
+    )
+
+
+def _answers(given: Given, person: Person, say: Callable[[str], None]) -> tuple[dict[str, str], dict[str, str]]:
+    found = vars_yml.read(given.vars_file.read_text()) if given.vars_file else vars_yml.Found()
+    for note in found.notes:
+        say(f"note: {note}")
+    for path, why in found.hidden.items():
+        say(f"{path} is asked for: {why}")
+    values = {"phase": "prepare", "store.kind": "existing", **found.settings, **found.secrets}
+    if given.host:
+        values["server.host"] = given.host
+    if given.user:
+        values["server.user"] = given.user
+    questions = [*QUESTIONS, *((path, text, "") for path, text in OPTIONAL.items() if path in found.hidden)]
+    for path, question, default in questions:
+        if path in values or path == "store.endpoint" and "store.preset" in values:
+            continue
+        if is_secret(path):
+            values[path] = person.ask_secret(question)
+        else:
+            values[path] = person.ask(question, default.format(host=values.get("server.host", "")))
+        if path == "store.endpoint" and not values[path]:
+            del values[path]
+            values["store.preset"] = "aws"
+    values["server.privateKey"] = _private_key(given, person)
+    values["server.hostKey"] = given.host_key or _host_key(values["server.host"], person, say)
+    return (
+        {path: value for path, value in values.items() if not is_secret(path)},
+        {path: value for path, value in values.items() if is_secret(path)},
+    )
+
+
+def _private_key(given: Given, person: Person) -> str:
+    file = given.private_key or Path(person.ask("File with the SSH private key", "~/.ssh/id_ed25519")).expanduser()
+    try:
+        return file.read_text()
+    except OSError as error:
+        raise OperationError(f"the SSH private key cannot be read: {error}") from None
+
+
+def _host_key(host: str, person: Person, say: Callable[[str], None]) -> str:
+    """The server's key as it shows itself, once a person said that it is the right one."""
+    done = subprocess.run(
+        ["ssh-keyscan", "-T", "10", "-t", "ed25519", host], capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    keys = [line.split(maxsplit=1)[1] for line in done.stdout.splitlines() if line and not line.startswith("#")]
+    if not keys:
+        raise OperationError(f"{host} shows no SSH host key -- is its name right, and does SSH answer on port 22?")
+    print_ = subprocess.run(["ssh-keygen", "-lf", "-"], input=keys[0], capture_output=True, text=True).stdout.split()
+    say(f"{host} shows the key {print_[1] if len(print_) > 1 else keys[0]}")
+    say("compare it with what the server itself says: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub")
+    if not person.agrees("Is it the server's key?"):
+        raise OperationError("the host key was not confirmed; nothing was written")
+    return keys[0]
+
+
+def nested(values: Mapping[str, str]) -> dict[str, Any]:
+    """Settings by path as the stack's file nests them. Pure."""
+    made: dict[str, Any] = {}
+    for path, value in values.items():
+        section, dot, name = path.partition(".")
+        if dot:
+            made.setdefault(section, {})[name] = value
+        else:
+            made[section] = value
+    return made
+
+
+def _check(values: Mapping[str, str]) -> None:
+    try:
+        parse(nested(values))
+    except ConfigurationError as error:
+        raise OperationError(f"that would not be accepted; nothing was written:\n{error}") from None
+
+
+def _write(stack: str, settings: Mapping[str, str], secrets: Mapping[str, str]) -> None:
+    """Secrets go by standard input; where something fails, no half of a stack stays behind."""
+    _pulumi("stack", "init", stack, "--no-select")
+    try:
+        pairs = [part for path, value in settings.items() for part in ("--plaintext", f"{path}={value}")]
+        _pulumi("config", "set-all", "--path", *pairs, "--stack", stack)
+        for path, value in secrets.items():
+            _pulumi("config", "set", "--secret", "--path", path, "--stack", stack, value=value)
+    except OperationError:
+        _pulumi("stack", "rm", "--yes", stack)
+        raise
+
+
+def _pulumi(*arguments: str, value: str = "") -> None:
+    done = subprocess.run(
+        ["pulumi", *arguments, "--non-interactive"], cwd=ROOT, input=value, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise OperationError(last_line(Exception(done.stderr)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 from .manifest import Manifest
@@ -17,6 +18,8 @@ PART_CUTOFF = 64 << 20
 PART_SIZE = 16 << 20
 #: How S3 refuses to give out an object for whose encryption another key is needed, or none.
 OTHER_KEY = (400, 403)
+#: Files read for their checksums between two commits.
+LOT = 500
 #: Threads that read back objects or ask for them; more gain nothing on small servers.
 THREADS = 16
 
@@ -34,26 +37,29 @@ def checksums(path: Path, size: int) -> tuple[str, str]:
     return whole.hexdigest(), multipart
 
 
-def _print(root: Path, known: Entry) -> Iterator[tuple[Entry, str, str]]:
-    """Nothing where the file changed or vanished meanwhile: the next walk sees it."""
+def _print(root: Path, known: Entry) -> list[tuple[Entry, str, str]]:
+    """Nothing where the file changed, vanished or cannot be read: then it is not equal, and told by name."""
     try:
         md5, parts = checksums(root / known.path, known.size)
-        if entry(root, known.path) == known:
-            yield known, md5, parts
-    except FileNotFoundError:
-        return
+        return [(known, md5, parts)] if entry(root, known.path) == known else []
+    except OSError:
+        return []
 
 
-def print_files(manifest: Manifest, root: Path, entries: Iterable[Entry]) -> None:
-    """Read local files and keep their checksums, in lots, so that an interruption loses little."""
-    lot: list[tuple[Entry, str, str]] = []
+def print_files(
+    manifest: Manifest, root: Path, entries: Iterable[Entry], between: Callable[[], None] = lambda: None
+) -> None:
+    """Read local files whose checksums are not known, and keep them, in lots, so that an interruption loses little.
+
+    `between` is called before each lot, and may end it all by raising.
+    """
+    entries = iter(entries)
     with ThreadPoolExecutor(2) as pool:
-        for found in pool.map(lambda e: list(_print(root, e)), entries):
-            lot.extend(found)
-            if len(lot) >= 2000:
-                manifest.add_prints(lot)
-                lot = []
-    manifest.add_prints(lot)
+        while lot := list(islice(entries, LOT)):
+            between()
+            known = {entry for entry, _, _ in manifest.prints(lot)}
+            new = [entry for entry in lot if entry not in known]
+            manifest.add_prints(row for rows in pool.map(lambda e: _print(root, e), new) for row in rows)
 
 
 def read_back(manifest: Manifest, bucket: Bucket, objects: list[Object]) -> list[str]:

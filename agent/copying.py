@@ -25,7 +25,7 @@ from .tree import Entry
 REMOTE = "store"
 #: Seconds without a finished file after which the store is asked whether it still answers, and how often
 #: in a row it may fail to: rclone by itself would go on for minutes, and with many files for days.
-STUCK_SECONDS, SILENT_TIMES = 30, 3
+STUCK_SECONDS, SILENT_TIMES = 30, 6
 #: Files in parts that are copied at once, and parts of each: rclone holds so many parts in memory, 128 MB here.
 LARGE_TRANSFERS, PARTS_AT_ONCE = 4, 2
 

@@ -46,6 +46,7 @@ def in_window(context: Context, snapshot: Snapshot) -> dict[str, int]:
     with context.manifest() as manifest, context.manifest(kept=False) as late:
         gone = _gone(context, manifest, changed, same)
         late.load_local(changed)
+        late.add_prints(manifest.prints(changed))
         manifest.add_sent(paths)
         _send(context, late, changed)
         _compare(context, late, changed)
@@ -75,11 +76,12 @@ def _gone(context: Context, manifest: Manifest, changed: list[Entry], same: int)
 def _send(context: Context, manifest: Manifest, changed: list[Entry]) -> None:
     root = context.settings.host.store_path
     if changed:
-        content.print_files(manifest, root, changed)
+        content.print_files(manifest, root, changed, context.check_clock)
         progress = copying.Progress(len(changed), sum(entry.size for entry in changed))
         copying.upload(context, root, changed, progress, "rclone")
 
 
 def _compare(context: Context, manifest: Manifest, changed: list[Entry]) -> None:
+    context.check_clock()
     content.ask(manifest, context.bucket, [entry.path for entry in changed])
     content.settle(manifest, context.bucket, context.settings.host.store_path)

@@ -131,14 +131,26 @@ class Manifest:
 
     # What follows from it
 
-    def unprinted(self) -> list[Entry]:
-        """Local files with an object of the same size whose content has not been read yet."""
-        return [
-            Entry(*row)
-            for row in self._db.execute(
-                f"SELECT l.path, l.size, l.mtime, l.ctime, l.inode {_BOTH} WHERE r.size = l.size AND p.path IS NULL"
-            )
-        ]
+    def unprinted(self) -> Iterator[Entry]:
+        """Local files with an object of the same size whose content has not been read yet; all, or very many."""
+        last = ""
+        while True:
+            rows = self._db.execute(
+                f"SELECT l.path, l.size, l.mtime, l.ctime, l.inode {_BOTH}"
+                " WHERE r.size = l.size AND p.path IS NULL AND l.path > ? ORDER BY l.path LIMIT 5000",
+                (last,),
+            ).fetchall()
+            if not rows:
+                return
+            yield from map(Entry._make, rows)
+            last = rows[-1][0]
+
+    def prints(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, str, str]]:
+        """Checksums that are known of exactly these files."""
+        for entry in entries:
+            query = "SELECT md5, parts FROM prints WHERE (path, size, mtime, ctime, inode) = (?, ?, ?, ?, ?)"
+            for md5, parts in self._db.execute(query, entry):
+                yield entry, md5, parts
 
     def doubtful(self) -> list[Object]:
         """Objects of the right size whose ETag tells nothing: to be read back."""

@@ -175,6 +175,7 @@ def _fetch(context: Context, manifest: Manifest, root: Path, wanted: list[str], 
                 copying.download(context, incoming, list(manifest.remote(rest)), progress)
             except CommandFailed as error:
                 context.say(f"restore: {error}; trying again")  # the next round sees what is missing
+                next(context.bucket.list(page=1), None)  # a store that is gone ends it here, not lot by lot
         placed += len(here) + len(_place_arrived(context, manifest, root, incoming, rest))
     shutil.rmtree(incoming)
     return placed

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from agent import copying, delta, mirror, snapshot
+from agent import content, copying, delta, mirror, snapshot
 from agent.errors import Problem
 from agent.snapshot import Snapshot
 from agent.system import CommandFailed
@@ -65,6 +68,92 @@ def test_a_problem_in_another_process_arrives_with_its_remedy(server, monkeypatc
     (server.store / "local_content/aa/link").symlink_to("cc")
     with pytest.raises(Problem, match="a link.* -- replace it"):
         before.compare(server.store, [])
+
+
+@pytest.mark.parametrize("what", ["fork", "helper"])
+def test_a_machine_without_room_for_more_processes_walks_alone(server, monkeypatch, what):
+    monkeypatch.setattr(snapshot, "SHARED_FROM", 0)
+    fill(server)
+    before = Snapshot(walk(server.store, []))
+    server.write("local_content/aa/cc/new", b"new")
+    if what == "fork":
+        monkeypatch.setattr(os, "fork", lambda: (_ for _ in ()).throw(BlockingIOError("no more processes")))
+    else:
+        monkeypatch.setattr(snapshot.pickle, "dump", lambda *_: os._exit(9))
+    changed, same = before.compare(server.store, [])
+    assert [entry.path for entry in changed] == ["local_content/aa/cc/new"] and same == len(FILES)
+
+
+def test_a_helper_keeps_no_lock_of_the_run_that_started_it(tmp_path):
+    with open(tmp_path / "lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        helper = snapshot._Helper(lambda: time.sleep(30))
+    try:
+        with open(tmp_path / "lock", "w") as again:
+            assert eventually(lambda: locks(again)), "the lock is free although the helper still runs"
+    finally:
+        helper.end()
+
+
+def locks(file) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def eventually(condition) -> bool:
+    deadline = time.monotonic() + 10
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+    return True
+
+
+def test_marks_without_pythons_own_hash_tell_the_same(server, monkeypatch):
+    monkeypatch.setattr(snapshot, "_mark", snapshot._digest)
+    fill(server)
+    before = Snapshot(walk(server.store, []))
+    rewrite(server, "one/deep", b"DEEP")
+    changed, same = before.compare(server.store, [])
+    assert [entry.path for entry in changed] == ["one/deep"] and same == len(FILES) - 1
+
+
+def test_the_time_for_the_window_bounds_reading_too(server):
+    known = mirrored(server)
+    server.write("local_content/zz/zz/late", b"late")
+    context = server.context()
+    context.deadline = 0.0
+    with pytest.raises(Problem, match="did not arrive within"):
+        delta.in_window(context, known)
+    assert "local_content/zz/zz/late" not in server.bucket.objects
+
+
+def test_what_was_read_before_the_window_is_not_read_again_in_it(server, monkeypatch):
+    fill(server)
+    mirror.mirror(server.context())
+    server.write("local_content/zz/zz/late", b"late")
+    with monkeypatch.context() as patch:
+        patch.setattr(copying, "upload", lambda *_: None)
+        _, known = delta.before_window(server.context())
+    monkeypatch.setattr(content, "checksums", lambda *_: pytest.fail("read again"))
+    assert delta.in_window(server.context(), known) == {"changed": 1, "removed": 0}
+
+
+def test_a_file_that_cannot_be_read_does_not_keep_the_others_and_is_named(server, monkeypatch):
+    fill(server)
+    real = content.checksums
+
+    def unreadable(path, size):
+        if path.name == "deep":
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, size)
+
+    monkeypatch.setattr(content, "checksums", unreadable)
+    with pytest.raises(Problem, match="1 files are not equal.*'one/deep' first"):
+        mirror.mirror(server.context())
+    assert server.bucket.objects.keys() >= FILES.keys() - {"one/deep"}
 
 
 def test_a_file_system_mounted_inside_the_store_is_refused(server):
@@ -199,7 +288,7 @@ class Store:
 
 @pytest.mark.parametrize(
     ("answers", "given_up"),
-    [((False, False, False), True), ((False, False, True, False, False), False), ((True,) * 5, False)],
+    [((False,) * 6, True), (((False,) * 5 + (True,)) * 2, False), ((True,) * 9, False)],
 )
 def test_a_copy_is_given_up_only_when_nothing_gets_done_and_the_store_is_silent(monkeypatch, answers, given_up):
     now = [0.0]

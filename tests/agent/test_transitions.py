@@ -10,6 +10,7 @@ from agent import converge, install, mount, recovery, remount, restore
 from agent.errors import Problem
 from agent.journal import Journal, Step
 from agent.settings import parse
+from agent.system import CommandFailed
 
 from .conftest import SYNAPSE, PowerLoss, Server
 
@@ -363,3 +364,25 @@ def test_an_agent_that_was_killed_before_it_knew_the_mount_is_put_in_place_again
     document = {"host": {"media_store": str(server.store)}}
     install.install(server.context(), hashlib.sha256(b"agent").hexdigest(), document)
     assert server.places.agent.read_bytes() == b"agent"
+
+
+def test_a_store_that_goes_away_on_the_way_home_ends_it_after_the_first_lot(server, monkeypatch):
+    fill(server)
+    go(server, "live")
+    monkeypatch.setattr(restore, "LOT", 1)
+    for number in range(5):
+        server.bucket.objects[f"local_content/zz/zz/{number}"] = b"%d" % number
+    tried = []
+
+    def refuse(*_, **__):
+        raise OSError("connection refused")
+
+    def fail(context, target, objects, progress):
+        tried.extend(objects)
+        monkeypatch.setattr(server.bucket, "list", refuse)
+        raise CommandFailed(["rclone"], 1, "connection refused")
+
+    monkeypatch.setattr(restore.copying, "download", fail)
+    with pytest.raises(OSError, match="connection refused"):
+        go(server, "mirror")
+    assert len(tried) == 1 and SYNAPSE in server.system.active

@@ -10,7 +10,7 @@ from components.host.last_known import last_known
 from components.host.media_server import MediaServer
 from components.host.observation import StartFrom
 from components.host.sections import api_token, host_section, migration_section, shown
-from components.outputs import next_step
+from components.outputs import next_step, summary
 from components.settings import Settings
 from components.store import make_store
 
@@ -75,6 +75,7 @@ def main() -> None:
     pulumi.export("endpoint", store.endpoint)
     pulumi.export("server", server.verdict)
     pulumi.export("repairs", server.repairs)
+    pulumi.export("summary", server.verdict.apply(lambda v: summary(v, settings.host.media_store)))
     pulumi.export("next", server.verdict.apply(lambda v: next_step(v.get("phase", ""), settings.host.media_store)))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 _NEXT = {
     "prepare": "copy while everything runs: pulumi config set phase mirror && pulumi up",
     "mirror": "move to the bucket in a short window: pulumi config set phase live && pulumi up",
@@ -14,3 +17,18 @@ _NEXT = {
 def next_step(phase: str, media_store: str) -> str:
     """The next step with its command."""
     return _NEXT.get(phase, "").format(backup=f"{media_store}-local-backup")
+
+
+def summary(verdict: Mapping[str, Any], media_store: str) -> str:
+    """What holds now, in a sentence: how much, how long services stood still, and where the local copy is. Pure."""
+    said = []
+    if "files" in verdict:
+        said.append(
+            f"{verdict['files']:,} files, {verdict.get('bytes', 0) / 1e6:,.1f} MB were compared equal on both sides"
+        )
+    if "services_stopped_seconds" in verdict:
+        stopped = f"services were stopped for {verdict['services_stopped_seconds']:.1f} s"
+        said.append(f"{stopped} (window {verdict['window_seconds']:.1f} s)" if "window_seconds" in verdict else stopped)
+    if verdict.get("phase") == "live":
+        said.append(f"the local copy is {media_store}-local-backup: keep it until you are confident")
+    return "; ".join(said)

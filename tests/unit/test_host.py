@@ -19,7 +19,7 @@ from components.host import observation, zipapp
 from components.host.command import agent_text, last_json
 from components.host.connection import Connection, Unreachable
 from components.host.observation import Observation, ServerError, observe, plan_lines
-from components.outputs import next_step
+from components.outputs import next_step, summary
 from components.settings import parse
 
 from .test_settings import GOOD
@@ -198,3 +198,14 @@ def test_a_second_stack_on_the_same_server_is_refused_unless_it_takes_over_or_no
     Observation("local", 3, "2", stack="prod").check_stack("other", adopt=False)
     with pytest.raises(observation.WrongStack, match="another stack, prod, holds this server in phase live"):
         held.check_stack("other", adopt=False)
+
+
+def test_the_summary_says_how_much_for_how_long_and_where_the_local_copy_is():
+    verdict = {
+        "phase": "live", "files": 1095, "bytes": 131054553, "window_seconds": 0.34, "services_stopped_seconds": 1.46,
+    }  # fmt: skip
+    assert summary(verdict, "/m/media-store") == (
+        "1,095 files, 131.1 MB were compared equal on both sides; services were stopped for 1.5 s (window 0.3 s); "
+        "the local copy is /m/media-store-local-backup: keep it until you are confident"
+    )
+    assert summary({"phase": "prepare"}, "/m/media-store") == ""

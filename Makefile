@@ -10,7 +10,7 @@ help:
 	@echo 'make test          all tests: lint, unit, and end to end in the sandbox'
 	@echo 'make unit          components and agent, without the sandbox (under a minute)'
 	@echo 'make e2e           end to end in the sandbox; ONLY=words picks tests by name'
-	@echo 'make faults        every fault at every step (under an hour); ONLY=words picks cases by name'
+	@echo 'make faults        every fault at every step (under an hour); ONLY=words picks by name, AGAIN=1 what failed'
 	@echo 'make kills         everything killed at 50 random moments (about half an hour)'
 	@echo 'make bench         measure against the manual procedure (hours); ONLY=window measures that alone'
 	@echo 'make sandbox       start the sandbox and leave it running'
@@ -52,7 +52,7 @@ e2e: prerequisites
 	@$(PYTEST) -v tests/e2e tests/faults $(if $(ONLY),-k '$(ONLY)')
 
 faults: prerequisites
-	@$(PYTHON) -m tests.faults $(if $(ONLY),--only '$(ONLY)')
+	@$(PYTHON) -m tests.faults $(if $(ONLY),--only '$(ONLY)') $(if $(AGAIN),--again)
 
 kills: prerequisites
 	@$(PYTHON) -m tests.faults --kills 50

@@ -43,6 +43,7 @@ demo: prerequisites
 lint: .venv/installed
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
 
 unit: .venv/installed
 	@$(PYTEST) tests/unit tests/agent

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from .errors import Problem
 from .journal import Journal
@@ -112,7 +113,7 @@ class Stopwatch:
         return round(time.monotonic() - self._start, 3)
 
 
-def verdict(document: dict) -> None:
+def verdict(document: dict[str, Any]) -> None:
     """The last line of a verb's output: one JSON object."""
     sys.stdout.write(json.dumps(document, sort_keys=True) + "\n")
     sys.stdout.flush()

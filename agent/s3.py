@@ -79,7 +79,8 @@ class Bucket:
                 self._local.connection = http.client.HTTPSConnection(self._host, timeout=self._timeout, context=context)
             else:
                 self._local.connection = http.client.HTTPConnection(self._host, timeout=self._timeout)
-        return self._local.connection
+        connection: http.client.HTTPConnection = self._local.connection
+        return connection
 
     def _close(self) -> None:
         if getattr(self._local, "connection", None) is not None:

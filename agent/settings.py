@@ -86,7 +86,7 @@ class Settings:
     migration: MigrationSettings = field(default_factory=MigrationSettings)
 
 
-_SECTIONS = {f.name: f.default_factory for f in fields(Settings)}  # type: ignore[misc]
+_SECTIONS: dict[str, Any] = {f.name: f.default_factory for f in fields(Settings)}
 
 
 def fingerprint(key: str) -> str:
@@ -104,7 +104,7 @@ def parse(document: dict[str, Any]) -> Settings:
                 f"unknown settings section {name!r}",
                 "agent and program differ in version: run pulumi up again",
             )
-        known = {f.name: f for f in fields(section)}  # type: ignore[arg-type]
+        known = {f.name: f for f in fields(section)}
         default = section()
         for key, value in values.items():
             if key not in known:

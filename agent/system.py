@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -112,7 +112,8 @@ class System:
                 pipe.write(answer)
             os._exit(0)
         os.close(writer)
-        return _answer(reader, child, timeout)
+        answer: T = _answer(reader, child, timeout)
+        return answer
 
     def wait_until(self, condition: Callable[[], bool], seconds: float, every: float = 0.1) -> bool:
         """Whether `condition` came true within `seconds`."""
@@ -130,7 +131,7 @@ class System:
         os.sync()
 
 
-def _answer(reader: int, child: int, timeout: float) -> T:  # type: ignore[type-var]
+def _answer(reader: int, child: int, timeout: float) -> Any:
     import ast
     import select
     import signal

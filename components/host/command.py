@@ -57,7 +57,7 @@ def host_command(
         create=run,
         update=run,
         delete=delete,
-        stdin=pulumi.Output.secret(pulumi.Output.json_dumps(dict(secrets))),
+        stdin=pulumi.Output.secret(pulumi.Output.json_dumps(dict(secrets))),  # type: ignore[arg-type]
         add_previous_output_in_env=False,
         opts=pulumi.ResourceOptions(
             parent=parent,

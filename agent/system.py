@@ -112,8 +112,8 @@ class System:
                 pipe.write(answer)
             os._exit(0)
         os.close(writer)
-        answer: T = _answer(reader, child, timeout)
-        return answer
+        given: T = _answer(reader, child, timeout)
+        return given
 
     def wait_until(self, condition: Callable[[], bool], seconds: float, every: float = 0.1) -> bool:
         """Whether `condition` came true within `seconds`."""

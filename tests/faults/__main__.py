@@ -68,7 +68,9 @@ def main() -> int:
     started = time.monotonic()
     kept, before = earlier() if arguments.again else ([], 0.0)
     survived = {verdict.case for verdict in kept if verdict.survived}
-    verdicts = []
+    verdicts = [verdict for verdict in kept if verdict.survived]
+    report = summary(verdicts, before)
+    path = REPORT.with_name("kills.json") if arguments.kills else REPORT
     with relay.Relay().running() as trouble:
         if arguments.kills:
             found = random_kills(arguments.kills, arguments.seed, trouble)
@@ -77,12 +79,10 @@ def main() -> int:
         for verdict in found:
             verdicts.append(verdict)
             print(f"{len(verdicts):>3} {line(verdict)}", flush=True)
-    verdicts = [*(verdict for verdict in kept if verdict.survived), *verdicts]
-    report = summary(verdicts, before + time.monotonic() - started)
-    if not arguments.only:
-        path = REPORT.with_name("kills.json") if arguments.kills else REPORT
-        path.write_text(json.dumps(report, indent=1) + "\n")
-    print(json.dumps({name: value for name, value in report.items() if name != "verdicts"}))
+            report = summary(verdicts, before + time.monotonic() - started)
+            if not arguments.only:  # after each, so that an hour's work outlives an interruption
+                path.write_text(json.dumps(report, indent=1) + "\n")
+    print(json.dumps({name: value for name, value in report.items() if name != "verdicts"}), flush=True)
     return 0 if verdicts and report["survived"] == report["cases"] else 1
 
 

@@ -56,7 +56,7 @@ faults: prerequisites
 	@$(PYTHON) -m tests.faults $(if $(ONLY),--only '$(ONLY)') $(if $(AGAIN),--again)
 
 kills: prerequisites
-	@$(PYTHON) -m tests.faults --kills 50
+	@$(PYTHON) -m tests.faults --kills 50 $(if $(AGAIN),--again)
 
 bench: prerequisites
 	@$(PYTHON) -m bench $(ONLY)

@@ -1,6 +1,6 @@
 """`python -m tests.faults`: every case of the matrix; `--kills N`: N kills at random moments instead.
 
-`--again` runs only the cases that did not survive in the last report, and puts their new verdicts in its place.
+`--again` runs only what did not survive, or was not run, in the last report, and puts the new verdicts in their place.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from sandbox.__main__ import up
 from sandbox.world import HOME
 
 from .cases import CASES
-from .kills import random_kills
+from .kills import plan
 from .runner import Verdict, run_case
 
 REPORT = Path(__file__).with_name("report.json")
 
 
-def earlier() -> tuple[list[Verdict], float]:
+def earlier(path: Path) -> tuple[list[Verdict], float]:
     """The verdicts of the last report, and the seconds they took."""
-    document = json.loads(REPORT.read_text())
+    document = json.loads(path.read_text())
     for verdict in document["verdicts"]:
         del verdict["survived"]
     return [Verdict(**verdict) for verdict in document["verdicts"]], document["minutes"] * 60
@@ -59,24 +59,22 @@ def line(verdict: Verdict) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.faults", description=__doc__)
     parser.add_argument("--only", default="", help="cases whose name has these words")
-    parser.add_argument("--again", action="store_true", help="cases that did not survive in the last report")
+    parser.add_argument("--again", action="store_true", help="what the last report lacks, or has failed")
     parser.add_argument("--kills", type=int, default=0, metavar="N", help="kill everything at N random moments")
     parser.add_argument("--seed", type=int, default=1, help="of the random moments")
     arguments = parser.parse_args()
     up()
     shutil.rmtree(HOME / "faults-stack", ignore_errors=True)
     started = time.monotonic()
-    kept, before = earlier() if arguments.again else ([], 0.0)
-    survived = {verdict.case for verdict in kept if verdict.survived}
-    verdicts = [verdict for verdict in kept if verdict.survived]
-    report = summary(verdicts, before)
     path = REPORT.with_name("kills.json") if arguments.kills else REPORT
+    cases = plan(arguments.kills, arguments.seed) if arguments.kills else CASES
+    kept, before = earlier(path) if arguments.again else ([], 0.0)
+    verdicts = [verdict for verdict in kept if verdict.survived]
+    survived = {verdict.case for verdict in verdicts}
+    report = summary(verdicts, before)
     with relay.Relay().running() as trouble:
-        if arguments.kills:
-            found = random_kills(arguments.kills, arguments.seed, trouble)
-        else:
-            found = (run_case(c, trouble) for c in CASES if arguments.only in c.name and c.name not in survived)
-        for verdict in found:
+        wanted = [case for case in cases if arguments.only in case.name and case.name not in survived]
+        for verdict in (run_case(case, trouble) for case in wanted):
             verdicts.append(verdict)
             print(f"{len(verdicts):>3} {line(verdict)}", flush=True)
             report = summary(verdicts, before + time.monotonic() - started)

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
-
-from sandbox import relay
 
 from ..e2e.world import stage
 from . import injectors
 from .cases import Case
-from .runner import Verdict, run_case
 
 #: Steps of the journal, each to be hit; then a wait from its begin, in seconds, at random up to this.
 STEPS = [
@@ -38,20 +34,19 @@ def _after(seconds: float) -> injectors.Injector:
     return inject
 
 
+def _kill(number: int, wait: float, start: str, target: str, at: str) -> Case:
+    return Case(f"kill {number}: all killed {wait:.2f} s after the begin", _after(wait), start, target, at)
+
+
 def plan(count: int, seed: int) -> list[Case]:
     """The moments. Pure."""
     chance = random.Random(seed)
     cases = []
     for start, target, at, longest in STEPS * IN_EACH:
         wait = chance.uniform(0, longest)
-        cases.append(Case(f"all killed {wait:.2f} s after the begin", _after(wait), start, target, at))
+        cases.append(_kill(len(cases) + 1, wait, start, target, at))
     while len(cases) < count:
         start, target = chance.choice([("prepare", "live"), ("live", "prepare")])
         wait = chance.uniform(0, UPDATE[target])
-        cases.append(Case(f"all killed {wait:.2f} s after the begin", _after(wait), start, target, "engine begins"))
+        cases.append(_kill(len(cases) + 1, wait, start, target, "engine begins"))
     return cases[:count]
-
-
-def random_kills(count: int, seed: int, trouble: relay.Relay) -> Iterator[Verdict]:
-    for case in plan(count, seed):
-        yield run_case(case, trouble)

@@ -34,8 +34,11 @@ _BY_ETAG = "(r.etag = p.md5 OR r.etag = p.parts)"
 
 _OURS = "SELECT path FROM known UNION SELECT path FROM sent"
 
-_BOTH = f"""FROM local l JOIN remote r ON r.path = l.path
-  LEFT JOIN prints p ON {_SAME_FILE} LEFT JOIN read b ON b.path = l.path"""
+#: The columns of an Entry, and what is known of its content.
+_ENTRY = "l.path, l.size, l.mtime, l.ctime, l.inode"
+_CONTENT = f"LEFT JOIN prints p ON {_SAME_FILE} LEFT JOIN read b ON b.path = l.path"
+
+_BOTH = f"FROM local l JOIN remote r ON r.path = l.path {_CONTENT}"
 
 #: What one manifest takes of another: all it has seen and proven.
 _TABLES_TAKEN = {"local": 5, "remote": 3, "prints": 7, "read": 3, "known": 4}
@@ -136,7 +139,7 @@ class Manifest:
         last = ""
         while True:
             rows = self._db.execute(
-                f"SELECT l.path, l.size, l.mtime, l.ctime, l.inode {_BOTH}"
+                f"SELECT {_ENTRY} {_BOTH}"
                 " WHERE r.size = l.size AND p.path IS NULL AND l.path > ? ORDER BY l.path LIMIT 5000",
                 (last,),
             ).fetchall()
@@ -178,9 +181,8 @@ class Manifest:
         with self._db:
             self._db.execute("DROP TABLE IF EXISTS temp.unequal")
             self._db.execute(
-                "CREATE TEMP TABLE unequal AS SELECT l.path, l.size, l.mtime, l.ctime, l.inode FROM local l"
-                " LEFT JOIN remote r ON r.path = l.path"
-                f" LEFT JOIN prints p ON {_SAME_FILE} LEFT JOIN read b ON b.path = l.path"
+                f"CREATE TEMP TABLE unequal AS SELECT {_ENTRY}"
+                f" FROM local l LEFT JOIN remote r ON r.path = l.path {_CONTENT}"
                 f" WHERE NOT coalesce({self._same}, 0) ORDER BY l.path"
             )
         return self._count("SELECT count(*), sum(size) FROM unequal")
@@ -230,7 +232,7 @@ class Manifest:
         return [
             Entry(*row)
             for row in self._db.execute(
-                "SELECT l.path, l.size, l.mtime, l.ctime, l.inode FROM local l"
+                f"SELECT {_ENTRY} FROM local l"
                 f" LEFT JOIN prints p ON {_SAME_FILE} LEFT JOIN known k ON k.path = l.path AND k.md5 = p.md5"
                 " WHERE k.path IS NULL ORDER BY l.path"
             )
@@ -238,7 +240,7 @@ class Manifest:
 
     def known_files(self) -> Iterator[Entry]:
         """Entries of the last walk that are known, as `learn` left it."""
-        query = "SELECT l.path, l.size, l.mtime, l.ctime, l.inode FROM local l JOIN known k ON k.path = l.path"
+        query = f"SELECT {_ENTRY} FROM local l JOIN known k ON k.path = l.path"
         for row in self._db.execute(query):
             yield Entry(*row)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sandbox import server, store
 
-from .ground import BUCKET, MEDIA_STORE, RCLONE_CONF, TOOLS, Ground, converge, on_server
+from .ground import BUCKET, MEDIA_STORE, RCLONE_CONF, TOOLS, Ground, await_mount, converge, on_server
 
 MOUNT = "/matrix/s3-media-store"
 
@@ -26,14 +26,14 @@ class Contender:
 def mounted(ground: Ground) -> Iterator[None]:
     """goofys as the playbook mounts it, beside the media store."""
     server.ssh(f"mkdir -p {MOUNT}")
-    uid, gid = (server.ssh(f"id {what} matrix").strip() for what in ("-u", "-g"))
+    owner = str(server.MATRIX_ID)
     on_server(
         "/opt/goofys/goofys", "-f", "--endpoint", ground.endpoint, "--region", store.REGION,
         "--stat-cache-ttl", "60m0s", "--type-cache-ttl", "60m0s", "--dir-mode", "0700", "--file-mode", "0700",
-        "--uid", uid, "--gid", gid, "-o", "allow_other", BUCKET, MOUNT,
+        "--uid", owner, "--gid", owner, "-o", "allow_other", BUCKET, MOUNT,
         unit="bench-goofys",
     )  # fmt: skip
-    server.ssh(f"timeout 30 sh -c 'until mountpoint -q {MOUNT}; do sleep 0.1; done'")
+    await_mount(MOUNT)
     try:
         yield
     finally:

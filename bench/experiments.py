@@ -18,7 +18,7 @@ from sandbox.world import ROOT
 from . import media
 from .contenders import CONTENDERS, MANUAL, PROGRAM, manual, mounted, rsync
 from .distance import far_away
-from .ground import MEDIA_STORE, TOOLS, Ground, converge, drop_caches, on_disk, on_server, seconds
+from .ground import MEDIA_STORE, TOOLS, Ground, await_mount, converge, drop_caches, on_server, seconds
 
 Record = dict[str, Any]
 #: A slow contender copies so many files; how long more would take is calculated from that.
@@ -62,7 +62,7 @@ def window(files: int, late: int, repetitions: int) -> Record:
     ground = Ground.lay(files, _near())
     ground.empty_bucket()
     converge("mirror")
-    drop_in = on_disk("/etc/systemd/system/matrix-synapse.service.d/late.conf")
+    drop_in = server.on_disk(Path("/etc/systemd/system/matrix-synapse.service.d/late.conf"))
     drop_in.parent.mkdir(exist_ok=True)
     drop_in.write_text(f"[Service]\nExecStopPost=-+/bin/cp -a {LATE}/. {MEDIA_STORE}/\n")
     server.ssh("systemctl daemon-reload")
@@ -73,7 +73,7 @@ def window(files: int, late: int, repetitions: int) -> Record:
         assert verdict["window_files"] == late, f"{verdict['window_files']} files in the window, not {late}"
         found.append({name: verdict[name] for name in ("window_seconds", "services_stopped_seconds")})
         say(f"{files:,} files, {late} late: {found[-1]}")
-        shutil.rmtree(on_disk(LATE))
+        shutil.rmtree(server.on_disk(Path(LATE)))
         converge("mirror")
     return {"files": files, "late": late, "windows": found}
 
@@ -129,7 +129,7 @@ def serving(files: int, count: int) -> Record:
         for clients in (1, 8, 32):
             if name != "local disk":
                 server.ssh("systemctl restart matrix-media-store")
-                server.ssh(f"timeout 60 sh -c 'until mountpoint -q {MEDIA_STORE}; do sleep 0.1; done'")
+                await_mount(MEDIA_STORE)
             drop_caches()
             for what in ("read", "read again", "write"):
                 argv = ["python3", f"{TOOLS}/clients.py", folder, what.split()[0], str(clients), str(count)]
@@ -155,7 +155,7 @@ def _near() -> str:
 
 def _late_files(count: int, turn: int) -> None:
     """Files that nobody saw before, as the homeserver's user owns them."""
-    folder = on_disk(LATE)
+    folder = server.on_disk(Path(LATE))
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     media.lay(folder, count, seed=1000 + turn)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sandbox import server, stacks, store, synapse
 from sandbox.engine import Stack
-from sandbox.world import BIN, SERVER
+from sandbox.world import BIN
 
 from . import media
 
@@ -63,27 +63,23 @@ class Ground:
 
 def _equip(endpoint: str) -> None:
     """What the other programs need on the server: keys in files only root reads, and s5cmd."""
-    environment = on_disk(ENVIRONMENT)
+    environment = server.on_disk(Path(ENVIRONMENT))
     environment.write_text(
         f"AWS_ACCESS_KEY_ID={store.ACCESS_KEY_ID}\nAWS_SECRET_ACCESS_KEY={store.SECRET_ACCESS_KEY}\n"
         f"PYTHONPATH={AGENT}\n"
     )
-    conf = on_disk(RCLONE_CONF)
+    conf = server.on_disk(Path(RCLONE_CONF))
     conf.write_text(
         f"[bench]\ntype = s3\nprovider = Minio\nendpoint = {endpoint}\nregion = {store.REGION}\n"
         f"access_key_id = {store.ACCESS_KEY_ID}\nsecret_access_key = {store.SECRET_ACCESS_KEY}\n"
     )
     for file in (environment, conf):
         file.chmod(0o600)
-    tools = on_disk(TOOLS)
+    tools = server.on_disk(Path(TOOLS))
     tools.mkdir(parents=True, exist_ok=True)
     for tool in (BIN / "s5cmd", *map(Path(__file__).with_name, ("loader.py", "clients.py"))):
         (tools / tool.name).write_bytes(tool.read_bytes())
         (tools / tool.name).chmod(0o755)
-
-
-def on_disk(path: str) -> Path:
-    return SERVER / path.lstrip("/")
 
 
 def drop_caches() -> None:
@@ -98,6 +94,10 @@ def on_server(*argv: str, unit: str = "") -> str:
     return server.ssh(
         shlex.join(["systemd-run", "--quiet", "--collect", f"--property=EnvironmentFile={ENVIRONMENT}", *how, *argv])
     )
+
+
+def await_mount(path: str) -> None:
+    server.ssh(f"timeout 60 sh -c 'until mountpoint -q {path}; do sleep 0.1; done'")
 
 
 def converge(phase: str) -> dict[str, Any]:

@@ -14,9 +14,13 @@ _NEXT = {
 }
 
 
+def _backup(media_store: str) -> str:
+    return f"{media_store}-local-backup"
+
+
 def next_step(phase: str, media_store: str) -> str:
     """The next step with its command."""
-    return _NEXT.get(phase, "").format(backup=f"{media_store}-local-backup")
+    return _NEXT.get(phase, "").format(backup=_backup(media_store))
 
 
 def summary(verdict: Mapping[str, Any], media_store: str) -> str:
@@ -30,5 +34,5 @@ def summary(verdict: Mapping[str, Any], media_store: str) -> str:
         stopped = f"services were stopped for {verdict['services_stopped_seconds']:.1f} s"
         said.append(f"{stopped} (window {verdict['window_seconds']:.1f} s)" if "window_seconds" in verdict else stopped)
     if verdict.get("phase") == "live":
-        said.append(f"the local copy is {media_store}-local-backup: keep it until you are confident")
+        said.append(f"the local copy is {_backup(media_store)}: keep it until you are confident")
     return "; ".join(said)

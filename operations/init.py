@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from components.settings import ConfigurationError, is_secret, parse
 
 from . import vars_yml
-from .workspace import ROOT, OperationError, config_file, last_line
+from .workspace import ROOT, OperationError, config_file, pulumi
 
 #: What is asked where neither the playbook nor an option says it: path, question, default.
 QUESTIONS = [
@@ -135,20 +135,12 @@ def _check(values: Mapping[str, str]) -> None:
 
 def _write(stack: str, settings: Mapping[str, str], secrets: Mapping[str, str]) -> None:
     """Secrets go by standard input; where something fails, no half of a stack stays behind."""
-    _pulumi("stack", "init", stack, "--no-select")
+    pulumi("stack", "init", stack, "--no-select")
     try:
         pairs = [part for path, value in settings.items() for part in ("--plaintext", f"{path}={value}")]
-        _pulumi("config", "set-all", "--path", *pairs, "--stack", stack)
+        pulumi("config", "set-all", "--path", *pairs, "--stack", stack)
         for path, value in secrets.items():
-            _pulumi("config", "set", "--secret", "--path", path, "--stack", stack, value=value)
+            pulumi("config", "set", "--secret", "--path", path, "--stack", stack, value=value)
     except OperationError:
-        _pulumi("stack", "rm", "--yes", stack)
+        pulumi("stack", "rm", "--yes", stack)
         raise
-
-
-def _pulumi(*arguments: str, value: str = "") -> None:
-    done = subprocess.run(
-        ["pulumi", *arguments, "--non-interactive"], cwd=ROOT, input=value, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise OperationError(last_line(Exception(done.stderr)))

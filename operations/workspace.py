@@ -61,20 +61,24 @@ def config_file(name: str) -> Path:
 
 def read_config(stack: automation.Stack, file: Path) -> dict[str, Any]:
     """The whole configuration in a file, decrypted."""
-    text = _pulumi_config(stack, file, "--show-secrets", "--json")
+    text = pulumi("config", "--show-secrets", "--json", *_of(stack, file))
     return {key: entry.get("objectValue", entry["value"]) for key, entry in json.loads(text).items()}
 
 
 def edit_config(stack: automation.Stack, file: Path, *arguments: str, value: str = "") -> None:
     """`pulumi config …` on a configuration file; a value goes by standard input, where nobody sees it."""
-    _pulumi_config(stack, file, *arguments, value=value)
+    pulumi("config", *arguments, *_of(stack, file), value=value)
 
 
-def _pulumi_config(stack: automation.Stack, file: Path, *arguments: str, value: str = "") -> str:
+def _of(stack: automation.Stack, file: Path) -> list[str]:
+    return ["--stack", stack.name, "--config-file", str(file)]
+
+
+def pulumi(*arguments: str, value: str = "") -> str:
+    """What the engine's command line says; `value` is its standard input. Raises OperationError with its own word."""
     done = subprocess.run(
-        ["pulumi", "config", *arguments, "--stack", stack.name, "--config-file", str(file), "--non-interactive"],
-        cwd=ROOT, input=value, capture_output=True, text=True,
-    )  # fmt: skip
+        ["pulumi", *arguments, "--non-interactive"], cwd=ROOT, input=value, capture_output=True, text=True
+    )
     if done.returncode:
         raise OperationError(last_line(Exception(done.stderr)))
     return done.stdout

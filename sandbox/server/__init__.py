@@ -132,6 +132,11 @@ def _configure(image: Path) -> None:
     _write(image / "etc/sandbox-ready", READY)
 
 
+def on_disk(path: Path) -> Path:
+    """A path of the server on its disk, as seen from this machine."""
+    return SERVER / path.relative_to("/")
+
+
 def own(path: Path) -> None:
     """Give a tree to the server's `matrix` user."""
     for folder, _, files in os.walk(path):

@@ -15,7 +15,7 @@ from typing import Any
 from sandbox import server, stacks, store, synapse
 from sandbox.demo import bucket_contents
 from sandbox.engine import Result, Stack
-from sandbox.world import SERVER
+from sandbox.server import on_disk
 
 STORE = Path("/") / synapse.STORE
 BACKUP = STORE.with_name("media-store-local-backup")
@@ -124,11 +124,6 @@ def hash_on_server(folder: Path) -> dict[str, str]:
     """A tree as the homeserver's user sees it on the server, mounts included."""
     script = Path(__file__).with_name("hash_tree.py").read_text()
     return json.loads(server.ssh(f"cd /; runuser -u matrix -- python3 - {folder}", stdin=script))
-
-
-def on_disk(path: Path) -> Path:
-    """The path on the server's disk, as seen from this machine."""
-    return SERVER / path.relative_to("/")
 
 
 def journal() -> dict[str, Any]:

@@ -60,7 +60,7 @@ class Answers:
 def made(tmp_path, monkeypatch):
     """Runs `init` on a text, and gives what pulumi was told: arguments, with the value on standard input."""
     calls: list[tuple[tuple[str, ...], str]] = []
-    monkeypatch.setattr(init, "_pulumi", lambda *arguments, value="": calls.append((arguments, value)))
+    monkeypatch.setattr(init, "pulumi", lambda *arguments, value="": calls.append((arguments, value)))
     monkeypatch.setattr(init, "config_file", lambda name: init.ROOT / "stacks" / "never-there.yaml")
     key = tmp_path / "key"
     key.write_text(PRIVATE_KEY)
@@ -166,7 +166,7 @@ def test_a_bucket_that_the_playbook_mounts_elsewhere_is_a_note():
 
 def test_without_a_file_everything_is_asked_and_an_empty_address_means_aws(monkeypatch, tmp_path):
     calls: list[tuple[tuple[str, ...], str]] = []
-    monkeypatch.setattr(init, "_pulumi", lambda *arguments, value="": calls.append((arguments, value)))
+    monkeypatch.setattr(init, "pulumi", lambda *arguments, value="": calls.append((arguments, value)))
     key = tmp_path / "key"
     key.write_text(PRIVATE_KEY)
     person = Answers(
@@ -192,7 +192,7 @@ def test_where_a_secret_cannot_be_set_no_half_of_a_stack_stays(monkeypatch, tmp_
         if "--secret" in arguments:
             raise OperationError("passphrase must be set")
 
-    monkeypatch.setattr(init, "_pulumi", pulumi)
+    monkeypatch.setattr(init, "pulumi", pulumi)
     with pytest.raises(OperationError, match="passphrase"):
         init._write("prod", {"phase": "prepare"}, {"store.accessKeyId": "A"})
     assert calls[-1] == ("stack", "rm", "--yes", "prod")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pulumi
-from pulumi_command.remote import ConnectionArgs
+from pulumi_command.remote import ConnectionArgs, ProxyConnectionArgs
 
 from ..settings import Server
 
 #: Seconds for a connection to stand, as in the command provider.
 DIAL_SECONDS = 15
+_ASKPASS = Path(__file__).with_name("askpass.py")
 
 
 class Unreachable(Exception):
@@ -21,71 +23,139 @@ class Unreachable(Exception):
 
 
 @dataclass(frozen=True)
-class Connection:
-    """Host, user, key, and the one host key that is accepted."""
+class Hop:
+    """A machine that SSH goes to, and the one host key that is accepted there."""
 
     host: str
     port: int
     user: str
     host_key: str
-    private_key: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """The server, the jump host before it if there is one, and the key for both; the SSH agent's where it is empty."""
+
+    server: Hop
+    jump: Hop | None = None
+    private_key: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
 
     @classmethod
     def of(cls, server: Server) -> Connection:
+        jump = Hop(server.jump_host, server.jump_port, server.jump_user, _type_and_key(server.jump_host_key))
+        key = server.private_key.get_secret_value().strip()
         return cls(
-            host=server.host,
-            port=server.port,
-            user=server.user,
-            host_key=" ".join(server.host_key.split()[:2]),
-            private_key=server.private_key.get_secret_value().strip() + "\n",
+            server=Hop(server.host, server.port, server.user, _type_and_key(server.host_key)),
+            jump=jump if server.jump_host else None,
+            private_key=f"{key}\n" if key else "",
+            password=server.private_key_password.get_secret_value(),
         )
 
+    @property
+    def user(self) -> str:
+        return self.server.user
+
     def args(self) -> ConnectionArgs:
-        """For `command.remote.Command`."""
+        """For `command.remote.Command`, which finds the SSH agent by itself."""
+        key = pulumi.Output.secret(self.private_key) if self.private_key else None
+        password = pulumi.Output.secret(self.password) if self.password else None
+        proxy = None
+        if self.jump:
+            proxy = ProxyConnectionArgs(
+                host=self.jump.host,
+                port=self.jump.port,
+                user=self.jump.user,
+                host_key=self.jump.host_key,
+                private_key=key,
+                private_key_password=password,
+            )
         return ConnectionArgs(
-            host=self.host,
-            port=self.port,
-            user=self.user,
-            host_key=self.host_key,
-            private_key=pulumi.Output.secret(self.private_key),
+            host=self.server.host,
+            port=self.server.port,
+            user=self.server.user,
+            host_key=self.server.host_key,
+            private_key=key,
+            private_key_password=password,
+            proxy=proxy,
         )
 
     def ask(self, command: str, stdin: str, timeout: float) -> str:
         """Run a command now; returns its standard output, whatever its exit status.
 
-        Raises Unreachable with ssh's own words. The key lies in a 0600 file only meanwhile.
+        Raises Unreachable with ssh's own words. The key and its password lie in 0600 files only meanwhile.
         """
-        with tempfile.TemporaryDirectory(prefix="matrix-media-store-") as folder:
-            key, known = Path(folder, "key"), Path(folder, "known_hosts")
-            key.touch(0o600)
-            key.write_text(self.private_key)
-            known.write_text(f"[{self.host}]:{self.port} {self.host_key}\n{self.host} {self.host_key}\n")
-            options = {
-                "BatchMode": "yes",
-                "StrictHostKeyChecking": "yes",
-                "UserKnownHostsFile": str(known),
-                "GlobalKnownHostsFile": "/dev/null",
-                "HostKeyAlgorithms": _algorithms(self.host_key),
-                "IdentitiesOnly": "yes",
-                "ConnectTimeout": str(DIAL_SECONDS),
-                "ServerAliveInterval": "15",
-                "LogLevel": "ERROR",
-            }
-            argv = ["ssh", "-F", "none", "-T", "-i", str(key), "-p", str(self.port), "-l", self.user]
-            argv += [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
+        with tempfile.TemporaryDirectory(prefix="matrix-media-store-") as name:
+            folder = Path(name)
+            for file, text in {
+                "config": ssh_config(self, folder),
+                "known_hosts": known_hosts(self),
+                "key": self.private_key,
+                "password": self.password,
+            }.items():
+                (folder / file).touch(0o600)
+                (folder / file).write_text(text)
+            environment = dict(os.environ)
+            if self.password:
+                environment |= {
+                    "SSH_ASKPASS": str(_ASKPASS),
+                    "SSH_ASKPASS_REQUIRE": "force",
+                    "MATRIX_MEDIA_STORE_ANSWER": str(folder / "password"),
+                }
             try:
                 done = subprocess.run(
-                    [*argv, "--", self.host, command],
+                    ["ssh", "-F", str(folder / "config"), "-T", "--", "server", command],
+                    env=environment,
                     input=stdin,
                     capture_output=True,
                     text=True,
                     timeout=timeout,
                 )
             except subprocess.TimeoutExpired:
-                raise Unreachable(f"{self.host} did not answer within {timeout:.0f} s") from None
+                raise Unreachable(f"{self.server.host} did not answer within {timeout:.0f} s") from None
         if done.returncode == 255:
             raise Unreachable(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "ssh failed")
         return done.stdout or done.stderr
+
+
+def ssh_config(connection: Connection, folder: Path) -> str:
+    """ssh's configuration with its files in `folder`. Pure."""
+    options = {
+        "BatchMode": "no" if connection.password else "yes",
+        "PreferredAuthentications": "publickey",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": f'"{folder}/known_hosts"',
+        "GlobalKnownHostsFile": "/dev/null",
+        "ConnectTimeout": DIAL_SECONDS,
+        "ServerAliveInterval": 15,
+        "LogLevel": "ERROR",
+        **({"IdentitiesOnly": "yes", "IdentityFile": f'"{folder}/key"'} if connection.private_key else {}),
+    }
+    lines = []
+    for name, hop in _hops(connection).items():
+        own = {
+            "HostName": hop.host.replace("%", "%%"),
+            "HostKeyAlias": name,
+            "HostKeyAlgorithms": _algorithms(hop.host_key),
+            "Port": hop.port,
+            "User": hop.user,
+            **({"ProxyJump": "jump"} if name == "server" and connection.jump else {}),
+        }
+        lines += [f"Host {name}", *(f"  {option} {value}" for option, value in {**own, **options}.items())]
+    return "\n".join(lines) + "\n"
+
+
+def known_hosts(connection: Connection) -> str:
+    """The one key that is accepted of each. Pure."""
+    return "".join(f"{name} {hop.host_key}\n" for name, hop in _hops(connection).items())
+
+
+def _hops(connection: Connection) -> dict[str, Hop]:
+    return {"server": connection.server, **({"jump": connection.jump} if connection.jump else {})}
+
+
+def _type_and_key(host_key: str) -> str:
+    return " ".join(host_key.split()[:2])
 
 
 def _algorithms(host_key: str) -> str:

@@ -9,7 +9,8 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
 
 from .fields import Section, setting
-from .host import Copy, Host, Migration, Mount, Server
+from .host import Copy, Host, Migration, Mount
+from .server import Server
 from .stores import STORES, AnyStore, AwsStore, B2Store, ExistingStore, kind_of
 
 __all__ = [
@@ -101,7 +102,9 @@ def is_secret(path: str) -> bool:
 
 
 def _place(loc: tuple[str | int, ...], problem: str) -> tuple[str | int, ...]:
-    """Where in the stack's file a problem is: without the name of the union's branch."""
+    """Where in the stack's file a problem is: without the name of the union's branch, defaults under their alias."""
+    if problem == "setting":
+        loc = tuple(to_camel(part) if isinstance(part, str) else part for part in loc)
     if problem == "kind":
         return (*loc, "kind")
     return (loc[0], *loc[2:]) if loc[:1] == ("store",) and loc[1:2] and loc[1] in STORES else loc
@@ -145,7 +148,11 @@ def parse(values: dict[str, Any]) -> Settings:
 
 
 #: Settings that must not lie in plain text in a stack's file.
-_SECRETS = {"server": ["privateKey"], "store": ["secretAccessKey", "sseCustomerKey"], "host": ["accessToken"]}
+_SECRETS = {
+    "server": ["privateKey", "privateKeyPassword"],
+    "store": ["secretAccessKey", "sseCustomerKey"],
+    "host": ["accessToken"],
+}
 
 
 def read(project: str, config: dict[str, str], secret_keys: set[str]) -> Settings:

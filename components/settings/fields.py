@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -35,23 +34,6 @@ def must(test: Callable[[str], bool], complaint: str) -> AfterValidator:
 def _is_url(value: str) -> bool:
     url = urlsplit(value)
     return url.scheme in ("http", "https") and bool(url.hostname) and not url.path.strip("/") and not url.query
-
-
-def is_host_key(value: str) -> bool:
-    parts = value.split()
-    if len(parts) < 2 or not re.fullmatch(r"(ssh|ecdsa)-[a-z0-9-]+", parts[0]):
-        return False
-    try:
-        blob = base64.b64decode(parts[1], validate=True)
-    except ValueError:
-        return False
-    return parts[0].encode() in blob[:64]
-
-
-def is_private_key(value: SecretStr) -> SecretStr:
-    if "PRIVATE KEY-----" not in value.get_secret_value():
-        raise wrong("is not an SSH private key")
-    return value
 
 
 def _is_folder(value: str) -> bool:

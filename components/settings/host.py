@@ -1,4 +1,4 @@
-"""The server, its homeserver, the mount, and how files are copied."""
+"""The homeserver, the mount, and how files are copied."""
 
 from __future__ import annotations
 
@@ -7,31 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, SecretStr
 
-from .fields import Folder, Section, Unit, Url, fits, is_host_key, is_private_key, must, setting
+from .fields import Folder, Section, Unit, Url, fits, must, setting
 
 #: The published goofys 0.24.0 for linux/amd64, its last release.
 GOOFYS_URL = "https://github.com/kahing/goofys/releases/download/v0.24.0/goofys"
 GOOFYS_SHA256 = "729688b6bc283653ea70f1b2b6406409ec1460065161c680f3b98b185d4bf364"
 #: Synapse rebuilds previews of web pages and expires them every few seconds: not worth copying.
 LEFT_OUT = ["url_cache", "url_cache_thumbnails"]
-
-
-class Server(Section):
-    """How to reach the server."""
-
-    host: str = setting(..., "Name or address of the server", "set it to the server that runs Synapse", min_length=1)
-    port: int = setting(22, "SSH port", "give a port from 1 to 65535", ge=1, le=65535)
-    user: str = setting("root", "SSH user: root, or one with sudo without password", "give a user name", min_length=1)
-    host_key: Annotated[str, must(is_host_key, "is not a public host key")] = setting(
-        ...,
-        "The server's SSH host key, as 'ssh-ed25519 AAAA…'; any other is refused",
-        "take it from `ssh-keyscan -t ed25519 HOST` (type and key, without the name) after checking it on the server",
-    )
-    private_key: Annotated[SecretStr, AfterValidator(is_private_key)] = setting(
-        ...,
-        "SSH private key (secret)",
-        "set it with `pulumi config set --secret --path server.privateKey < keyfile`",
-    )
 
 
 class Host(Section):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import os
 import shlex
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,14 +18,15 @@ from agent.settings import fingerprint
 from components.host import connection as connection_module
 from components.host import observation, zipapp
 from components.host.command import agent_text, last_json
-from components.host.connection import Connection, Unreachable
+from components.host.connection import Connection, Hop, Unreachable, known_hosts, ssh_config
 from components.host.observation import Observation, ServerError, observe, plan_lines
 from components.outputs import next_step, summary
 from components.settings import parse
 
 from .test_settings import GOOD
 
-CONNECTION = Connection("server.test", 2222, "root", "ssh-ed25519 AAAA", "KEY\n")
+SERVER, JUMP = Hop("server.test", 2222, "root", "ssh-ed25519 AAAA"), Hop("jump.test", 22, "me", "ssh-ed25519 BBBB")
+CONNECTION = Connection(SERVER, private_key="KEY\n")
 
 
 def answering(monkeypatch, output: str) -> dict:
@@ -111,24 +113,55 @@ def test_the_agent_really_runs_from_standard_input_alone():
     assert done.stdout.strip() == VERSION, done.stderr
 
 
-def test_ssh_gets_the_pinned_key_only_and_no_secret_as_an_argument(monkeypatch):
+def test_ssh_gets_the_pinned_key_only_and_no_secret_as_an_argument_or_in_its_environment(monkeypatch):
     seen = {}
 
-    def run(argv, **options):
-        seen["argv"] = argv
-        known = next(a.partition("=")[2] for a in argv if a.startswith("UserKnownHostsFile="))
-        seen["known"] = Path(known).read_text()
-        key = argv[argv.index("-i") + 1]
-        seen["mode"] = stat.S_IMODE(os.stat(key).st_mode)
+    def run(argv, env, **options):
+        seen["words"] = [*argv, *env.values()]
+        folder = Path(argv[argv.index("-F") + 1]).parent
+        seen["files"] = {file.name: (file.read_text(), stat.S_IMODE(file.stat().st_mode)) for file in folder.iterdir()}
+        asked = subprocess.Popen([env["SSH_ASKPASS"], "Enter passphrase"], env=env, stdout=subprocess.PIPE, text=True)
+        seen["answer"] = asked.communicate()[0]
         return subprocess.CompletedProcess(argv, 255, "", "kex: Host key verification failed.\n")
 
     monkeypatch.setattr(connection_module.subprocess, "run", run)
     with pytest.raises(Unreachable, match="Host key verification failed"):
-        CONNECTION.ask("true", "", 5)
-    assert "[server.test]:2222 ssh-ed25519 AAAA" in seen["known"]
-    assert {"StrictHostKeyChecking=yes", "HostKeyAlgorithms=ssh-ed25519", "BatchMode=yes"} <= set(seen["argv"])
-    assert "KEY" not in " ".join(seen["argv"])
-    assert seen["mode"] == 0o600
+        dataclasses.replace(CONNECTION, password="PASSWORD").ask("true", "", 5)
+    assert seen["files"]["known_hosts"][0] == "server ssh-ed25519 AAAA\n"
+    assert seen["files"]["key"][0] == "KEY\n" and seen["answer"] == "PASSWORD\n"
+    assert {mode for _, mode in seen["files"].values()} == {0o600}
+    assert not any("KEY" in word or "PASSWORD" in word for word in seen["words"])
+
+
+def _asked(text: str, host: str) -> dict[str, str]:
+    """What ssh itself makes of a configuration."""
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write(text)
+        file.flush()
+        shown = subprocess.check_output(["ssh", "-G", "-F", file.name, host], text=True)
+    return dict(line.split(" ", 1) for line in shown.splitlines())
+
+
+def test_ssh_understands_the_configuration_as_it_is_meant(tmp_path):
+    folder = tmp_path / "with a blank"
+    server = _asked(ssh_config(CONNECTION, folder), "server")
+    assert server["hostname"] == "server.test" and server["port"] == "2222" and server["user"] == "root"
+    assert server["stricthostkeychecking"] == "true" and server["batchmode"] == "yes"
+    assert server["hostkeyalgorithms"] == "ssh-ed25519" and server["identitiesonly"] == "yes"
+    assert (
+        server["identityfile"] == f"{folder}/key" and server["userknownhostsfile"].strip('"') == f"{folder}/known_hosts"
+    )
+    assert "proxyjump" not in server
+
+    through = dataclasses.replace(CONNECTION, jump=JUMP)
+    assert _asked(ssh_config(through, folder), "server")["proxyjump"] == "jump"
+    jump = _asked(ssh_config(through, folder), "jump")
+    assert jump["hostname"] == "jump.test" and jump["user"] == "me" and "proxyjump" not in jump
+    assert jump["stricthostkeychecking"] == "true" and jump["hostkeyalias"] == "jump"
+    assert known_hosts(through) == "server ssh-ed25519 AAAA\njump ssh-ed25519 BBBB\n"
+
+    agent = _asked(ssh_config(Connection(SERVER), folder), "server")
+    assert agent["identitiesonly"] == "no" and f"{folder}/key" not in agent["identityfile"]
 
 
 def test_the_plan_says_what_runs_how_much_and_what_is_in_the_way():

@@ -12,6 +12,16 @@ import yaml
 from components.settings import ConfigurationError, Settings, parse, read
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIP+v+vLzkitswSTbYJG+0NsKERYais1wbZIFA7M5SdRJ"
+#: Made by `ssh-keygen -N word` for this test; opens nothing.
+PROTECTED = """-----BEGIN OPENSSH PRIVATE KEY-----
+b3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHIAAAAGYmNyeXB0AAAAGAAAABCe42CxAF
+OWyLN/LHbEZ5ikAAAAEAAAAAEAAAAzAAAAC3NzaC1lZDI1NTE5AAAAIOd26F/V9r0HFw6m
+9ThV8xR3ceUmvboKhkaF+jWzivP7AAAAkDkGOCTI39pqhj9GExCm5NVWLrP4Rlqp7QqR4t
+1WcmqpskIdBOX9ehEe2MZmXSvxCGofhqcYQviEqXQdC3YRoSCJqcoEG8oR/lm9/XaYSYHG
+umF72dtKop75PunmkpfP8iQQiRxx3HzXP83ORmfWzuPgowkR5fqYG5+Y7HEt5+G0TDZSn4
+BVCZ3ok6y9ecTyZw==
+-----END OPENSSH PRIVATE KEY-----
+"""
 GOOD = {
     "server": {
         "host": "matrix.example.com",
@@ -72,6 +82,17 @@ def test_a_good_configuration_needs_no_more_than_server_store_and_keys():
         ({"server__hostKey": "ssh-ed25519 not*base64"}, "server.hostKey:", "ssh-keyscan"),
         ({"server__hostKey": "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIP"}, "server.hostKey:", "ssh-keyscan"),
         ({"server__privateKey": "hunter2"}, "server.privateKey: is not an SSH private key", "server.privateKey <"),
+        ({"server__privateKey": None}, "server.privateKey: is missing", "server.useAgent to true"),
+        ({"server__useAgent": "perhaps"}, "server.useAgent:", "true or false"),
+        ({"server__privateKeyPassword": "x"}, "server.privateKeyPassword: is set, and", "a key without one"),
+        ({"server__privateKey": PROTECTED}, "server.privateKeyPassword: is missing, and", "--secret --path"),
+        ({"server__host": "-oProxyCommand=x y"}, "server.host: is not a name", "runs Synapse"),
+        ({"server__user": "me\nProxyCommand x"}, "server.user: is not a user", "user name"),
+        ({"server__jumpHost": "jump.example.com"}, "server.jumpHostKey: is missing, and", "ssh-keyscan"),
+        ({"server__jumpHost": "a b", "server__jumpHostKey": HOST_KEY}, "server.jumpHost:", "leave it out"),
+        ({"server__jumpHostKey": "x"}, "server.jumpHostKey: is not a public", "ssh-keyscan"),
+        ({"server__jumpPort": 0}, "server.jumpPort:", "1 to 65535"),
+        ({"server__jumpUser": "$(x)"}, "server.jumpUser:", "user name"),
         ({"host__mediaStore": "matrix/media"}, "host.mediaStore:", "absolute path"),
         ({"host__mediaStore": "/matrix/../etc"}, "host.mediaStore:", "absolute path"),
         ({"host__services": ["synapse"]}, "host.services.0:", "systemd units"),
@@ -98,6 +119,14 @@ def test_each_mistake_names_its_key_and_its_remedy(changes, key, remedy):
     (line,) = wrong(**changes)
     assert line.startswith(key)
     assert remedy in line.partition(" -- ")[2]
+
+
+def test_a_key_of_the_ssh_agent_needs_no_private_key_and_a_protected_one_its_password():
+    server = {"host": "m.example.com", "hostKey": HOST_KEY}
+    agent = parse({**GOOD, "server": {**server, "useAgent": True}}).server
+    assert agent.private_key.get_secret_value() == ""
+    protected = parse({**GOOD, "server": {**server, "privateKey": PROTECTED, "privateKeyPassword": "sesame"}}).server
+    assert protected.private_key_password.get_secret_value() == "sesame" and "sesame" not in repr(protected)
 
 
 def test_all_mistakes_are_told_at_once_and_none_shows_a_secret():

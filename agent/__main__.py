@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from . import VERSION, converge, empty, install, mount, recovery, remount, watchdog, worker
+from . import VERSION, converge, empty, install, mount, recovery, remount, status_keys, watchdog, worker
 from . import status as status_verb
 from .context import say, verdict
 from .errors import Problem, Problems
@@ -52,6 +52,10 @@ def _status(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str
     if arguments.phase and context.journal.phase != arguments.phase:
         answer["plan"] = status_verb.plan(context, arguments.phase)
     return answer
+
+
+def _asked(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
+    return _status(status_keys.question(parser(), arguments.command), {})
 
 
 def _install(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
@@ -221,6 +225,8 @@ def parser() -> argparse.ArgumentParser:
     status.add_argument("--phase", choices=PHASES)
     status.add_argument("--wait", type=float, default=0, help="seconds to wait for a run to another phase")
     status.add_argument("--count", action="store_true", help="count files and bytes on both sides too")
+    asked = verb(status_keys.VERB, _asked, "The status, for an SSH key that may ask for nothing else.")
+    asked.add_argument("command")
     install_ = verb("install", _install, "Check the server and put the agent in place.", True)
     install_.add_argument("--agent-version", help="shown in previews")
     install_.add_argument("--sha256", required=True)

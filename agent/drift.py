@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from . import mount
+from . import mount, status_keys
 from .context import Context
 from .places import RECOVER_UNIT
 
@@ -21,7 +21,7 @@ def differences(context: Context, agent: bytes) -> list[str]:
     facts = context.journal.facts
     if "agent_sha256" not in facts:
         return []
-    found = [*_agent(context, facts)]
+    found = [*_agent(context, facts), *status_keys.differences(context)]
     if facts.get("repairs") is None:
         return found
     same_agent = hashlib.sha256(agent).hexdigest() == facts["agent_sha256"]

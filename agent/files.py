@@ -23,8 +23,8 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> bool:
-    """Replace `path` by `data` with `mode`; says whether anything had to change."""
+def write_atomic(path: Path, data: bytes, mode: int = 0o600, owner: tuple[int, int] | None = None) -> bool:
+    """Replace `path` by `data` with `mode`, and `owner`'s (user, group); says whether anything had to change."""
     if path.is_file() and path.read_bytes() == data and (path.stat().st_mode & 0o777) == mode:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,6 +32,8 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> bool:
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(fd, "wb") as file:
         os.fchmod(fd, mode)
+        if owner:
+            os.fchown(fd, *owner)
         file.write(data)
         file.flush()
         os.fsync(fd)

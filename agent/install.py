@@ -7,7 +7,7 @@ import shutil
 import sys
 from typing import Any
 
-from . import VERSION, mount, owner, preflight, proof
+from . import VERSION, mount, owner, preflight, proof, status_keys
 from .context import Context
 from .errors import Problem
 from .files import lay_reserve, read_json, sync_folder, write_atomic, write_json
@@ -62,6 +62,7 @@ def install(context: Context, sha256: str, document: dict[str, Any]) -> None:
     context.journal.facts.update(agent_sha256=sha256, agent_version=VERSION)
     context.save()
     keep(places, {"host": document["host"]})
+    status_keys.lay(context)
     if "mount" in (read_json(places.settings) or {}):  # else a first run was killed before it was told all
         # Newer unit files and a changed list of services. What a running mount was started with is left to
         # `install_mount`, which tries it first: until then it differs, and the next update sees that.
@@ -219,6 +220,7 @@ def uninstall(context: Context, everything: bool) -> None:
     context.journal.facts.pop("repairs", None)  # nothing of the mount is expected here any more
     context.save()
     if everything:
+        status_keys.remove(context)
         for folder in (context.places.etc, context.places.var, context.places.lib):
             if folder.exists():
                 shutil.rmtree(folder)

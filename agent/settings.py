@@ -16,6 +16,9 @@ class HostSettings:
 
     #: The stack that holds this server to a phase.
     stack: str = ""
+    #: Who logs in over SSH, and the public keys that may ask for the status alone as that user.
+    ssh_user: str = "root"
+    status_keys: list[str] = field(default_factory=list)
     media_store: str = "/matrix/synapse/storage/media-store"
     services: list[str] = field(default_factory=list)
     homeserver_url: str = "http://127.0.0.1:8008"

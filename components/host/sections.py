@@ -28,6 +28,8 @@ def host_section(settings: Settings, stack: str) -> Section:
     host = settings.host
     return {
         "stack": stack,
+        "ssh_user": settings.server.user,
+        "status_keys": settings.server.status_keys,
         "media_store": host.media_store,
         "services": host.services,
         "homeserver_url": host.homeserver_url.rstrip("/"),

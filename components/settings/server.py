@@ -68,6 +68,13 @@ _Host = Annotated[str, must(lambda v: bool(re.fullmatch(r"[\w.:%-]*", v)), "is n
 _User = Annotated[str, must(lambda v: bool(re.fullmatch(r"[\w.@+-]*", v)), "is not a user's name")]
 
 
+def _public_key(value: str) -> str:
+    """Type and key alone: a comment may hold what an authorized_keys file would take for another line."""
+    if not _is_host_key(value):
+        raise wrong("is not a public SSH key")
+    return " ".join(value.split()[:2])
+
+
 class Server(Section):
     """How to reach the server."""
 
@@ -95,6 +102,12 @@ class Server(Section):
         "Password that protects server.privateKey (secret), where one does",
         "set it with `pulumi config set --secret --path server.privateKeyPassword`; leave it out for a key without one",
         validate_default=True,
+    )
+    status_keys: list[Annotated[str, AfterValidator(_public_key)]] = setting(
+        [],
+        "Public SSH keys that may ask the server for its status and nothing else, for previews in CI; "
+        "they are laid into the user's authorized_keys",
+        "list public keys, as 'ssh-ed25519 AAAA…'",
     )
     jump_host: _Host = setting(
         "",

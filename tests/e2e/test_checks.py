@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import os
-import subprocess
-import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from sandbox import server, store
 from sandbox.plugins.command.resources import RESOURCES
-from sandbox.world import HOST_KEY, SERVER_ADDRESS, SSH_KEY, run
+from sandbox.world import HOST_KEY, SERVER_ADDRESS, SSH_KEY
 
 from .world import STORE, on_disk
 
@@ -144,49 +137,3 @@ def test_the_stand_in_copies_files_and_folders_as_the_published_plugin_does(begi
     lines: list[str] = []
     done = command.create({"connection": connection, "create": "cat; echo err >&2", "stdin": "in"}, lines.append)
     assert done == {"stdout": "in", "stderr": "err"} and sorted(lines) in (["err", "in"], ["inerr"], ["err\nin"])
-
-
-def test_the_way_leads_through_a_jump_host_with_a_protected_key_or_the_agents(begin, tmp_path, monkeypatch):
-    """The sandbox's server is its own jump host: 127.0.0.1, seen from there."""
-    migration = begin("jump", thin=20)
-    stack = migration.stack
-    key = tmp_path / "key"
-    key.touch(0o600)
-    key.write_text(SSH_KEY.read_text())
-    run("ssh-keygen", "-q", "-p", "-P", "", "-N", "open sesame", "-f", key)
-    stack.set_secret("server.privateKey", key.read_text())
-    stack.set_secret("server.privateKeyPassword", "open sesame")
-    host_key = stack.must("config", "get", "--path", "server.hostKey").strip()
-    for name, value in {"host": "127.0.0.1", "jumpHost": SERVER_ADDRESS, "jumpHostKey": host_key}.items():
-        stack.set(f"server.{name}", value)
-    migration.up("live")
-    migration.assert_serves_from_bucket()
-    stack.set("server.jumpHostKey", " ".join(SSH_KEY.with_suffix(".pub").read_text().split()[:2]))
-    assert "cannot be reached" in migration.try_up("live").output
-    stack.set("server.jumpHostKey", host_key)
-
-    stack.must("config", "rm", "--path", "server.privateKey")
-    stack.must("config", "rm", "--path", "server.privateKeyPassword")
-    stack.set("server.useAgent", "true")
-    with ssh_agent(SSH_KEY) as socket:
-        agents = dataclasses.replace(stack, extra={"SSH_AUTH_SOCK": socket})
-        agents.phase("prepare")
-        migration.assert_serves_locally()
-        agents.must("destroy", "--yes", "--skip-preview")
-    assert_untouched()
-
-
-@contextlib.contextmanager
-def ssh_agent(key: Path) -> Iterator[str]:
-    """An SSH agent that holds a key; yields its socket's path."""
-    with tempfile.TemporaryDirectory() as folder:
-        socket = f"{folder}/agent"
-        with subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL) as agent:
-            try:
-                while not Path(socket).exists():
-                    assert agent.poll() is None
-                    time.sleep(0.01)
-                subprocess.run(["ssh-add", "-q", key], check=True, env={**os.environ, "SSH_AUTH_SOCK": socket})
-                yield socket
-            finally:
-                agent.terminate()

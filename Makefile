@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 
 .PHONY: help prerequisites demo test unit e2e faults kills bench lint sandbox sandbox-stop sandbox-down
-.PHONY: init status history rollback fleet sse-key docs lock
+.PHONY: init status history rollback fleet stacks sse-key docs lock
 
 help:
 	@echo 'make demo          set up the sandbox and move its media store to its S3 store (first time 10-15 min, then 1)'
@@ -22,6 +22,7 @@ help:
 	@echo 'make rollback      go back to the configuration of an earlier update; STACK=name TO=number'
 	@echo '                   (YES=1 does not ask; NAMED=server.host takes that setting from then too)'
 	@echo 'make fleet         preview every stack under stacks/ side by side'
+	@echo 'make stacks        the stacks under stacks/ as JSON; with SINCE=commit those that the changes since then concern'
 	@echo 'make sse-key       make a key for SSE-C and set it as a secret; STACK=name'
 	@echo 'make docs          write docs/configuration.md of the descriptions of the settings'
 	@echo 'make lock          pin the dependencies anew'
@@ -105,6 +106,9 @@ rollback:
 fleet:
 	$(call with_the_program)
 	@$(PYTHON) -m operations fleet
+
+stacks:
+	@python3 -m operations.concerned $(if $(SINCE),'$(SINCE)')
 
 sse-key:
 	$(call on_a_stack)

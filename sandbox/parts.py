@@ -12,8 +12,9 @@ from .world import BIN, HOME, ROOT, run, tell
 
 PARTS = ROOT / "sandbox" / "parts"
 #: What each part takes on two cores, to say so before it starts.
-MINUTES = {"goofys": 1, "language-python": 1, "minio": 2, "pulumi": 5, "s5cmd": 1}
+MINUTES = {"actionlint": 1, "goofys": 1, "language-python": 1, "minio": 2, "pulumi": 5, "s5cmd": 1}
 BINARIES = {
+    "actionlint": "actionlint",
     "goofys": "goofys",
     "language-python": "pulumi-language-python",
     "minio": "minio",

@@ -44,17 +44,29 @@ def first_copy(files: int, latency: int, repetitions: int) -> Record:
                     times[contender.name].append(seconds(lambda: contender.copy(ground)))  # noqa: B023
                 assert ground.count() == files, f"{contender.name} copied {ground.count()} of {files} files"
                 say(f"{files:,} files at {latency} ms: {contender.name}: {times[contender.name][-1]} s")
-        part = min(files, SLOW_FILES[latency])
-        if part < files:
+        size, part = ground.bytes, min(files, SLOW_FILES[latency])
+        if part < files and latency not in _manual:
             ground = Ground.lay(part, endpoint)
-        for _ in range(repetitions if part == 5000 else 1):
-            ground.empty_bucket()
-            times[MANUAL].append(round(seconds(lambda: manual(ground)) * files / part, 1))
-            say(f"{files:,} files at {latency} ms: {MANUAL}: {times[MANUAL][-1]} s ({part:,} files measured)")
+        if latency not in _manual:
+            _manual[latency] = _manually(ground, repetitions)
+    times[MANUAL] = [round(each * files / part, 1) for each in _manual[latency]]
     return {
-        "files": files, "bytes": ground.bytes * files // part, "latency_ms": latency, "seconds": times,
+        "files": files, "bytes": size, "latency_ms": latency, "seconds": times,
         "manual_measured_files": part, "program_memory_mb": max(memory),
     }  # fmt: skip
+
+
+#: What the manual procedure took at each latency, in seconds: once is enough, it takes minutes.
+_manual: dict[int, list[float]] = {}
+
+
+def _manually(ground: Ground, repetitions: int) -> list[float]:
+    times = []
+    for _ in range(repetitions):
+        ground.empty_bucket()
+        times.append(seconds(lambda: manual(ground)))
+        say(f"{ground.files:,} files at {ground.endpoint}: {MANUAL}: {times[-1]} s")
+    return times
 
 
 def window(files: int, late: int, repetitions: int) -> Record:

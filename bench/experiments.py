@@ -22,7 +22,7 @@ from .ground import MEDIA_STORE, TOOLS, Ground, await_mount, converge, drop_cach
 
 Record = dict[str, Any]
 #: A slow contender copies so many files; how long more would take is calculated from that.
-SLOW_FILES = {0: 5000, 20: 500, 80: 200}
+SLOW_FILES = {0: 5000, 20: 300, 80: 100}
 LATE = "/opt/late"
 
 

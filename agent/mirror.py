@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 from . import content, copying
 from .context import Context
@@ -22,10 +23,13 @@ LOT_FILES, LOT_BYTES = 20_000, 1 << 30
 FEW = 20
 
 
-def listed(context: Context) -> list[Object]:
-    """The media store's objects; what the program keeps for itself and what is left out is not among them."""
+def listed(context: Context) -> Iterator[Object]:
+    """The media store's objects; what the program keeps for itself and what is left out is not among them.
+
+    They come page by page: a million of them at once would take hundreds of MB.
+    """
     skip = (RESERVED_PREFIX, *(f"{name}/" for name in context.settings.migration.exclude))
-    return [item for item in context.bucket.list() if _is_file_name(item.key) and not item.key.startswith(skip)]
+    return (item for item in context.bucket.list() if _is_file_name(item.key) and not item.key.startswith(skip))
 
 
 def _is_file_name(key: str) -> bool:

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import server
-from sandbox.world import ROOT
+from sandbox.world import HOME, ROOT
 
 from . import media
+from .caches import drop_caches
 from .contenders import CONTENDERS, MANUAL, PROGRAM, manual, mounted, rsync
 from .distance import far_away
-from .ground import MEDIA_STORE, TOOLS, Ground, await_mount, converge, drop_caches, on_server, seconds
+from .ground import MEDIA_STORE, TOOLS, Ground, await_mount, converge, on_server, seconds
+from .million import BODY
 
 Record = dict[str, Any]
 #: A slow contender copies so many files; how long more would take is calculated from that.
@@ -152,10 +154,16 @@ def serving(files: int, count: int) -> Record:
 
 def million(files: int) -> Record:
     """The agent alone over so many small files; what the store would answer is made up."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.million", str(files)], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
-    )
-    record: Record = json.loads(done.stdout.splitlines()[-1])
+    root = HOME / "bench" / f"tiny-{files}" / "media-store"
+    done = root.with_name("done")
+    if not done.exists():
+        for path, _ in media.names(files, seed=files):
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_bytes(BODY)
+        done.touch()
+    # A process of its own: its memory is then the agent's alone.
+    answer = subprocess.check_output([sys.executable, "-m", "bench.million", root], cwd=ROOT, text=True)
+    record: Record = {"files": files, **json.loads(answer.splitlines()[-1])}
     say(f"{files:,} files: {record}")
     return record
 

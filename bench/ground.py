@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from sandbox.engine import Stack
 from sandbox.world import BIN
 
 from . import media
+from .caches import drop_caches
 
 BUCKET = "bench"
 MEDIA_STORE = f"/{synapse.STORE}"
@@ -80,12 +80,6 @@ def _equip(endpoint: str) -> None:
     for tool in (BIN / "s5cmd", *map(Path(__file__).with_name, ("loader.py", "clients.py"))):
         (tools / tool.name).write_bytes(tool.read_bytes())
         (tools / tool.name).chmod(0o755)
-
-
-def drop_caches() -> None:
-    """What was read before is read from disk again."""
-    subprocess.run(["sync"], check=True)
-    Path("/proc/sys/vm/drop_caches").write_text("3")
 
 
 def on_server(*argv: str, unit: str = "") -> str:

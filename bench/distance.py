@@ -62,12 +62,20 @@ def far_away(milliseconds: int) -> Iterator[str]:
     async def start() -> asyncio.Server:
         return await asyncio.start_server(serve, HOST_ADDRESS, FAR_PORT)
 
+    async def end() -> None:
+        listening.close()
+        ending = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     listening = asyncio.run_coroutine_threadsafe(start(), loop).result()
     try:
         yield f"https://{HOST_ADDRESS}:{FAR_PORT}"
     finally:
-        loop.call_soon_threadsafe(listening.close)
+        asyncio.run_coroutine_threadsafe(end(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        loop.close()

@@ -57,7 +57,8 @@ def far_away(milliseconds: int) -> Iterator[str]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(2 * half)
         up_reader, up_writer = await asyncio.open_connection(HOST_ADDRESS, PORT)
-        await asyncio.gather(_pass_on(reader, up_writer, half), _pass_on(up_reader, writer, half))
+        with contextlib.suppress(asyncio.CancelledError):  # the end of all
+            await asyncio.gather(_pass_on(reader, up_writer, half), _pass_on(up_reader, writer, half))
 
     async def start() -> asyncio.Server:
         return await asyncio.start_server(serve, HOST_ADDRESS, FAR_PORT)

@@ -1,8 +1,12 @@
 """Wiring only: settings -> store -> server -> outputs."""
 
+from pathlib import Path
+from typing import Any
+
 import pulumi
 from pulumi.runtime.config import get_config_env, get_config_secret_keys_env
 
+from components import report
 from components import settings as stack_settings
 from components.host import observation
 from components.host.connection import Connection, Unreachable
@@ -10,11 +14,13 @@ from components.host.last_known import last_known
 from components.host.media_server import MediaServer
 from components.host.observation import StartFrom
 from components.host.sections import api_token, host_section, migration_section, shown
-from components.outputs import next_step, summary
+from components.outputs import next_step, shown_verdict, summary
 from components.settings import Settings
 from components.store import make_store
 
 NAME = "matrix"
+#: A folder for each stack, with a page for each migration.
+REPORTS = Path(__file__).with_name("reports")
 
 
 def look(settings: Settings, connection: Connection, preview: bool) -> pulumi.Input[StartFrom]:
@@ -73,10 +79,21 @@ def main() -> None:
     pulumi.export("phase", server.verdict.apply(lambda v: v.get("phase", settings.phase)))
     pulumi.export("bucket", store.bucket)
     pulumi.export("endpoint", store.endpoint)
-    pulumi.export("server", server.verdict)
+    pulumi.export("server", server.verdict.apply(shown_verdict))
     pulumi.export("repairs", server.repairs)
     pulumi.export("summary", server.verdict.apply(lambda v: summary(v, settings.host.media_store)))
     pulumi.export("next", server.verdict.apply(lambda v: next_step(v.get("phase", ""), settings.host.media_store)))
+
+    if not preview:
+        server.verdict.apply(lambda v: leave_report(settings, v))
+
+
+def leave_report(settings: Settings, verdict: dict[str, Any]) -> None:
+    """A page that cannot be written is no reason to fail: the server is as it should be."""
+    try:
+        report.leave(REPORTS, pulumi.get_stack(), settings.server.host, settings.store.bucket, verdict)
+    except OSError as error:
+        pulumi.log.warn(f"the report cannot be written: {error}")
 
 
 main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,9 @@ from .errors import Problem
 from .files import lay_reserve
 from .journal import PHASES, RESERVE_BYTES
 from .s3 import StoreError
+
+#: Transitions that the journal remembers for the report.
+REMEMBERED = 30
 
 
 def route(current: str, target: str) -> list[tuple[str, str]]:
@@ -95,11 +99,26 @@ def converge(context: Context, target: str, after: str = "any") -> None:
         cutover.go_live(context)
     for edge in route(journal.phase, target):
         context.say(f"{edge[0]} -> {edge[1]}")
+        began, before = time.time(), journal.facts.get("last")
         EDGES[edge](context)
         if journal.phase != edge[1]:
             journal.phase = edge[1]
             journal.generation += 1
+        counted = journal.facts.get("last")
+        _remember(context, edge, began, counted if counted is not before else None)
         context.save()
+
+
+def _remember(context: Context, edge: tuple[str, str], began: float, counted: dict[str, Any] | None) -> None:
+    """For the report only: where the power fails before it is saved, this is all that is lost."""
+    run: dict[str, Any] = {
+        "from": edge[0],
+        "to": edge[1],
+        "began": round(began),
+        "seconds": round(time.time() - began, 1),
+    }
+    run.update(counted or {})
+    context.journal.facts["runs"] = [*context.journal.facts.get("runs", []), run][-REMEMBERED:]
 
 
 def _lay_reserve(context: Context) -> None:
@@ -148,4 +167,7 @@ def facts(context: Context) -> dict[str, Any]:
         "generation": journal.generation,
         "base": journal.base,
         **journal.facts.get("last", {}),
+        "runs": journal.facts.get("runs", []),
+        "kinds": journal.facts.get("kinds", {}),
+        "checked": journal.facts.get("checked"),
     }

@@ -277,6 +277,11 @@ class Manifest:
     def known(self) -> tuple[int, int]:
         return self._count("SELECT count(*), sum(size) FROM known")
 
+    def kinds(self) -> dict[str, list[int]]:
+        """Known files and their bytes by the folder at the top that they are in."""
+        query = "SELECT substr(path, 1, instr(path || '/', '/') - 1), count(*), sum(size) FROM known GROUP BY 1"
+        return {folder: [files, size] for folder, files, size in self._db.execute(query)}
+
     def sample(self, count: int, largest: int) -> list[tuple[str, str]]:
         """Paths and MD5 of known files chosen at random, none above `largest` bytes."""
         return list(

@@ -60,7 +60,7 @@ def mirror(context: Context) -> dict[str, int]:
     """
     root = context.settings.host.store_path
     started = time.time_ns()
-    copied = 0
+    copied = copied_bytes = 0
     with context.manifest() as manifest:
         failure = None
         for turn in range(1, ROUNDS + 1):
@@ -86,12 +86,13 @@ def mirror(context: Context) -> dict[str, int]:
                 context.say(f"mirror: {len(unreadable):,} objects were stored with another key or none: copying anew")
             context.say(f"mirror: {wrong:,} files, {amount / 1e6:,.1f} MB to copy of {files:,}, {size / 1e6:,.1f} MB")
             failure = _copy(context, manifest, copying.Progress(wrong, amount), copying.method(context, turn == 1))
-            copied += wrong
+            copied, copied_bytes = copied + wrong, copied_bytes + amount
         manifest.learn()
         known, known_bytes = manifest.known()
+        context.journal.facts["kinds"] = manifest.kinds()
     context.checked("mirror")
     context.say(f"mirror: {known:,} files, {known_bytes / 1e6:,.1f} MB are in the bucket and equal")
-    return {"files": known, "bytes": known_bytes, "copied": copied}
+    return {"files": known, "bytes": known_bytes, "copied": copied, "copied_bytes": copied_bytes}
 
 
 def _copy(context: Context, manifest: Manifest, progress: copying.Progress, method: str) -> CommandFailed | None:

@@ -23,6 +23,15 @@ def next_step(phase: str, media_store: str) -> str:
     return _NEXT.get(phase, "").format(backup=_backup(media_store))
 
 
+#: Of the verdict, what is for the report and too much for a terminal.
+_FOR_THE_REPORT = ("runs", "kinds", "checked")
+
+
+def shown_verdict(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """The verdict as `pulumi up` shows it, and as the next one finds it in the state."""
+    return {name: value for name, value in verdict.items() if name not in _FOR_THE_REPORT}
+
+
 def summary(verdict: Mapping[str, Any], media_store: str) -> str:
     """What holds now, in a sentence: how much, how long services stood still, and where the local copy is. Pure."""
     said = []

@@ -177,4 +177,5 @@ class Stack:
 
     def remove(self) -> None:
         shutil.rmtree(self.backend, ignore_errors=True)
+        shutil.rmtree(self.root / "reports" / self.name, ignore_errors=True)
         self.config_file.unlink(missing_ok=True)

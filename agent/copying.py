@@ -113,7 +113,9 @@ class Progress:
 def progress_line(done: int, files: int, bytes_done: int, bytes_total: int, seconds: float) -> str:
     """`copied 120 of 5,000 files, 12.0 of 508.0 MB, 8.1 MB/s, about 61 s left`."""
     rate = bytes_done / seconds if seconds > 0 else 0
-    left = f", about {(bytes_total - bytes_done) / rate:.0f} s left" if rate and bytes_total > bytes_done else ""
+    # Large files come first: what is left is many small ones, and the slower of both measures is right.
+    parts = [part for part in (done / max(files, 1), bytes_done / max(bytes_total, 1)) if 0 < part < 1]
+    left = f", about {max(seconds * (1 - part) / part for part in parts):.0f} s left" if parts else ""
     return (
         f"copied {done:,} of {files:,} files, {bytes_done / 1e6:,.1f} of {bytes_total / 1e6:,.1f} MB, "
         f"{rate / 1e6:,.1f} MB/s{left}"

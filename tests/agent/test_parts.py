@@ -158,6 +158,8 @@ def test_progress_says_how_far_how_fast_and_how_long():
     line = copying.progress_line(120, 5000, 12_000_000, 508_000_000, 4)
     assert line == "copied 120 of 5,000 files, 12.0 of 508.0 MB, 3.0 MB/s, about 165 s left"
     assert "left" not in copying.progress_line(5, 5, 10, 10, 1)
+    assert copying.progress_line(50, 100, 90, 100, 60).endswith("about 60 s left"), "small files are left"
+    assert "left" not in copying.progress_line(0, 0, 0, 0, 0)
 
 
 def test_goofys_serves_the_owner_alone_and_gets_no_key_as_an_argument():

@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 
 from sandbox import server, store, synapse
-from sandbox.engine import PASSPHRASE
-from sandbox.world import LOGS, SERVER, SSH_KEY
+from sandbox.engine import PASSPHRASE, Stack
+from sandbox.world import LOGS, ROOT, SERVER, SSH_KEY
 
 from .watch import CommandLines
 from .world import BACKUP, STORE, VAR, flip_byte, hash_on_server, mounted, on_disk, subset
@@ -69,6 +69,8 @@ def test_forward_to_clean_and_back_nothing_is_lost_and_no_secret_shows(begin):
         migration.assert_serves_from_bucket()
         assert migration.verdict()["compared"] == len(migration.before)
 
+        assert reported(stack, len(migration.before)) == ["prepare", "mirror", "live", "clean"]
+
         said.append(migration.up("prepare"))
         migration.assert_serves_locally()
         assert new.key in synapse.tree()
@@ -82,6 +84,14 @@ def test_forward_to_clean_and_back_nothing_is_lost_and_no_secret_shows(begin):
     assert leaks("".join(said), token) == []
     assert leaks(server.ssh("journalctl --no-pager --output=export --all"), token) == []
     assert leaks((LOGS / "server.log").read_text(errors="replace"), token) == []
+
+
+def reported(stack: Stack, files: int) -> list[str]:
+    """Phases of which there is a report, in order; the last one says how many files there are."""
+    pages = sorted((ROOT / "reports" / stack.name).iterdir())
+    text = pages[-1].read_text()
+    assert f"<strong>{files:,}</strong>" in text and "all equal" in text
+    return [page.stem.rpartition("-")[2] for page in pages]
 
 
 def test_every_host_command_depends_on_all_of_the_stores_resources_and_the_anchor_comes_first(live):

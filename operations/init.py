@@ -61,7 +61,7 @@ def init(given: Given, person: Person, say: Callable[[str], None]) -> None:
 
 
 def _answers(given: Given, person: Person, say: Callable[[str], None]) -> tuple[dict[str, str], dict[str, str]]:
-    found = vars_yml.read(given.vars_file.read_text()) if given.vars_file else vars_yml.Found()
+    found = vars_yml.read(given.vars_file.expanduser().read_text()) if given.vars_file else vars_yml.Found()
     for note in found.notes:
         say(f"note: {note}")
     for path, why in found.hidden.items():
@@ -91,7 +91,8 @@ def _answers(given: Given, person: Person, say: Callable[[str], None]) -> tuple[
 
 
 def _private_key(given: Given, person: Person) -> str:
-    file = given.private_key or Path(person.ask("File with the SSH private key", "~/.ssh/id_ed25519")).expanduser()
+    # Not every shell makes a home of `KEY=~/...`.
+    file = (given.private_key or Path(person.ask("File with the SSH private key", "~/.ssh/id_ed25519"))).expanduser()
     try:
         return file.read_text()
     except OSError as error:

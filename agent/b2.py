@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from . import pace
 from .context import Context, Sometimes
 from .errors import Problem
 from .files import write_atomic
@@ -70,7 +71,7 @@ def environment(store: StoreSettings, account_info: Path) -> dict[str, str]:
 def sync(context: Context, source: Path, files: int) -> None:
     """Copy the tree as it is. Raises CommandFailed with what b2 said; copied files stay and are compared."""
     migration, store = context.settings.migration, context.settings.store
-    argv = sync_argv(install(context), source, store.bucket, migration.exclude, migration.transfers)
+    argv = sync_argv(install(context), source, store.bucket, migration.exclude, pace.at_once(context))
     last: list[str] = []
     done, progress = 0, Sometimes(context.say)
     with tempfile.TemporaryDirectory(dir=context.places.var, prefix="b2-") as folder:

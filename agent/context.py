@@ -37,6 +37,8 @@ class Context:
     bucket: Bucket = field(init=False)
     #: When the window must be over, on the monotonic clock; None outside of one.
     deadline: float | None = None
+    #: How many files are copied at once, once it is known; see `pace`.
+    pace: int = 0
 
     def __post_init__(self) -> None:
         self.bucket = Bucket(self.settings.store)

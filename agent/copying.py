@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import b2
+from . import b2, pace
 from .content import PART_CUTOFF, PART_SIZE
 from .context import PROGRESS_SECONDS, Context
 from .s3 import Bucket, Object
@@ -129,7 +129,8 @@ def _rclone(context: Context, source: str, target: str, files: Sequence[tuple[st
     """
     migration, deadline = context.settings.migration, context.deadline
     failure = None
-    for large, transfers in ((False, migration.transfers), (True, min(migration.transfers, LARGE_TRANSFERS))):
+    at_once = pace.at_once(context)
+    for large, transfers in ((False, at_once), (True, min(at_once, LARGE_TRANSFERS))):
         chosen = [(path, size) for path, size in files if (size >= PART_CUTOFF) is large]
         if not chosen:
             continue

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 
-from . import delta, mirror, mount, proof, recovery, restore, services
+from . import delta, mirror, mount, pace, proof, recovery, restore, services
 from .context import Context, Stopwatch
 from .errors import Problem
 from .files import rename
@@ -32,6 +32,7 @@ def go_live(context: Context) -> None:
         came, snapshot = delta.before_window(context)
         context.say(f"cutover: ready; {came:,} files came while comparing")
         _check_no_backup(context)
+        pace.at_once(context)  # not to be asked in the window
         journal.facts["last"] = dict(counted)
         try:
             with context.hurrying():

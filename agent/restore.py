@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import content, copying, mirror, mount, proof, recovery, services
+from . import content, copying, mirror, mount, pace, proof, recovery, services
 from .context import Context, Stopwatch
 from .errors import Problem
 from .files import rename, sync_folder
@@ -58,6 +58,7 @@ def back_to_local(context: Context, start: Sequence[str] = ()) -> None:
     """live -> mirror. `start` names units to start afterwards even if they do not run now."""
     refill(context)
     pull(context, context.settings.host.backup_path)
+    pace.at_once(context)  # not to be asked in the window
     with context.hurrying():
         _swap_back(context, start)
     mount.start_staging(context)

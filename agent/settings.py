@@ -70,7 +70,8 @@ class MigrationSettings:
     """How files are copied, compared and proven."""
 
     copy_method: str = "rclone"
-    transfers: int = 32
+    #: Files copied at once; 0 for as many as fit, see `pace`.
+    transfers: int = 0
     #: As rclone and rsync take it, `10M` for 10 MiB/s; empty for no limit.
     bandwidth: str = ""
     exclude: list[str] = field(default_factory=list)

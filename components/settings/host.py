@@ -99,7 +99,14 @@ class Copy(Section):
         "rclone straight to the bucket, rsync through the mount (slow), or Backblaze's own b2 command line",
         "use rclone, rsync or b2",
     )
-    transfers: int = setting(32, "Files copied at once by rclone or b2", "give a number from 1 to 256", ge=1, le=256)
+    transfers: int = setting(
+        0,
+        "Files copied at once by rclone or b2; with 0 the server chooses: 32 beside the store, up to 128 far from it, "
+        "fewer where its memory is small",
+        "give a number from 0 to 256",
+        ge=0,
+        le=256,
+    )
     bandwidth: Annotated[str, must(lambda v: bool(re.fullmatch(r"([1-9]\d*[KMG])?", v)), "is not a bandwidth")] = (
         setting(
             "",

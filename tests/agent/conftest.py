@@ -59,6 +59,9 @@ class FakeBucket:
     def set_patience(self, **_: Any) -> None:
         return
 
+    def round_trip(self) -> float:
+        return 0.0
+
     def remainders(self) -> Iterator[Remainder]:
         return iter([*(Remainder(key, "versionId", "latest") for key in sorted(self.objects)), *self.versions])
 

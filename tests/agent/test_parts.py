@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import os
@@ -14,7 +15,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from agent import content, copying, guard, media_tables, mirror, mount, mount_programs, s3, services
+from agent import content, copying, guard, media_tables, mirror, mount, mount_programs, pace, s3, services
 from agent.content import checksums
 from agent.errors import Problem
 from agent.files import write_atomic
@@ -332,3 +333,23 @@ def test_mount_points_are_found_through_linked_folders(tmp_path):
     link.symlink_to("/proc/..")
     assert System().mounted(Path("/proc")) and System().mounted(link / "proc")
     assert not System().mounted(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "free", "files"),
+    [(0, 8 << 30, 32), (20, 8 << 30, 52), (80, 8 << 30, 112), (400, 8 << 30, 128), (80, 400 << 20, 50), (80, 0, 4)],
+)
+def test_the_further_the_store_the_more_files_at_once_as_far_as_memory_goes(milliseconds, free, files):
+    assert pace.fitting(milliseconds / 1000, free) == files
+
+
+def test_the_stacks_own_number_counts_and_a_store_that_is_away_is_not_remembered(server, monkeypatch):
+    context = server.context()
+    monkeypatch.setattr(pace, "free_memory", lambda: 8 << 30)
+    monkeypatch.setattr(server.bucket, "round_trip", lambda: (_ for _ in ()).throw(OSError("away")), raising=False)
+    assert pace.at_once(context) == pace.NEAR
+    monkeypatch.setattr(server.bucket, "round_trip", lambda: 0.05, raising=False)
+    assert pace.at_once(context) == pace.at_once(context) == 82
+    migration = dataclasses.replace(context.settings.migration, transfers=7)
+    context.settings = dataclasses.replace(context.settings, migration=migration)
+    assert pace.at_once(context) == 7

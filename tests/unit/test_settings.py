@@ -103,7 +103,7 @@ def test_a_good_configuration_needs_no_more_than_server_store_and_keys():
         ({"mount__goofysSha256": "abc"}, "mount.goofysSha256:", "64 hexadecimal"),
         ({"mount__memoryMax": "lots"}, "mount.memoryMax:", "512M"),
         ({"copy__method": "ftp"}, "copy.method:", "rclone, rsync or b2"),
-        ({"copy__transfers": 0}, "copy.transfers:", "1 to 256"),
+        ({"copy__transfers": -1}, "copy.transfers:", "0 to 256"),
         ({"copy__bandwidth": "fast"}, "copy.bandwidth:", "10M for 10 MiB/s"),
         ({"copy__exclude": ["a/b"]}, "copy.exclude.0:", "without slashes"),
         ({"migration__deletionLimitPercent": 101}, "migration.deletionLimitPercent:", "0 to 100"),

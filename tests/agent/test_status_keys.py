@@ -79,3 +79,25 @@ def test_the_programs_question_is_answered_without_its_settings():
 def test_anything_else_is_refused(command, capsys):
     with pytest.raises(Problem, match="only ask for the status"):
         status_keys.question(__main__.parser(), command)
+
+
+@pytest.mark.parametrize("call", ["replace", "fsync", "fchown"])
+def test_a_power_loss_leaves_the_users_own_keys_and_the_next_run_completes(server, monkeypatch, call):
+    context = server.context()
+    (context.places.root / "root").mkdir()
+    file = told(context, KEY)
+    file.write_text(OWN)
+
+    def fails(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, fails)
+        with pytest.raises(KeyboardInterrupt):
+            told(context, KEY)
+    assert file.read_text() == OWN
+    again = server.context()
+    told(again, KEY)
+    assert file.read_text().startswith(OWN) and KEY in file.read_text()
+    status_keys.remove(again)
+    assert file.read_text() == OWN

@@ -39,7 +39,8 @@ def look(settings: Settings, connection: Connection, preview: bool) -> pulumi.In
         if not preview:
             raise pulumi.RunError(
                 f"the server {settings.server.host} cannot be reached: {error} -- check server.host, server.port, "
-                "server.user, server.privateKey and server.hostKey; nothing was changed"
+                "server.user, server.privateKey and server.hostKey (and server.useAgent, server.jumpHost and "
+                "server.jumpHostKey, where they are set); nothing was changed"
             ) from None
         pulumi.log.warn(
             f"the server {settings.server.host} cannot be reached ({error}): planning with the last known state"
@@ -92,7 +93,7 @@ def leave_report(settings: Settings, verdict: dict[str, Any]) -> None:
     """A page that cannot be written is no reason to fail: the server is as it should be."""
     try:
         report.leave(REPORTS, pulumi.get_stack(), settings.server.host, settings.store.bucket, verdict)
-    except OSError as error:
+    except Exception as error:  # whatever it is, it says nothing about the migration
         pulumi.log.warn(f"the report cannot be written: {error}")
 
 

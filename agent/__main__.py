@@ -275,7 +275,8 @@ def _one_line(error: BaseException) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Exit status 0, or 1 after a line for each problem that says what is wrong and how to mend it."""
     arguments = parser().parse_args(argv)
-    piped = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+    deaf = arguments.verb == status_keys.VERB or sys.stdin is None or sys.stdin.isatty()
+    piped = "" if deaf else sys.stdin.read()
     problems: list[str]
     os.umask(0o077)  # what the agent writes is root's alone, unless it says otherwise
     try:

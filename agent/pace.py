@@ -30,6 +30,7 @@ def at_once(context: Context) -> int:
         try:
             round_trip = context.bucket.round_trip()
         except (OSError, StoreError, http.client.HTTPException):
+            context.pace = NEAR
             return NEAR
         context.pace = fitting(round_trip, free_memory())
         context.say(f"{context.pace} files are copied at once: {round_trip * 1000:.0f} ms to the store and back")

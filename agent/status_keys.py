@@ -18,8 +18,10 @@ from .context import Context
 from .errors import Problem
 from .files import write_atomic
 
-#: Ends each line that is ours.
-MARK = "matrix-media-store-status"
+#: How each line that is ours begins and ends.
+BEGINNING, MARK = 'restrict,command="', "matrix-media-store-status"
+#: Seconds that such a key may have the agent wait for a run to end.
+LONGEST_WAIT = 300.0
 #: The agent's verb behind such a key.
 VERB = "asked"
 
@@ -30,13 +32,17 @@ def lines(context: Context) -> list[str]:
     sudo = [] if host.ssh_user == "root" else ["sudo", "-n"]
     command = shlex.join([*sudo, "python3", str(context.places.agent), VERB, "--"])
     # What was asked for is an argument, since sudo passes no environment on; the quotes are escaped for sshd.
-    return [f'restrict,command="{command} \\"$SSH_ORIGINAL_COMMAND\\"" {key} {MARK}' for key in host.status_keys]
+    return [f'{BEGINNING}{command} \\"$SSH_ORIGINAL_COMMAND\\"" {key} {MARK}' for key in host.status_keys]
 
 
 def merged(text: str, wanted: list[str]) -> str:
     """The file's text with these lines of ours and no other ones. Pure."""
-    others = [line for line in text.removesuffix("\n").split("\n") if line and not line.endswith(f" {MARK}")]
+    others = [line for line in text.removesuffix("\n").split("\n") if not _is_ours(line)] if text else []
     return "".join(f"{line}\n" for line in [*others, *wanted])
+
+
+def _is_ours(line: str) -> bool:
+    return line.startswith(BEGINNING) and line.endswith(f" {MARK}")
 
 
 def lay(context: Context) -> None:
@@ -64,7 +70,7 @@ def remove(context: Context, but: Path | None = None) -> None:
 def differences(context: Context) -> list[str]:
     """A line if the file does not say of our keys what it should."""
     told = context.journal.facts.get("status_keys")
-    if told and merged(_read(Path(told)), lines(context)) != _read(Path(told)):
+    if told and [line for line in _read(Path(told)).split("\n") if _is_ours(line)] != lines(context):
         return [f"{told} does not have the keys of server.statusKeys as they were laid"]
     return []
 
@@ -77,7 +83,7 @@ def question(parser: argparse.ArgumentParser, command: str) -> argparse.Namespac
     with contextlib.suppress(ValueError, SystemExit):  # no words, or no arguments of the agent's
         words = shlex.split(command)
         asked = parser.parse_args(words[words.index("status") :])
-        asked.settings = "{}"
+        asked.settings, asked.wait = "{}", min(asked.wait, LONGEST_WAIT)
         return asked
     raise Problem("this SSH key may only ask for the status", "use the stack's own key for anything else")
 
@@ -89,7 +95,7 @@ def _file(context: Context) -> Path:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text()
+        return file.read_text("utf-8", "surrogateescape")  # comments may be in any encoding
     except FileNotFoundError:
         return ""
 
@@ -102,4 +108,4 @@ def _write(file: Path, text: str) -> None:
         os.chown(file.parent, home.st_uid, home.st_gid)
     owner = (file if file.exists() else file.parent).stat()
     mode = owner.st_mode & 0o777 if file.exists() else 0o600
-    write_atomic(file, text.encode(), mode, (owner.st_uid, owner.st_gid))
+    write_atomic(file, text.encode("utf-8", "surrogateescape"), mode, (owner.st_uid, owner.st_gid))

@@ -114,7 +114,7 @@ class Connection:
             except subprocess.TimeoutExpired:
                 raise Unreachable(f"{self.server.host} did not answer within {timeout:.0f} s") from None
         if done.returncode == 255:
-            raise Unreachable(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "ssh failed")
+            raise Unreachable("; ".join(done.stderr.strip().splitlines()[-3:]) or "ssh failed")
         return done.stdout or done.stderr
 
 
@@ -129,14 +129,19 @@ def ssh_config(connection: Connection, folder: Path) -> str:
         "ConnectTimeout": DIAL_SECONDS,
         "ServerAliveInterval": 15,
         "LogLevel": "ERROR",
-        **({"IdentitiesOnly": "yes", "IdentityFile": f'"{folder}/key"'} if connection.private_key else {}),
+        # Without a key it is the agent's, and none that lies about: the command provider tries no others.
+        **(
+            {"IdentitiesOnly": "yes", "IdentityFile": f'"{folder}/key"'}
+            if connection.private_key
+            else {"IdentityFile": "none"}
+        ),
     }
     lines = []
     for name, hop in _hops(connection).items():
         own = {
             "HostName": hop.host.replace("%", "%%"),
             "HostKeyAlias": name,
-            "HostKeyAlgorithms": _algorithms(hop.host_key),
+            "HostKeyAlgorithms": hop.host_key.split()[0],
             "Port": hop.port,
             "User": hop.user,
             **({"ProxyJump": "jump"} if name == "server" and connection.jump else {}),
@@ -156,8 +161,3 @@ def _hops(connection: Connection) -> dict[str, Hop]:
 
 def _type_and_key(host_key: str) -> str:
     return " ".join(host_key.split()[:2])
-
-
-def _algorithms(host_key: str) -> str:
-    kind = host_key.split()[0]
-    return "rsa-sha2-512,rsa-sha2-256" if kind == "ssh-rsa" else kind

@@ -53,7 +53,7 @@ def leave(root: Path, stack: str, server: str, bucket: str, verdict: Mapping[str
     if not page.exists():
         page.parent.mkdir(parents=True, exist_ok=True)
         new = page.with_suffix(".new")
-        new.write_text(render(stack, server, bucket, verdict))
+        new.write_text(render(stack, server, bucket, verdict), "utf-8")
         os.replace(new, page)
     return page
 

@@ -12,6 +12,11 @@ from .fields import Section, must, setting, wrong
 
 
 def _is_host_key(value: str) -> bool:
+    """Not of type ssh-rsa: the command provider takes that as RSA with SHA-1, which servers refuse."""
+    return _is_public_key(value) and not value.startswith("ssh-rsa ")
+
+
+def _is_public_key(value: str) -> bool:
     parts = value.split()
     if len(parts) < 2 or not re.fullmatch(r"(ssh|ecdsa)-[a-z0-9-]+", parts[0]):
         return False
@@ -22,17 +27,23 @@ def _is_host_key(value: str) -> bool:
     return parts[0].encode() in blob[:64]
 
 
-def _is_protected(key: str) -> bool:
-    """Whether an SSH private key can be read with a password only."""
+def _cipher(key: str) -> str:
+    """What protects an SSH private key with a password; `none` where nothing does."""
     if "ENCRYPTED" in key:
-        return True
+        return "PKCS8" if "BEGIN ENCRYPTED" in key else "PEM"
     body = "".join(line.strip() for line in key.splitlines() if "-----" not in line)
     try:
         blob = base64.b64decode(body, validate=True)
     except ValueError:
-        return False
-    magic, name = b"openssh-key-v1\0", b"\0\0\0\x04none"
-    return blob.startswith(magic) and not blob.startswith(magic + name)
+        return "none"
+    magic, _, rest = blob.partition(b"openssh-key-v1\0")
+    if magic or not rest:
+        return "none"
+    return rest[4 : 4 + int.from_bytes(rest[:4], "big")].decode(errors="replace")
+
+
+#: What the command provider can open.
+_CIPHERS = ("PEM", "aes256-ctr", "aes256-cbc")
 
 
 def _private_key(value: SecretStr, info: ValidationInfo) -> SecretStr:
@@ -47,7 +58,10 @@ def _private_key(value: SecretStr, info: ValidationInfo) -> SecretStr:
 def _private_key_password(value: SecretStr, info: ValidationInfo) -> SecretStr:
     if "private_key" not in info.data:
         return value  # the key's own mistake is told
-    protected = _is_protected(info.data["private_key"].get_secret_value())
+    cipher = _cipher(info.data["private_key"].get_secret_value())
+    protected = cipher != "none"
+    if protected and cipher not in _CIPHERS:
+        raise wrong(f"opens server.privateKey, which is protected with {cipher}: that cannot be read here")
     if protected and not value.get_secret_value():
         raise wrong("is missing, and server.privateKey is protected with one")
     if value.get_secret_value() and not protected:
@@ -70,7 +84,7 @@ _User = Annotated[str, must(lambda v: bool(re.fullmatch(r"[\w.@+-]*", v)), "is n
 
 def _public_key(value: str) -> str:
     """Type and key alone: a comment may hold what an authorized_keys file would take for another line."""
-    if not _is_host_key(value):
+    if not _is_public_key(value):
         raise wrong("is not a public SSH key")
     return " ".join(value.split()[:2])
 
@@ -100,7 +114,8 @@ class Server(Section):
     private_key_password: Annotated[SecretStr, AfterValidator(_private_key_password)] = setting(
         SecretStr(""),
         "Password that protects server.privateKey (secret), where one does",
-        "set it with `pulumi config set --secret --path server.privateKeyPassword`; leave it out for a key without one",
+        "set it with `pulumi config set --secret --path server.privateKeyPassword`; leave it out for a key without "
+        "one; protect a key anew with `ssh-keygen -p -Z aes256-ctr -f keyfile`",
         validate_default=True,
     )
     status_keys: list[Annotated[str, AfterValidator(_public_key)]] = setting(

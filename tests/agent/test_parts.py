@@ -343,11 +343,12 @@ def test_the_further_the_store_the_more_files_at_once_as_far_as_memory_goes(mill
     assert pace.fitting(milliseconds / 1000, free) == files
 
 
-def test_the_stacks_own_number_counts_and_a_store_that_is_away_is_not_remembered(server, monkeypatch):
+def test_the_stacks_own_number_counts_and_a_store_is_asked_once_even_if_it_is_away(server, monkeypatch):
     context = server.context()
     monkeypatch.setattr(pace, "free_memory", lambda: 8 << 30)
     monkeypatch.setattr(server.bucket, "round_trip", lambda: (_ for _ in ()).throw(OSError("away")), raising=False)
     assert pace.at_once(context) == pace.NEAR
+    context = server.context()
     monkeypatch.setattr(server.bucket, "round_trip", lambda: 0.05, raising=False)
     assert pace.at_once(context) == pace.at_once(context) == 82
     migration = dataclasses.replace(context.settings.migration, transfers=7)

@@ -39,6 +39,17 @@ def test_keys_are_laid_beside_the_users_own_and_go_without_a_trace(server):
     assert "status_keys" not in context.journal.facts
 
 
+def test_what_others_add_is_no_drift_whatever_its_encoding_and_stays(server):
+    context = server.context()
+    (context.places.root / "root").mkdir()
+    file = told(context, KEY)
+    added = f"ssh-rsa AAAA caf\xe9 {status_keys.MARK}\n\n".encode("latin-1")
+    file.write_bytes(file.read_bytes() + added)
+    assert status_keys.differences(context) == []
+    told(context)
+    assert file.read_bytes() == added
+
+
 def test_a_file_that_was_laid_for_another_user_is_found_again(server):
     context = server.context()
     (context.places.root / "root").mkdir()
@@ -69,6 +80,7 @@ def test_the_programs_question_is_answered_without_its_settings():
                           "--wait", "0", "--settings", '{"host": {"database": "/bin/evil"}}'])  # fmt: skip
     asked = status_keys.question(__main__.parser(), command)
     assert asked.verb == "status" and asked.phase == "live" and asked.settings == "{}"
+    assert status_keys.question(__main__.parser(), "status --wait inf").wait <= 300
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def test_ssh_understands_the_configuration_as_it_is_meant(tmp_path):
     assert known_hosts(through) == "server ssh-ed25519 AAAA\njump ssh-ed25519 BBBB\n"
 
     agent = _asked(ssh_config(Connection(SERVER), folder), "server")
-    assert agent["identitiesonly"] == "no" and f"{folder}/key" not in agent["identityfile"]
+    assert agent["identitiesonly"] == "no" and agent["identityfile"] == "none"
 
 
 def test_the_plan_says_what_runs_how_much_and_what_is_in_the_way():

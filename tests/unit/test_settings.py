@@ -22,6 +22,21 @@ umF72dtKop75PunmkpfP8iQQiRxx3HzXP83ORmfWzuPgowkR5fqYG5+Y7HEt5+G0TDZSn4
 BVCZ3ok6y9ecTyZw==
 -----END OPENSSH PRIVATE KEY-----
 """
+GCM = """-----BEGIN OPENSSH PRIVATE KEY-----
+b3BlbnNzaC1rZXktdjEAAAAAFmFlczI1Ni1nY21Ab3BlbnNzaC5jb20AAAAGYmNyeXB0AA
+AAGAAAABBbqPuZlHFBaX6iFZkVrlQeAAAAEAAAAAEAAAAzAAAAC3NzaC1lZDI1NTE5AAAA
+IJSvWywsbXuC2KItCQXWnRvzk1Yed0log05VFbWBgnHnAAAAkObg30Hryu8Nl1jJ4Ca7Oa
+AhHkTmCf4c4/56P+qpI7vmV9Oks40GgkXhLIADnnr/vjLvcCAvtOQfYSJPV7qjKuU8vpCA
+nnRfJixoHH/w+iQYveFfACbuKXNpZC9u7ZOqeCitslK4nXyDtlXcW5SiVwK3DkmfNf3py7
+Bpj98voRpYJKxGl4vadlmoGlJf3GonVGmQptUvio7Ij1ogaGGrK8s=
+-----END OPENSSH PRIVATE KEY-----
+"""
+RSA = (
+    "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC01rI7xnx+wkL3NszeWmRdsYsUFeDe9+RN9aEqe/6K0uLmrW2qyinyIAtyqjE2"
+    "guyDkBXyA752O6J90Ft2Q1YO9c9CS8BCiS7Y5O00VnC1Jb3RB/nWb0ABbHrVjejK7YmOFAssroeDccbu7iglvCOwjj8cWRizDXM/"
+    "3sUhzkO7qUlRfwlxTtCp764tuwM6ww7pHiQUjPCJSgvM32jVXobunFDKNREMv4Kjanu+rMPNJUsSFnLljJw4pS6mh4DQLCIBs6EB"
+    "bSL+rydgJWN4YqFY1aOc+xoZ/1paYKqhTrD9xGO4ZwEgd9cIoX9tAq9cz2A9zUEEtJniT6p10Xa0v/nF"
+)
 GOOD = {
     "server": {
         "host": "matrix.example.com",
@@ -86,6 +101,12 @@ def test_a_good_configuration_needs_no_more_than_server_store_and_keys():
         ({"server__useAgent": "perhaps"}, "server.useAgent:", "true or false"),
         ({"server__privateKeyPassword": "x"}, "server.privateKeyPassword: is set, and", "a key without one"),
         ({"server__privateKey": PROTECTED}, "server.privateKeyPassword: is missing, and", "--secret --path"),
+        (
+            {"server__privateKey": GCM, "server__privateKeyPassword": "x"},
+            "server.privateKeyPassword: opens", "-Z aes256-ctr",
+        ),
+        ({"server__hostKey": RSA}, "server.hostKey: is not a public host key", "ed25519"),
+        ({"server__statusKeys": ["x"]}, "server.statusKeys.0: is not a public SSH key", "list public keys"),
         ({"server__host": "-oProxyCommand=x y"}, "server.host: is not a name", "runs Synapse"),
         ({"server__user": "me\nProxyCommand x"}, "server.user: is not a user", "user name"),
         ({"server__jumpHost": "jump.example.com"}, "server.jumpHostKey: is missing, and", "ssh-keyscan"),
@@ -125,6 +146,8 @@ def test_a_key_of_the_ssh_agent_needs_no_private_key_and_a_protected_one_its_pas
     server = {"host": "m.example.com", "hostKey": HOST_KEY}
     agent = parse({**GOOD, "server": {**server, "useAgent": True}}).server
     assert agent.private_key.get_secret_value() == ""
+    limited = parse({**GOOD, "server": {**GOOD["server"], "statusKeys": [f"{RSA} me@home"]}}).server
+    assert limited.status_keys == [RSA], "without its comment"
     protected = parse({**GOOD, "server": {**server, "privateKey": PROTECTED, "privateKeyPassword": "sesame"}}).server
     assert protected.private_key_password.get_secret_value() == "sesame" and "sesame" not in repr(protected)
 

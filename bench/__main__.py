@@ -6,7 +6,6 @@ import argparse
 import datetime
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,8 +29,6 @@ def main() -> int:
         parser.error(f"no such experiment: {', '.join(sorted(unknown))}; there are {', '.join(EXPERIMENTS)}")
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if not arguments.report:
-        # A shell lets what it starts in the background ignore this, and the engine waits 5 s for plugins that do.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         up()
         parts.build("s5cmd")
         results["machine"] = {"cpus": os.cpu_count(), "date": datetime.date.today().isoformat()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -93,6 +94,11 @@ def environment() -> dict[str, str]:
     }
 
 
+def _heed_interrupts() -> None:
+    """A shell lets what it starts in the background ignore these, and the engine waits 5 s for plugins that do."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass(frozen=True)
 class Result:
     """How a call ended, and all it printed."""
@@ -126,7 +132,7 @@ class Stack:
     def popen(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [pulumi(), *arguments, "--stack", self.name, "--non-interactive", "--color", "never"],
-            cwd=self.root, env=self.env, text=True, stdin=subprocess.DEVNULL, **options,
+            cwd=self.root, env=self.env, text=True, stdin=subprocess.DEVNULL, preexec_fn=_heed_interrupts, **options,
         )  # fmt: skip
 
     def call(self, *arguments: str, echo: bool = False) -> Result:

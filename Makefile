@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 
 .PHONY: help prerequisites demo test unit e2e faults kills bench lint sandbox sandbox-stop sandbox-down
-.PHONY: init status history rollback fleet stacks sse-key docs lock
+.PHONY: init status history rollback playbook-vars fleet stacks sse-key docs lock
 
 help:
 	@echo 'make demo          set up the sandbox and move its media store to its S3 store (first time 10-15 min, then 1)'
@@ -21,6 +21,7 @@ help:
 	@echo 'make history       list the updates of a stack and what each changed; STACK=name'
 	@echo 'make rollback      go back to the configuration of an earlier update; STACK=name TO=number'
 	@echo '                   (YES=1 does not ask; NAMED=server.host takes that setting from then too)'
+	@echo 'make playbook-vars  the lines, with keys, with which the playbook mounts the bucket; STACK=name'
 	@echo 'make fleet         preview every stack under stacks/ side by side'
 	@echo 'make stacks        the stacks under stacks/ as JSON; with SINCE=commit those that the changes since then concern'
 	@echo 'make sse-key       make a key for SSE-C and set it as a secret; STACK=name'
@@ -102,6 +103,11 @@ rollback:
 	@test -n '$(TO)' || { echo 'to which update? make rollback STACK=$(STACK) TO=<number>; see make history' >&2; exit 2; }
 	@$(PYTHON) -m operations rollback --stack '$(STACK)' --to '$(TO)' $(if $(YES),--yes) \
 		$(foreach name,$(NAMED),--named '$(name)')
+
+playbook-vars:
+	$(call on_a_stack)
+	$(call with_the_program)
+	@$(PYTHON) -m operations playbook-vars --stack '$(STACK)'
 
 fleet:
 	$(call with_the_program)

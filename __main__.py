@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 from pulumi.runtime.config import get_config_env, get_config_secret_keys_env
 
-from components import report
+from components import playbook, report
 from components import settings as stack_settings
 from components.host import observation
 from components.host.connection import Connection, Unreachable
@@ -83,6 +83,20 @@ def main() -> None:
     pulumi.export("server", server.verdict.apply(shown_verdict))
     pulumi.export("repairs", server.repairs)
     pulumi.export("summary", server.verdict.apply(lambda v: summary(v, settings.host.media_store)))
+    pulumi.export(
+        "playbookVars",
+        pulumi.Output.all(store.endpoint, store.region, store.bucket, store.storage_class).apply(
+            lambda known: playbook.lines(playbook.variables(*known))
+        ),
+    )
+    pulumi.export(
+        "playbookKeys",
+        pulumi.Output.secret(
+            pulumi.Output.all(store.access_key_id, store.secret_access_key).apply(
+                lambda known: playbook.lines(playbook.keys(*known))
+            )
+        ),
+    )
     pulumi.export("next", server.verdict.apply(lambda v: next_step(v.get("phase", ""), settings.host.media_store)))
 
     if not preview:

@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 
 from . import pace
-from .context import Context, Sometimes
+from .console import Sometimes
+from .context import Context
 from .errors import Problem
 from .files import write_atomic
 from .settings import StoreSettings

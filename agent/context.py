@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
+from .console import say
 from .errors import Problem
 from .journal import Journal
 from .manifest import Manifest
@@ -17,11 +15,6 @@ from .places import Places
 from .s3 import Bucket
 from .settings import Settings
 from .system import System
-
-
-def say(text: str) -> None:
-    """One progress line."""
-    print(text, flush=True)
 
 
 @dataclass
@@ -87,23 +80,6 @@ class Context:
         return facts["uid"], facts["gid"]
 
 
-#: Seconds between progress lines.
-PROGRESS_SECONDS = 5
-
-
-class Sometimes:
-    """Passes progress lines on, one every PROGRESS_SECONDS at most."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-        self._said = time.monotonic()
-
-    def say(self, text: str) -> None:
-        if time.monotonic() - self._said > PROGRESS_SECONDS:
-            self._said = time.monotonic()
-            self._say(text)
-
-
 class Stopwatch:
     """Seconds since it was made."""
 
@@ -113,9 +89,3 @@ class Stopwatch:
     @property
     def seconds(self) -> float:
         return round(time.monotonic() - self._start, 3)
-
-
-def verdict(document: dict[str, Any]) -> None:
-    """The last line of a verb's output: one JSON object."""
-    sys.stdout.write(json.dumps(document, sort_keys=True) + "\n")
-    sys.stdout.flush()

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import b2, pace
+from .console import PROGRESS_SECONDS
 from .content import PART_CUTOFF, PART_SIZE
-from .context import PROGRESS_SECONDS, Context
+from .context import Context
 from .s3 import Bucket, Object
 from .settings import StoreSettings
 from .system import CommandFailed

@@ -12,7 +12,8 @@ from itertools import islice
 
 from . import content, media_tables, mirror, owner
 from .clean import REBUILT
-from .context import Context, Sometimes
+from .console import Sometimes
+from .context import Context
 from .errors import Problem
 from .places import RESERVED_PREFIX
 from .s3 import StoreError

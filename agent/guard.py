@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import mount
+from . import handover, mount
 from .context import Context
 from .journal import Journal
-from .places import MOUNT_UNIT
 
 #: How often the guard says in the journal why it waits, in seconds; and for how long a mount that served before
 #: may be silent. Then services start over it all the same: without the store behind it media fail, and are refused
@@ -30,15 +29,15 @@ def reason_to_wait(context: Context, journal: Journal) -> str:
 
 def merely_silent(context: Context, journal: Journal) -> bool:
     """Whether the mount is there, answered since it was started, and only its store does not answer now."""
-    if journal.serving != "bucket" or not context.system.is_active(MOUNT_UNIT):
+    if journal.serving != "bucket" or not context.system.is_active(handover.serving_unit(context)):
         return False
     return mount.trouble(context, context.settings.host.store_path) not in ("", mount.NOT_MOUNTED, mount.DEAD)
 
 
 def hold(context: Context) -> None:
     """Return once the media store is there, however long that takes: never over a bare directory."""
-    if context.journal.serving == "bucket" and not context.system.is_active(MOUNT_UNIT):
-        context.system.start([MOUNT_UNIT], wait=False)
+    if context.journal.serving == "bucket" and not context.system.is_active(handover.serving_unit(context)):
+        context.system.start([handover.serving_unit(context)], wait=False)
     reason = ""
 
     def free() -> bool:

@@ -7,7 +7,7 @@ import shutil
 import sys
 from typing import Any
 
-from . import VERSION, mount, owner, preflight, proof, status_keys
+from . import VERSION, handover, mount, owner, preflight, proof, status_keys
 from .context import Context
 from .errors import Problem
 from .files import lay_reserve, read_json, sync_folder, write_atomic, write_json
@@ -151,6 +151,7 @@ def install_mount(context: Context, document: dict[str, Any]) -> None:
     What is true if the power fails: the running mount has the files it started with, and the journal says
     that it is to be mounted anew; the next run does so. Files that do not serve are taken back.
     """
+    handover.check_change(load(context.places), context)
     preflight.run(context)
     if check_same_bucket(context):
         _hand_over(context)
@@ -216,6 +217,7 @@ def uninstall(context: Context, everything: bool) -> None:
     """Take the mount away; with `everything`, the agent too. The store must be local."""
     if context.journal.serving != "local":
         raise Problem("the media store still lives in the bucket", "run pulumi up with phase prepare first")
+    handover.check_gone(context)
     mount.remove(context)
     context.journal.facts.pop("repairs", None)  # nothing of the mount is expected here any more
     context.save()

@@ -16,6 +16,8 @@ from .places import Places
 
 #: Phases in order. `local` is a server on which nothing of ours holds.
 PHASES = ("local", "prepare", "mirror", "live", "clean")
+#: The one run that is to no other phase.
+REMOUNT = "remount"
 
 #: Bytes laid aside so that the journal can be written on a full disk: a window must end there too.
 RESERVE_BYTES = 1 << 20

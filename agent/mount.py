@@ -11,7 +11,7 @@ import secrets
 import urllib.request
 from pathlib import Path
 
-from . import mount_programs
+from . import handover, mount_programs
 from .context import Context
 from .copying import rclone_conf
 from .errors import Problem
@@ -28,8 +28,6 @@ ANSWER_SECONDS = 60
 NOT_MOUNTED = "nothing is mounted there"
 #: What the kernel says of a mount whose program is gone.
 DEAD = os.strerror(errno.ENOTCONN)
-#: Most seconds between two tries of a mount that ends at once; the wait doubles up to this.
-BACK_OFF_SECONDS = 15.0
 
 
 def unit_text(context: Context, where: Path, description: str) -> bytes:
@@ -74,6 +72,8 @@ def planned_files(context: Context) -> dict[Path, tuple[bytes, int]]:
 def serving_files(context: Context) -> set[Path]:
     """What a running mount was started with: where one of these changes, it must be mounted anew."""
     places = context.places
+    if handover.done(context):
+        return set()
     program = {places.rclone_conf} if context.settings.mount.program == "rclone" else {places.goofys}
     return {places.credentials, places.units / MOUNT_UNIT} | program
 
@@ -131,7 +131,7 @@ def install(context: Context, but_for_the_mount: bool = False) -> set[Path]:
 
 def units_to_run(context: Context) -> list[str]:
     """Units that must be enabled and run as long as the bucket serves."""
-    return [MOUNT_UNIT, WATCHDOG_UNIT] if context.journal.serving == "bucket" else []
+    return [handover.serving_unit(context), WATCHDOG_UNIT] if context.journal.serving == "bucket" else []
 
 
 def keep_running(context: Context) -> None:
@@ -139,7 +139,7 @@ def keep_running(context: Context) -> None:
     for unit in units_to_run(context):
         context.system.systemctl("enable", "--quiet", unit)
     if units_to_run(context):
-        if not context.system.is_active(MOUNT_UNIT):
+        if not context.system.is_active(handover.serving_unit(context)):
             start_final(context)
         context.system.systemctl("restart", WATCHDOG_UNIT)
 
@@ -186,24 +186,6 @@ def bring_earlier_back(context: Context) -> bool:
     return True
 
 
-def check_allowed(context: Context, where: Path) -> None:
-    """`Problem` if the bucket is about to be mounted over a local media store that serves."""
-    if where == _final(context) and context.journal.serving == "local":
-        raise Problem(
-            f"{where} is the local media store, and it serves", "the bucket is mounted there in phase live only"
-        )
-
-
-def back_off(context: Context, unit: str) -> None:
-    """Wait before a mount that ended is tried once more: twice as long each time.
-
-    systemd counts the tries; a mount that is well again starts from none, see `watchdog`.
-    """
-    tries = context.system.systemctl("show", "--property=NRestarts", "--value", unit, check=False).strip()
-    # The count grows for as long as a store is away: a power of it must not.
-    context.system.pause(min(2.0 ** min(int(tries or 0), 10) - 1, BACK_OFF_SECONDS))
-
-
 def remove(context: Context) -> None:
     """Take away all that `install` put there. The store must be local."""
     stop_staging(context)
@@ -226,7 +208,7 @@ def _start(context: Context, unit: str, where: Path) -> None:
             f"{unit} does not start: {trouble(context, where) or 'the mount ended'}",
             f"see journalctl -u {unit} on the server",
         ) from None
-    check_answers(context, where)
+    check_answers(context, where, unit)
 
 
 def start_staging(context: Context) -> None:
@@ -242,25 +224,35 @@ def stop_staging(context: Context) -> None:
 
 def start_final(context: Context) -> None:
     """Mount the bucket as the media store, now and at each boot, and watch over it."""
-    context.system.systemctl("enable", "--quiet", MOUNT_UNIT, WATCHDOG_UNIT)
-    context.system.start([WATCHDOG_UNIT], wait=False)
-    _start(context, MOUNT_UNIT, _final(context))
+    unit = _enable_final(context)
+    try:
+        _start(context, unit, _final(context))
+    finally:
+        # Last, since it takes time that a window should not; it also brings back a mount that did not come up.
+        context.system.start([WATCHDOG_UNIT], wait=False)
 
 
 def start_final_at_boot(context: Context) -> None:
     """The same while the server boots, when nothing may be waited for."""
-    context.system.systemctl("enable", "--quiet", MOUNT_UNIT, WATCHDOG_UNIT)
-    context.system.start([MOUNT_UNIT, WATCHDOG_UNIT], wait=False)
+    context.system.start([_enable_final(context), WATCHDOG_UNIT], wait=False)
+
+
+def _enable_final(context: Context) -> str:
+    """Returns the unit that mounts. Links are all it takes: systemd need not read its units anew in a window."""
+    unit = handover.serving_unit(context)
+    context.system.systemctl("enable", "--quiet", "--no-reload", unit, WATCHDOG_UNIT)
+    return unit
 
 
 def stop_final(context: Context) -> None:
     # Neither fails where somebody removed a unit's file: what matters is what is mounted.
-    context.system.systemctl("disable", "--quiet", MOUNT_UNIT, WATCHDOG_UNIT, check=False)
+    units = sorted({handover.serving_unit(context), MOUNT_UNIT})
+    context.system.systemctl("disable", "--quiet", "--no-reload", *units, WATCHDOG_UNIT, check=False)
     wants = context.places.units / "multi-user.target.wants"
     if wants.is_dir():
         sync_folder(wants)  # a power loss must not bring the mount back at boot
     with contextlib.suppress(CommandFailed):
-        context.system.stop([WATCHDOG_UNIT, MOUNT_UNIT])
+        context.system.stop([WATCHDOG_UNIT, *units])
     context.system.unmount(_final(context))
 
 
@@ -301,19 +293,19 @@ def trouble(context: Context, where: Path, timeout: float = 20) -> str:
     return ""
 
 
-def check_answers(context: Context, where: Path, process: int | None = None) -> None:
-    """Return once the mount at `where` answers; `Problem` if it does not in time, or its process ended."""
+def check_answers(context: Context, where: Path, unit: str = "") -> None:
+    """Return once the mount at `where` answers; `Problem` if it does not in time, or its `unit` does not run."""
     reason = NOT_MOUNTED
 
     def fine() -> bool:
         nonlocal reason
         reason = trouble(context, where)
-        if reason and process and not Path(f"/proc/{process}").exists():
-            raise Problem("the mount ended", "the lines before this one say why")
+        if reason and unit and not context.system.is_active(unit):
+            raise Problem(f"the mount ended: {reason}", f"see journalctl -u {unit} on the server")
         return not reason
 
-    if not context.system.wait_until(fine, ANSWER_SECONDS):
+    if not context.system.wait_until(fine, ANSWER_SECONDS, every=0.05):
         raise Problem(
             f"the bucket mounted at {where} does not answer: {reason}",
-            f"see journalctl -u {MOUNT_UNIT} -u {STAGING_UNIT} on the server",
+            f"see journalctl -u {handover.serving_unit(context)} -u {STAGING_UNIT} on the server",
         )

@@ -11,6 +11,8 @@ STAGING_UNIT = "matrix-media-store-staging.service"
 RECOVER_UNIT = "matrix-media-store-recover.service"
 WATCHDOG_UNIT = "matrix-media-store-watchdog.service"
 WORK_UNIT = "matrix-media-store-converge.service"
+#: The playbook's own mount of a bucket.
+PLAYBOOK_UNIT = "matrix-goofys.service"
 
 #: The folder in the bucket that is ours and not the media store's.
 RESERVED_PREFIX = ".matrix-media-store/"
@@ -94,3 +96,7 @@ class Places:
     @property
     def progress(self) -> Path:
         return self.var / "progress.log"
+
+
+#: This server's.
+HERE = Places()

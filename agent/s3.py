@@ -66,6 +66,8 @@ class Bucket:
         url = urllib.parse.urlsplit(store.endpoint)
         self._secure = url.scheme == "https"
         self._host = url.netloc
+        # One for all connections: reading the system's certificates takes longer than a handshake.
+        self._tls = ssl.create_default_context() if self._secure else None
         self.set_patience()
         self._customer_key = customer_key_headers(store.sse_customer_key) if store.sse_customer_key else {}
 
@@ -77,8 +79,9 @@ class Bucket:
     def _connection(self) -> http.client.HTTPConnection:
         if getattr(self._local, "connection", None) is None:
             if self._secure:
-                context = ssl.create_default_context()
-                self._local.connection = http.client.HTTPSConnection(self._host, timeout=self._timeout, context=context)
+                self._local.connection = http.client.HTTPSConnection(
+                    self._host, timeout=self._timeout, context=self._tls
+                )
             else:
                 self._local.connection = http.client.HTTPConnection(self._host, timeout=self._timeout)
         connection: http.client.HTTPConnection = self._local.connection

@@ -6,10 +6,12 @@ import subprocess
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from . import handover
 from .context import Context
 from .errors import Problem
 from .files import sync_folder
 from .journal import Step
+from .places import PLAYBOOK_UNIT
 from .system import RUNNING
 from .templates import quote, render
 
@@ -89,10 +91,15 @@ def drop_in_folders(context: Context) -> list[Path]:
 
 
 def guard_files(context: Context) -> dict[Path, bytes]:
-    """The drop-ins; they take effect at each service's next start."""
+    """The drop-ins, for the playbook's mount too; they take effect at each service's next start."""
     parent = str(context.settings.host.store_path.parent)
     text = render("guard.conf", agent=str(context.places.agent), parent=quote(parent))
-    return {folder / DROP_IN: text for folder in drop_in_folders(context)}
+    files = {folder / DROP_IN: text for folder in drop_in_folders(context)}
+    if handover.agreed(context):
+        files[context.places.units / f"{PLAYBOOK_UNIT}.d" / DROP_IN] = render(
+            "playbook.conf", agent=str(context.places.agent), parent=quote(parent)
+        )
+    return files
 
 
 def remove_guard(context: Context, keep: Collection[Path] = ()) -> set[Path]:

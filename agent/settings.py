@@ -63,6 +63,8 @@ class MountSettings:
     goofys_url: str = ""
     goofys_sha256: str = ""
     memory_max: str = "1G"
+    #: `stack`, or `playbook` where its own mount may take the place of ours; see `handover`.
+    managed_by: str = "stack"
 
 
 @dataclass(frozen=True)

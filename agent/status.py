@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from . import converge, drift, install, mirror, mount, services, worker
+from . import converge, drift, handover, install, mirror, mount, services, worker
 from .context import Context
 from .errors import Problem
 from .preflight import homeserver_answers
@@ -34,6 +34,7 @@ def observe(context: Context) -> dict[str, Any]:
         "base": journal.base,
         "settled": converge.settled(context, journal.phase),
         "mounted": context.system.mounted(store),
+        "mounted_by": handover.serving_unit(laid),
         "running": worker.running(context.places, context.system),
         "services": context.system.units(services.patterns(context)),
         "local_copy": str(context.settings.host.backup_path) if context.settings.host.backup_path.exists() else None,

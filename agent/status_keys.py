@@ -22,15 +22,13 @@ from .files import write_atomic
 BEGINNING, MARK = 'restrict,command="', "matrix-media-store-status"
 #: Seconds that such a key may have the agent wait for a run to end.
 LONGEST_WAIT = 300.0
-#: The agent's verb behind such a key.
-VERB = "asked"
 
 
 def lines(context: Context) -> list[str]:
     """As sshd takes them. Nothing but the command runs: no terminal, no forwarding."""
     host = context.settings.host
     sudo = [] if host.ssh_user == "root" else ["sudo", "-n"]
-    command = shlex.join([*sudo, "python3", str(context.places.agent), VERB, "--"])
+    command = shlex.join([*sudo, "python3", str(context.places.agent), "asked", "--"])
     # What was asked for is an argument, since sudo passes no environment on; the quotes are escaped for sshd.
     return [f'{BEGINNING}{command} \\"$SSH_ORIGINAL_COMMAND\\"" {key} {MARK}' for key in host.status_keys]
 

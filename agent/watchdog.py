@@ -13,11 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from . import mount, services
+from . import handover, mount, services
 from .context import Context
 from .errors import Problem
 from .journal import locked
-from .places import MOUNT_UNIT
 
 #: Seconds between two looks, and the same once one saw trouble. A mount that hangs right after a look is
 #: known to after 5 + 8 + 1 + 8 seconds.
@@ -88,7 +87,9 @@ def look(context: Context) -> Look:
     trouble = mount.trouble(context, context.settings.host.store_path, ANSWER_SECONDS)
     if not trouble:
         return Look(Seen.WELL)
-    unit = context.system.systemctl("show", "--property=ActiveState", "--value", MOUNT_UNIT, check=False).strip()
+    unit = context.system.systemctl(
+        "show", "--property=ActiveState", "--value", handover.serving_unit(context), check=False
+    ).strip()
     if trouble in (mount.NOT_MOUNTED, mount.DEAD):
         return Look(Seen.BARE, unit)
     return Look(Seen.STUCK, unit, _store_answers(context))
@@ -115,12 +116,12 @@ def act(context: Context, acts: set[Act]) -> None:
     # Asked once more: many a silence of the network ends while it is being looked at.
     if Act.END_MOUNT in acts and mount.trouble(context, context.settings.host.store_path, ANSWER_SECONDS):
         context.say("watchdog: the mount does not answer, and the bucket does; mounting anew")
-        context.system.systemctl("kill", "--signal=SIGKILL", MOUNT_UNIT, check=False)
+        context.system.systemctl("kill", "--signal=SIGKILL", handover.serving_unit(context), check=False)
     if Act.START_MOUNT in acts:
         context.say("watchdog: the mount was ended from outside; starting it")
-        context.system.systemctl("--no-block", "start", MOUNT_UNIT)
+        context.system.systemctl("--no-block", "start", handover.serving_unit(context))
     if Act.FORGIVE in acts:
-        context.system.systemctl("reset-failed", MOUNT_UNIT, check=False)
+        context.system.systemctl("reset-failed", handover.serving_unit(context), check=False)
 
 
 def watch(load: Callable[[], Context]) -> None:

@@ -17,8 +17,6 @@ from .system import RUNNING, System
 
 #: How often the follower looks for new lines, in seconds.
 LOOK_SECONDS = 0.2
-#: What a follower says it waits for.
-REMOUNT = "remount"
 
 
 def running(places: Places, system: System) -> dict[str, Any] | None:

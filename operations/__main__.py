@@ -1,4 +1,4 @@
-"""`python -m operations init|history|rollback|status --stack NAME`, or `fleet`; see each verb's --help.
+"""`python -m operations init|history|rollback|status|playbook-vars --stack NAME`, or `fleet`; see each verb's --help.
 
 Exit status: 0 done, 1 drift was found or nothing was agreed to, 2 it could not be done.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pulumi.automation.errors import CommandError
 
-from . import fleet, history, init, rollback, status
+from . import fleet, history, init, playbook_vars, rollback, status
 from .workspace import OperationError, config_file, last_line, opened
 
 
@@ -46,6 +46,13 @@ def _status(arguments: argparse.Namespace) -> int:
         found = status.ask(stack)
     print(json.dumps(status.document(found)) if arguments.json else "\n".join(status.lines(found)))
     return 1 if found.drift else 0
+
+
+def _playbook_vars(arguments: argparse.Namespace) -> int:
+    with opened(arguments.stack) as stack:
+        print(playbook_vars.lines(stack))
+    print("these hold the bucket's keys: encrypt their values (ansible-vault encrypt_string)", file=sys.stderr)
+    return 0
 
 
 class _Terminal:
@@ -97,6 +104,8 @@ def parser() -> argparse.ArgumentParser:
     now = verbs.add_parser("status", help="compare server and bucket with the stack")
     now.add_argument("--json", action="store_true", help="for machines")
     now.set_defaults(run=_status)
+    lines = verbs.add_parser("playbook-vars", help="the lines for vars.yml with which the playbook mounts the bucket")
+    lines.set_defaults(run=_playbook_vars)
     new = verbs.add_parser("init", help="make a new stack, from a playbook's vars.yml or from answers")
     new.set_defaults(run=_init)
     new.add_argument("--vars", type=Path, metavar="FILE", help="the playbook's inventory/host_vars/<domain>/vars.yml")
@@ -105,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument("--private-key", type=Path, metavar="FILE", help="SSH private key")
     new.add_argument("--host-key", default="", help="the server's, where it was checked already; else it is asked for")
     verbs.add_parser("fleet", help="preview every stack under stacks/").set_defaults(run=_fleet)
-    for verb in (past, back, now, new):
+    for verb in (past, back, now, lines, new):
         verb.add_argument("--stack", required=True)
     return main
 

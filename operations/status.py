@@ -88,10 +88,11 @@ def lines(status: Status) -> list[str]:
     ago = seen.get("checked_seconds_ago")
     checked = f"{ago / 3600:,.1f} hours ago, by {seen['checked']['by']}" if ago is not None else "never"
     services = ", ".join(f"{unit} {state}" for unit, state in seen["services"].items()) or "none"
+    mounted = f" (mounted by {seen['mounted_by']})" if seen["mounted"] else ""
     said = [
         f"stack {status.stack}, server {status.server}",
         f"  phase          {seen['phase']} (the stack says {status.wanted})",
-        f"  served from    {seen['serving']}{' (mounted)' if seen['mounted'] else ''}",
+        f"  served from    {seen['serving']}{mounted}",
         f"  services       {services}",
         f"  agent          {seen['version'] or 'not installed'}",
         f"  local files    {_side(seen.get('local'))}",

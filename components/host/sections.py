@@ -69,6 +69,7 @@ def shown(settings: Settings, store: Store, stack: str) -> Sections:
             "goofys_url": settings.mount.goofys_url,
             "goofys_sha256": settings.mount.goofys_sha256,
             "memory_max": settings.mount.memory_max,
+            "managed_by": settings.mount.managed_by,
         },
         migration=migration_section(settings),
     )

@@ -73,6 +73,10 @@ class Settings(Section):
             clashes.append("copy.bandwidth: the b2 command line knows no limit -- use rclone, or leave it out")
         if self.mount.program == "goofys" and self._goofys_breaks:
             clashes.append(f"mount.program: {self._goofys_breaks} -- use rclone, or leave it out")
+        if self.mount.managed_by == "playbook" and self.customer_key:
+            clashes.append("mount.managedBy: the playbook's mount knows no store.sseCustomerKey -- use stack")
+        elif self.mount.managed_by == "playbook" and self.mount_program != "goofys":
+            clashes.append("mount.managedBy: the playbook mounts with goofys, and this stack with rclone -- use stack")
         if self.customer_key and isinstance(store, ExistingStore):
             if not store.known.customer_keys:
                 clashes.append("store.sseCustomerKey: this store's S3 side takes no customer keys -- leave it out")

@@ -89,6 +89,12 @@ class Mount(Section):
             "use digits and M or G, such as 512M or 2G",
         )
     )
+    managed_by: Literal["stack", "playbook"] = setting(
+        "stack",
+        "Who mounts the bucket as the media store: this stack, or the playbook once it has the lines of "
+        "`make playbook-vars`; guard, watchdog and status stay",
+        "use stack or playbook",
+    )
 
 
 class Copy(Section):

@@ -1,10 +1,12 @@
 """What a run of matrix-docker-ansible-deploy does to the media store's surroundings; runs on the server.
 
 As its roles do (synapse, goofys, systemd_service_manager): it makes the media store's folder where there
-is none, takes a matrix-goofys.service away, templates matrix-synapse.service, and restarts the homeserver.
-Standard input has the unit's text.
+is none, lays or takes away matrix-goofys.service, templates matrix-synapse.service, and restarts both.
+Standard input is JSON: `unit`, the homeserver's, and `vars`, what vars.yml says. goofys runs as the playbook
+has it run, but for the container around it: as the media store's owner, who mounts with fusermount.
 """
 
+import json
 import os
 import pathlib
 import pwd
@@ -13,25 +15,83 @@ import sys
 
 STORE = pathlib.Path("/matrix/synapse/storage/media-store")
 UNITS = pathlib.Path("/etc/systemd/system")
+ENVIRONMENT = pathlib.Path("/matrix/synapse/config/env-goofys")
+GOOFYS = """[Unit]
+Description=Matrix Goofys media store
+DefaultDependencies=no
+
+[Service]
+Type=simple
+User=matrix
+EnvironmentFile={environment}
+ExecStart={goofys} -f {where} --region {region} --stat-cache-ttl 60m0s --type-cache-ttl 60m0s \
+    --dir-mode 0700 --file-mode 0700 {bucket} {path}
+ExecStartPost=/bin/sleep 3
+TimeoutStartSec=5min
+ExecStop=-/usr/bin/fusermount -u {path}
+Restart=always
+RestartSec=5
+SyslogIdentifier=matrix-goofys
+
+[Install]
+WantedBy=multi-user.target
+"""
+REQUIRED = "Requires=matrix-goofys.service\nAfter=matrix-goofys.service\n"
 
 
 def systemctl(*arguments: str) -> None:
     subprocess.run(["systemctl", *arguments], check=True)
 
 
-user = pwd.getpwnam("matrix")
-try:
-    exists = STORE.exists()
-except OSError:
-    exists = True  # a mount whose program is gone: the playbook leaves it alone then
-if not exists:
-    STORE.mkdir(mode=0o750)
-    os.chown(STORE, user.pw_uid, user.pw_gid)
-goofys = UNITS / "matrix-goofys.service"
-if goofys.exists():
-    systemctl("disable", "--now", goofys.name)
-    goofys.unlink()
-(UNITS / "matrix-synapse.service").write_text(sys.stdin.read())
-systemctl("daemon-reload")
-systemctl("stop", "matrix-synapse.service")
-systemctl("start", "--no-block", "matrix-synapse.service")
+def install_goofys(told: dict) -> None:
+    def var(name: str) -> object:
+        return told[f"matrix_s3_media_store_{name}"]
+
+    ENVIRONMENT.parent.mkdir(exist_ok=True)
+    ENVIRONMENT.touch(mode=0o600)
+    ENVIRONMENT.write_text(f"AWS_ACCESS_KEY={var('aws_access_key')}\nAWS_SECRET_KEY={var('aws_secret_key')}\n")
+    own = told.get("matrix_s3_media_store_custom_endpoint_enabled", False)
+    where = f"--endpoint={var('custom_endpoint')}" if own else "--storage-class=STANDARD_IA"
+    (UNITS / "matrix-goofys.service").write_text(
+        GOOFYS.format(
+            environment=ENVIRONMENT, goofys="/opt/goofys/goofys", where=where,
+            region=told.get("matrix_s3_media_store_region", "eu-central-1"), bucket=var("bucket_name"), path=STORE,
+        )
+    )  # fmt: skip
+
+
+def uninstall_goofys() -> None:
+    unit = UNITS / "matrix-goofys.service"
+    if unit.exists():
+        systemctl("disable", "--now", unit.name)
+        unit.unlink()
+        ENVIRONMENT.unlink(missing_ok=True)
+
+
+def main() -> None:
+    document = json.load(sys.stdin)
+    told, unit = document["vars"], document["unit"]
+    wanted = told.get("matrix_s3_media_store_enabled", False)
+    user = pwd.getpwnam("matrix")
+    try:
+        exists = STORE.exists()
+    except OSError:
+        exists = True  # a mount whose program is gone, or that root may not enter: the playbook leaves it alone then
+    if not exists:
+        STORE.mkdir(mode=0o750)
+        os.chown(STORE, user.pw_uid, user.pw_gid)
+    if wanted:
+        install_goofys(told)
+        unit = unit.replace("[Unit]\n", f"[Unit]\n{REQUIRED}", 1)
+    else:
+        uninstall_goofys()
+    (UNITS / "matrix-synapse.service").write_text(unit)
+    systemctl("daemon-reload")
+    systemctl("stop", "matrix-synapse.service")
+    if wanted:
+        systemctl("enable", "matrix-goofys.service")
+        systemctl("restart", "matrix-goofys.service")
+    systemctl("start", "--no-block", "matrix-synapse.service")
+
+
+main()

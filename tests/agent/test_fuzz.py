@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as some
 
 from agent import __main__ as verbs
-from agent import media_tables, mirror, s3
+from agent import media_tables, mirror, places, s3
 from agent.errors import Problem, Problems
 from agent.files import read_json
 from agent.journal import PHASES, Journal
@@ -59,7 +59,7 @@ def test_any_words_and_any_input_end_with_an_exit_status_and_no_change(words, pi
         out = io.StringIO()
         stdin = io.TextIOWrapper(io.BytesIO(piped), errors="surrogateescape")
         with (
-            mock.patch.object(verbs, "PLACES", Places(Path(folder))), mock.patch("sys.stdin", stdin),
+            mock.patch.object(places, "HERE", Places(Path(folder))), mock.patch("sys.stdin", stdin),
             contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()), mock.patch("os.umask"),
         ):  # fmt: skip
             try:
@@ -79,7 +79,7 @@ def test_input_that_is_not_a_document_is_told_in_one_line(verb, piped, given_set
     assume(text.strip())
     out = io.StringIO()
     arguments = [verb] if verb == "guard" else [verb, "--settings", given_settings]
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(verbs, "PLACES", Places(Path(folder))):
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(places, "HERE", Places(Path(folder))):
         stdin = io.TextIOWrapper(io.BytesIO(piped), encoding="utf-8", errors="surrogateescape")
         with mock.patch("sys.stdin", stdin), contextlib.redirect_stdout(out), mock.patch("os.umask"):
             try:

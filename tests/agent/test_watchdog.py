@@ -10,8 +10,7 @@ import subprocess
 
 import pytest
 
-from agent import __main__ as verbs
-from agent import drift, mount, services, watchdog
+from agent import __main__, admission, drift, install, mount, places, recovery, services, watchdog
 from agent import journal as journal_module
 from agent.errors import Problem
 from agent.files import lay_reserve
@@ -113,7 +112,7 @@ def test_only_services_that_run_are_told_to_wait(server: Server):
 def test_a_mount_that_ends_at_once_is_tried_again_ever_more_slowly(server: Server, monkeypatch, tries, pause):
     monkeypatch.setattr(server.system, "systemctl", lambda *words, check=True: f"{tries}\n")
     server.system.log.clear()
-    mount.back_off(server.context(), MOUNT_UNIT)
+    admission.back_off(server.system, MOUNT_UNIT)
     assert server.system.log == [f"pause {pause}"]
 
 
@@ -212,22 +211,22 @@ def test_recovery_waits_for_room_on_the_disk(server: Server, monkeypatch):
         if number := next(tries):
             raise OSError(number, "full")
 
-    monkeypatch.setattr(verbs, "PLACES", server.places)
-    monkeypatch.setattr(verbs.install, "load", lambda places: context)
-    monkeypatch.setattr(verbs.recovery, "recover", recover)
+    monkeypatch.setattr(places, "HERE", server.places)
+    monkeypatch.setattr(install, "load", lambda places: context)
+    monkeypatch.setattr(recovery, "recover", recover)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     server.system.log.clear()
-    assert verbs.main(["recover"]) == 0
+    assert __main__.main(["recover"]) == 0
     assert server.system.log == ["pause 5.0", "pause 5.0"]
 
 
 def test_a_stack_that_lost_the_server_undoes_nothing_there(server: Server, monkeypatch, capsys):
     context = server.context()
-    monkeypatch.setattr(verbs, "PLACES", server.places)
-    monkeypatch.setattr(verbs.install, "load", lambda places: context)
+    monkeypatch.setattr(places, "HERE", server.places)
+    monkeypatch.setattr(install, "load", lambda places: context)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     for words in (["unmount"], ["converge", "--phase", "local"], ["uninstall"]):
-        assert verbs.main([*words, "--stack", "earlier"]) == 0
+        assert __main__.main([*words, "--stack", "earlier"]) == 0
         assert "stack test holds this server now" in capsys.readouterr().out
 
 

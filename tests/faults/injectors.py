@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import signal
 import time
@@ -202,4 +203,4 @@ def playbook_run(scene: Scene) -> None:
     """With a mount of the playbook's own name left from earlier, which it takes away."""
     unit = on_disk(UNITS / "matrix-goofys.service")
     unit.write_text("[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n")
-    on_server(Path(server.HERE, "playbook.py"), SYNAPSE_UNIT.read_text())
+    on_server(Path(server.HERE, "playbook.py"), json.dumps({"unit": SYNAPSE_UNIT.read_text(), "vars": {}}))

@@ -1,0 +1,41 @@
+"""The lines for the playbook's vars.yml with which its own mount serves the same bucket. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+
+#: The class that the playbook asks for by itself wherever it is told no endpoint of its own.
+ITS_STORAGE_CLASS = "STANDARD_IA"
+_PREFIX = "matrix_s3_media_store_"
+
+
+def variables(endpoint: str, region: str, bucket: str, storage_class: str) -> dict[str, str | bool]:
+    """What is no secret. The endpoint is named but where that would change the storage class (AWS)."""
+    named: dict[str, str | bool] = {
+        f"{_PREFIX}enabled": True,
+        f"{_PREFIX}bucket_name": bucket,
+        f"{_PREFIX}region": region,
+    }
+    if storage_class == ITS_STORAGE_CLASS and _is_regions_own(endpoint):
+        return named
+    return {**named, f"{_PREFIX}custom_endpoint_enabled": True, f"{_PREFIX}custom_endpoint": endpoint}
+
+
+def keys(access_key_id: str, secret_access_key: str) -> dict[str, str | bool]:
+    """The secret ones."""
+    return {f"{_PREFIX}aws_access_key": access_key_id, f"{_PREFIX}aws_secret_key": secret_access_key}
+
+
+def lines(values: dict[str, str | bool]) -> str:
+    """As YAML; what Ansible would take for a template is told to be none."""
+    return "\n".join(f"{name}: {_scalar(value)}" for name, value in values.items())
+
+
+def _scalar(value: str | bool) -> str:
+    text = json.dumps(value)  # JSON's strings and booleans are YAML's
+    return f"!unsafe {text}" if "{{" in text or "{%" in text else text
+
+
+def _is_regions_own(endpoint: str) -> bool:
+    return bool(re.fullmatch(r"https://s3\.[a-z0-9-]+\.amazonaws\.com(\.cn)?", endpoint))

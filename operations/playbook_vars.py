@@ -1,0 +1,19 @@
+"""The lines for the playbook's vars.yml, with the keys, from the stack's outputs."""
+
+from __future__ import annotations
+
+import json
+
+from pulumi import automation
+
+from .workspace import OperationError, pulumi
+
+OUTPUTS = ("playbookVars", "playbookKeys")
+
+
+def lines(stack: automation.Stack) -> str:
+    """YAML, with secrets in plain text: for a file that Ansible Vault is to encrypt. Raises OperationError."""
+    outputs = json.loads(pulumi("stack", "output", "--json", "--show-secrets", "--stack", stack.name))
+    if any(name not in outputs for name in OUTPUTS):
+        raise OperationError("the stack has no such outputs yet -- run pulumi up")
+    return "\n".join(outputs[name] for name in OUTPUTS)

@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from . import services
+from . import handover, services
 from .context import Context
 from .errors import Problem, Problems
 from .files import read_json
@@ -22,6 +22,8 @@ from .s3 import StoreError
 CLOCK_SECONDS = 300
 #: Free space that must remain on any disk the agent writes to, in bytes.
 SPARE_BYTES = 256 << 20
+#: The version of systemd that brought ExecCondition=.
+CONDITIONS_SINCE = 243
 
 
 def check_python() -> None:
@@ -43,6 +45,16 @@ def check_root() -> None:
 def check_systemd() -> None:
     if not Path("/run/systemd/system").is_dir():
         raise Problem("the server was not booted with systemd", "only servers with systemd are supported")
+
+
+def check_conditions(context: Context) -> None:
+    """The drop-in for the playbook's mount has a condition: an older systemd would pass it over."""
+    version = context.system.run(["systemctl", "--version"]).split()[1]
+    if int(version) < CONDITIONS_SINCE:
+        raise Problem(
+            f"systemd {version} is too old for mount.managedBy: playbook, which needs {CONDITIONS_SINCE} or newer",
+            "leave mount.managedBy out: this program's own mount needs nothing of the kind",
+        )
 
 
 def check_fuse() -> None:
@@ -157,6 +169,8 @@ def all_checks(context: Context) -> list[Callable[[], object]]:
         lambda: check_space(context),
         lambda: check_bucket(context),
     ]
+    if handover.agreed(context):
+        checks.append(lambda: check_conditions(context))
     if context.journal.serving == "local" and context.journal.phase == "local":
         checks += [
             check_fuse,  # later it must not stand in the way home, which needs the bucket only

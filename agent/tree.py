@@ -64,22 +64,37 @@ def look(root: Path, folder: str, exclude: Sequence[str], device: int) -> tuple[
                 info = item.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            if info.st_dev != device:
-                raise Problem(
-                    f"{top}/{folder} is another file system mounted inside the media store",
-                    "move its files into the media store's own file system first",
-                )
-            if not stat.S_ISREG(info.st_mode):
-                raise Problem(
-                    f"{top}/{path!r} is neither a file nor a folder (a link?): a bucket cannot hold it",
-                    "replace it by what it points to, or remove it",
-                )
-            _check_name(root, path)
+            _check(top, path, info, device)
             entries.append(Entry(path, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino))
     return folders, entries
 
 
-def _check_name(root: Path, path: str) -> None:
+def checked(root: Path, path: str, device: int) -> list[Entry]:
+    """The file with its present metadata, by the rules of a walk; nothing where it is gone."""
+    try:
+        info = os.lstat(root / path)
+    except FileNotFoundError:
+        return []
+    _check(str(root), path, info, device)
+    return [Entry(path, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)]
+
+
+def _check(top: str, path: str, info: os.stat_result, device: int) -> None:
+    """`Problem` for what a bucket cannot hold."""
+    if info.st_dev != device:
+        raise Problem(
+            f"{top}/{os.path.dirname(path)} is another file system mounted inside the media store",
+            "move its files into the media store's own file system first",
+        )
+    if not stat.S_ISREG(info.st_mode):
+        raise Problem(
+            f"{top}/{path!r} is neither a file nor a folder (a link?): a bucket cannot hold it",
+            "replace it by what it points to, or remove it",
+        )
+    _check_name(top, path)
+
+
+def _check_name(root: str, path: str) -> None:
     if path.isascii() and path.isprintable() and len(path) <= 1024:
         return  # nearly all of them, and this is asked for every file
     try:

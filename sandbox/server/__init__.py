@@ -260,7 +260,7 @@ def ssh(*command: str, check: bool = True, stdin: str = "") -> str:
     done = subprocess.run(
         [
             "ssh", "-i", str(SSH_KEY), "-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes",
-            "-o", "LogLevel=ERROR", f"root@{SERVER_ADDRESS}", *command,
+            "-o", "LogLevel=ERROR", "-o", "ServerAliveInterval=5", f"root@{SERVER_ADDRESS}", *command,
         ],
         input=stdin, capture_output=True, text=True,
     )  # fmt: skip

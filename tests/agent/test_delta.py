@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -45,9 +43,19 @@ def rewrite(server: Server, path: str, body: bytes) -> None:
     os.utime(file, ns=(info.st_atime_ns, info.st_mtime_ns))
 
 
-@pytest.mark.parametrize("shared_from", [0, 1_000_000], ids=["in several processes", "in one"])
-def test_a_walk_tells_what_is_new_rewritten_or_moved_and_counts_the_rest(server, monkeypatch, shared_from):
-    monkeypatch.setattr(snapshot, "SHARED_FROM", shared_from)
+def without_find(monkeypatch, how: str) -> None:
+    """A server on which find is used as it is, is missing, fails, or has other words for the same."""
+    if how == "missing":
+        monkeypatch.setattr(snapshot, "_find", lambda *_, **__: (_ for _ in ()).throw(FileNotFoundError("find")))
+    elif how == "failing":
+        monkeypatch.setattr(snapshot, "FORMAT", "%")
+    elif how == "of other words":
+        monkeypatch.setattr(snapshot, "FORMAT", snapshot.FORMAT.replace("%i", "0%i"))
+
+
+@pytest.mark.parametrize("find", ["as it is", "missing", "failing", "of other words"])
+def test_a_walk_tells_what_is_new_rewritten_or_moved_and_counts_the_rest(server, monkeypatch, find):
+    without_find(monkeypatch, find)
     fill(server)
     before = Snapshot(walk(server.store, []))
     assert before.compare(server.store, []) == ([], len(FILES))
@@ -57,12 +65,33 @@ def test_a_walk_tells_what_is_new_rewritten_or_moved_and_counts_the_rest(server,
     os.unlink(server.store / "local_content/ab/cc/1")
     changed, same = before.compare(server.store, [])
     assert sorted(entry.path for entry in changed) == ["local_content/aa/cc/new", "moved", "one/deep"]
+    assert set(changed) <= set(walk(server.store, []))
     assert same == len(FILES) - 3
     assert before.compare(server.store, ["local_content"])[1] == 1, "what is left out is not walked"
 
 
-def test_a_problem_in_another_process_arrives_with_its_remedy(server, monkeypatch):
-    monkeypatch.setattr(snapshot, "SHARED_FROM", 0)
+def test_find_does_the_walk_where_it_can(server, monkeypatch):
+    fill(server)
+    before = Snapshot(walk(server.store, []))
+    monkeypatch.setattr(snapshot, "walk", None)
+    assert before.compare(server.store, []) == ([], len(FILES))
+
+
+@pytest.mark.parametrize("name", ["a b", "-name", "$(x)", "%p\\0", "caf\u00e9", "tab\there"])
+@pytest.mark.parametrize("time", [0, 1, -1_500_000_000, 1_700_000_000_000_000_007])
+def test_whatever_a_file_is_called_and_however_old_it_is_find_says_the_same_of_it(server, monkeypatch, name, time):
+    file = server.store / name / name / name
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"x")
+    os.utime(file, ns=(0, time))
+    monkeypatch.setattr(snapshot, "walk", None)
+    entries = list(walk(server.store, []))
+    changed, same = Snapshot(entries).compare(server.store, [])
+    # Before 1970 find writes the fraction otherwise: such a file is looked at again, and is the same.
+    assert (changed, same) == ([], 1) or (time < 0 and changed == entries)
+
+
+def test_a_link_is_a_problem_with_its_remedy(server):
     fill(server)
     before = Snapshot(walk(server.store, []))
     (server.store / "local_content/aa/link").symlink_to("cc")
@@ -70,45 +99,14 @@ def test_a_problem_in_another_process_arrives_with_its_remedy(server, monkeypatc
         before.compare(server.store, [])
 
 
-@pytest.mark.parametrize("what", ["fork", "helper"])
-def test_a_machine_without_room_for_more_processes_walks_alone(server, monkeypatch, what):
-    monkeypatch.setattr(snapshot, "SHARED_FROM", 0)
-    fill(server)
+def test_many_folders_are_shared_between_several_finds(server, monkeypatch):
+    monkeypatch.setattr(snapshot, "FOLDERS", 2)
+    for number in range(9):
+        server.write(f"remote_content/server{number}/aa/bb/c", b"x")
     before = Snapshot(walk(server.store, []))
-    server.write("local_content/aa/cc/new", b"new")
-    if what == "fork":
-        monkeypatch.setattr(os, "fork", lambda: (_ for _ in ()).throw(BlockingIOError("no more processes")))
-    else:
-        monkeypatch.setattr(snapshot.pickle, "dump", lambda *_: os._exit(9))
+    server.write("remote_content/server7/aa/bb/d", b"y")
     changed, same = before.compare(server.store, [])
-    assert [entry.path for entry in changed] == ["local_content/aa/cc/new"] and same == len(FILES)
-
-
-def test_a_helper_keeps_no_lock_of_the_run_that_started_it(tmp_path):
-    with open(tmp_path / "lock", "w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        helper = snapshot._Helper(lambda: time.sleep(30))
-    try:
-        with open(tmp_path / "lock", "w") as again:
-            assert eventually(lambda: locks(again)), "the lock is free although the helper still runs"
-    finally:
-        helper.end()
-
-
-def locks(file) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def eventually(condition) -> bool:
-    deadline = time.monotonic() + 10
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-    return True
+    assert [entry.path for entry in changed] == ["remote_content/server7/aa/bb/d"] and same == 9
 
 
 def test_marks_without_pythons_own_hash_tell_the_same(server, monkeypatch):

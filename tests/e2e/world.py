@@ -7,10 +7,13 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+
+import yaml
 
 from sandbox import server, stacks, store, synapse
 from sandbox.demo import bucket_contents
@@ -62,6 +65,11 @@ class Migration:
 
     def verdict(self) -> dict[str, Any]:
         return json.loads(self.stack.must("stack", "output", "server", "--json"))
+
+    def playbook_lines(self) -> dict[str, Any]:
+        """What the stack's outputs have the playbook's vars.yml say."""
+        outputs = json.loads(self.stack.must("stack", "output", "--json", "--show-secrets"))
+        return dict(yaml.safe_load(f"{outputs['playbookVars']}\n{outputs['playbookKeys']}"))
 
     def assert_serves_locally(self) -> None:
         """Everything is there, from local disk, and the homeserver runs."""
@@ -171,6 +179,14 @@ def settled() -> bool:
 def synapse_started() -> str:
     """When the homeserver was started last; unchanged as long as it was not stopped."""
     return server.ssh("systemctl show --property=ActiveEnterTimestampMonotonic,MainPID matrix-synapse").strip()
+
+
+def run_playbook(told: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """What a run of the playbook with these variables does on the server; the homeserver is starting then."""
+    script = on_disk(Path("/root/playbook.py"))
+    script.write_text(Path(server.HERE, "playbook.py").read_text())
+    unit = Path(server.HERE, "matrix-synapse.service").read_text()
+    server.ssh("python3 /root/playbook.py", stdin=json.dumps({"unit": unit, "vars": dict(told)}))
 
 
 def flip_byte(bucket: str, key: str) -> bytes:

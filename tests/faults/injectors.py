@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +14,11 @@ from pathlib import Path
 from sandbox import relay, server, stacks, store, synapse
 from sandbox.engine import Stack
 
-from ..e2e.world import BACKUP, STORE, on_disk, server_processes
-from .scene import EVERYTHING, KEY, KEY_ID, Scene, on_server, wait_for
+from ..e2e.world import BACKUP, STORE, on_disk, run_playbook, server_processes
+from .scene import EVERYTHING, KEY, KEY_ID, Scene, wait_for
 
 Injector = Callable[[Scene], None]
 UNITS = Path("/etc/systemd/system")
-SYNAPSE_UNIT = Path(server.HERE, "matrix-synapse.service")
 
 
 def _kill(pattern: str, how: int = signal.SIGKILL) -> None:
@@ -203,4 +202,31 @@ def playbook_run(scene: Scene) -> None:
     """With a mount of the playbook's own name left from earlier, which it takes away."""
     unit = on_disk(UNITS / "matrix-goofys.service")
     unit.write_text("[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n")
-    on_server(Path(server.HERE, "playbook.py"), json.dumps({"unit": SYNAPSE_UNIT.read_text(), "vars": {}}))
+    run_playbook()
+
+
+def _agree_on_the_playbook(scene: Scene) -> dict[str, object]:
+    stack = scene.migration.stack
+    stack.set("mount.managedBy", "playbook")
+    stack.must("up", "--yes", "--skip-preview")
+    return scene.migration.playbook_lines()
+
+
+def playbook_takes_over(scene: Scene) -> None:
+    """Its own mount of the bucket comes in the place of ours, and is still there afterwards."""
+    run_playbook(_agree_on_the_playbook(scene))
+
+
+def power_lost_as_the_playbook_takes_over(scene: Scene) -> None:
+    """Ours is disabled, and the playbook's not mounted yet."""
+    lines = _agree_on_the_playbook(scene)
+
+    def play() -> None:
+        with contextlib.suppress(RuntimeError):  # the server ends under it
+            run_playbook(lines)
+
+    thread = threading.Thread(target=play)
+    thread.start()
+    assert wait_for(lambda: server_processes(r"agent\.pyz give-way"), 60, every=0.002), "it never took over"
+    power_lost(scene)
+    thread.join()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandbox import relay, server, stacks, store, synapse
+from sandbox import relay, stacks, store, synapse
 from sandbox.engine import Stack
 from sandbox.world import HOME, LOGS
 
@@ -210,10 +210,3 @@ MOMENTS: dict[str, Callable[[], bool]] = {
     "engine begins": lambda: True,
     "at rest": lambda: journal().get("step") is None,
 }
-
-
-def on_server(script: Path, stdin: str) -> None:
-    """Run a Python file on the server."""
-    target = on_disk(Path("/root")) / script.name
-    target.write_text(script.read_text())
-    server.ssh(f"python3 /root/{script.name}", stdin=stdin)

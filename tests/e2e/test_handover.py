@@ -1,0 +1,124 @@
+"""Runs of the playbook while the bucket serves: without its own mount of the bucket, and with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from agent.places import MOUNT_UNIT, PLAYBOOK_UNIT
+from sandbox import server
+from sandbox.world import ROOT
+
+from .test_interruptions import synapse_runs
+from .world import STORE, Migration, mounted, on_disk, run_playbook, server_processes, wait_for
+
+#: What the playbook's mount runs, and ours does not.
+ITS_GOOFYS = r"/opt/goofys/goofys .*dir-mode 0700 --file-mode 0700"
+UNITS = Path("/etc/systemd/system")
+
+
+def lines_for_the_playbook(migration: Migration) -> dict[str, object]:
+    """As `make playbook-vars` prints them, read as Ansible would."""
+    done = subprocess.run(
+        ["make", "--silent", "playbook-vars", f"STACK={migration.stack.name}"],
+        cwd=ROOT, env=migration.stack.env, text=True, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 0 and "ansible-vault" in done.stderr, done.stderr
+    return dict(yaml.safe_load(done.stdout))
+
+
+def state(unit: str) -> str:
+    return server.ssh(f"systemctl is-active {unit}", check=False).strip()
+
+
+def status(migration: Migration) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / ".venv/bin/python", "-m", "operations", "status", "--stack", migration.stack.name],
+        cwd=ROOT, env=migration.stack.env, text=True, capture_output=True,
+    )  # fmt: skip
+
+
+def served(migration: Migration) -> bool:
+    return synapse_runs() and migration.differing() == []
+
+
+def test_the_playbook_takes_the_mount_over_and_gives_it_back_and_nothing_is_lost(begin):
+    migration = begin("handover", thin=40)
+    migration.up("live")
+    run_playbook()  # it knows nothing of the bucket
+    wait_for(lambda: served(migration), seconds=60, every=0.5)
+    migration.assert_serves_from_bucket()
+    assert "6 unchanged" in migration.stack.must("up", "--yes", "--skip-preview")
+
+    migration.stack.set("mount.managedBy", "playbook")
+    migration.up("live")
+    assert state(MOUNT_UNIT) == "active", "until the playbook has its lines, nothing changes"
+    lines = lines_for_the_playbook(migration)
+    assert lines == migration.playbook_lines()
+    run_playbook(lines)
+    wait_for(lambda: served(migration), seconds=60, every=0.5)
+    migration.assert_serves_from_bucket()
+    assert (state(PLAYBOOK_UNIT), state(MOUNT_UNIT)) == ("active", "inactive")
+    new = migration.upload()
+    assert migration.objects()[new.key] == new.sha256
+    told = status(migration)
+    assert told.returncode == 0 and "mounted by matrix-goofys.service" in told.stdout, told.stdout + told.stderr
+    assert "6 unchanged" in migration.stack.must("up", "--yes", "--skip-preview")
+
+    for number in server_processes(ITS_GOOFYS):
+        os.kill(number, signal.SIGKILL)
+    wait_for(lambda: not mounted(STORE) and on_disk(STORE).stat().st_mode & 0o777 == 0, seconds=20)
+    wait_for(lambda: served(migration), seconds=60, every=0.5)
+    server.kill()
+    server.up(wait=False)
+    wait_for(lambda: served(migration), seconds=90, every=0.5)
+    assert (state(PLAYBOOK_UNIT), state(MOUNT_UNIT)) == ("active", "inactive")
+    assert list(on_disk(STORE).iterdir()) == [], "nothing was written beneath the mount"
+
+    migration.stack.set("mount.managedBy", "stack")
+    refused = migration.try_up("live")
+    assert refused.status != 0 and "out of vars.yml and run the playbook" in refused.output, refused.output
+    migration.assert_serves_from_bucket()
+    run_playbook()  # without the lines
+    wait_for(lambda: served(migration), seconds=60, every=0.5)
+    assert state(MOUNT_UNIT) == "active"
+    migration.up("live")
+    migration.assert_serves_from_bucket()
+    assert not on_disk(UNITS / f"{PLAYBOOK_UNIT}.d").exists()
+    migration.up("prepare")
+    migration.assert_serves_locally()
+
+
+def test_the_playbooks_mount_never_covers_a_local_store_that_serves(begin):
+    """Its lines are in vars.yml too early, and still there on the way home."""
+    migration = begin("handover-early", thin=20)
+    migration.stack.set("mount.managedBy", "playbook")
+    migration.up("prepare")
+    lines = migration.playbook_lines()
+    run_playbook(lines)
+    wait_for(synapse_runs, seconds=60, every=0.5)
+    assert state(PLAYBOOK_UNIT) != "active"
+    migration.assert_serves_locally()
+
+    migration.up("live")
+    migration.assert_serves_from_bucket()
+    assert state(PLAYBOOK_UNIT) == "active"
+    new = migration.upload()
+    migration.up("mirror")
+    migration.assert_serves_locally()
+    run_playbook(lines)
+    wait_for(synapse_runs, seconds=60, every=0.5)
+    migration.assert_serves_locally()
+    assert on_disk(STORE / new.key).exists()
+
+    refused = migration.stack.call("destroy", "--yes", "--skip-preview")
+    assert refused.status != 0 and "out of vars.yml and run the playbook" in refused.output, refused.output
+    migration.assert_serves_locally()
+    run_playbook()
+    wait_for(synapse_runs, seconds=60, every=0.5)
+    migration.stack.must("destroy", "--yes", "--skip-preview")
+    migration.assert_serves_locally()

@@ -31,8 +31,9 @@ FOLDERS = 200
 
 def _told(info: Entry) -> bytes:
     """An entry in find's words, its fractions of a second with ten digits."""
-    times = [b"%d.%09d0" % divmod(time, 10**9) for time in (info.mtime, info.ctime)]
-    return b"%d %s %s %d ./%s" % (info.size, *times, info.inode, os.fsencode(info.path))
+    return b"%d %d.%09d0 %d.%09d0 %d ./%s" % (
+        info.size, *divmod(info.mtime, 10**9), *divmod(info.ctime, 10**9), info.inode, os.fsencode(info.path),
+    )  # fmt: skip
 
 
 def _digest(told: bytes) -> int:

@@ -13,7 +13,7 @@ from .world import HOME, run, tell
 
 TREE = HOME / "browser"
 SUITE, PACKAGES = "bookworm", "chromium-headless-shell,fonts-dejavu-core"
-_PAGE = Path("/tmp/page.html")
+_PAGE = Path("/srv/page.html")
 
 
 def build() -> None:
@@ -44,6 +44,6 @@ def document(html: str, *, dark: bool = False, width: int = 1000) -> str:
 
 def screenshot(html: str, *, dark: bool = False, width: int = 1000) -> bytes:
     """The page as a PNG; `width` in pixels."""
-    picture = TREE / "tmp/page.png"
+    picture = TREE / "srv/page.png"
     _chromium(html, f"--screenshot=/{picture.relative_to(TREE)}", dark=dark, width=width)
     return picture.read_bytes()

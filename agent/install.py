@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from . import VERSION, handover, mount, owner, preflight, proof, status_keys
@@ -14,14 +16,34 @@ from .files import lay_reserve, read_json, sync_folder, write_atomic, write_json
 from .journal import RESERVE_BYTES, Journal
 from .places import WATCHDOG_UNIT, Places
 from .settings import merge, parse
-from .system import System
+from .system import CommandFailed, System
 
-#: What the agent calls, and the package that brings it, by package manager.
-PROGRAMS = {"fusermount": "fuse3", "rclone": "rclone", "rsync": "rsync"}
-PACKAGE_MANAGERS: dict[str, list[str]] = {
-    "apt-get": ["apt-get", "install", "--yes", "--no-install-recommends"],
-    "dnf": ["dnf", "install", "--assumeyes"],
-    "pacman": ["pacman", "--sync", "--noconfirm", "--needed"],
+#: What is called on the server: goofys mounts with fusermount, rclone since 1.62 with fusermount3.
+PROGRAMS = ("fusermount", "fusermount3", "rclone", "rsync")
+
+
+@dataclass(frozen=True)
+class PackageManager:
+    """How packages are installed, and the names of those that are called otherwise than their program."""
+
+    install: tuple[str, ...]
+    packages: Mapping[str, str]
+    remedy: str = "install them by hand, then run pulumi up again"
+
+
+PACKAGE_MANAGERS = {
+    # One package has both, since Debian 11 and Ubuntu 20.10.
+    "apt-get": PackageManager(
+        ("apt-get", "install", "--yes", "--no-install-recommends"), {"fusermount": "fuse3", "fusermount3": "fuse3"}
+    ),
+    "dnf": PackageManager(
+        ("dnf", "install", "--assumeyes"),
+        {"fusermount": "fuse", "fusermount3": "fuse3"},
+        "rclone is in EPEL (dnf install epel-release); then run pulumi up again",
+    ),
+    "pacman": PackageManager(
+        ("pacman", "--sync", "--noconfirm", "--needed"), {"fusermount": "fuse2", "fusermount3": "fuse3"}
+    ),
 }
 
 
@@ -83,23 +105,22 @@ def place_agent(places: Places, data: bytes) -> None:
     places.lib.chmod(0o755)  # so that any user sees whether the agent is there
 
 
-def missing_packages() -> list[str]:
-    return [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
-
-
 def install_packages(context: Context) -> None:
-    """From the server's own package manager."""
-    packages = missing_packages()
-    if not packages:
+    """What is missing, from the server's own package manager."""
+    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    if not missing:
         return
-    for program, argv in PACKAGE_MANAGERS.items():
-        if shutil.which(program):
-            context.say(f"installing {', '.join(packages)} with {program}")
-            if program == "apt-get":
-                context.system.run(["apt-get", "update", "--quiet"], timeout=600)
-            context.system.run([*argv, *packages], timeout=1800)
-            return
-    raise Problem(f"{', '.join(packages)} are missing, and no package manager is known here", "install them by hand")
+    name, manager = next(((name, each) for name, each in PACKAGE_MANAGERS.items() if shutil.which(name)), ("", None))
+    if manager is None:
+        raise Problem(f"{', '.join(missing)} are missing, and no package manager is known here", "install them by hand")
+    packages = sorted({manager.packages.get(program, program) for program in missing})
+    context.say(f"installing {', '.join(packages)} with {name}")
+    try:
+        if name == "apt-get":
+            context.system.run(["apt-get", "update", "--quiet"], timeout=600)
+        context.system.run([*manager.install, *packages], timeout=1800)
+    except CommandFailed as error:
+        raise Problem(f"{', '.join(packages)} cannot be installed: {error}", manager.remedy) from None
 
 
 def check_same_media_store(context: Context) -> None:

@@ -1,0 +1,57 @@
+"""What is missing on the server comes from its own package manager, under the names that it has there."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from agent import install
+from agent.errors import Problem
+from agent.system import CommandFailed
+
+from .conftest import Server
+
+
+def on_a_machine_with(monkeypatch, *programs: str) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if name in programs else None)
+
+
+@pytest.mark.parametrize(
+    ("there", "installed"),
+    [
+        (["apt-get"], ["fuse3", "rclone", "rsync"]),
+        (["dnf"], ["fuse", "fuse3", "rclone", "rsync"]),
+        (["dnf", "fusermount3", "rsync"], ["fuse", "rclone"]),
+        (["pacman", "rclone"], ["fuse2", "fuse3", "rsync"]),
+    ],
+)
+def test_each_package_manager_knows_the_programs_by_its_own_names(server: Server, monkeypatch, there, installed):
+    on_a_machine_with(monkeypatch, *there)
+    run: list[list[str]] = []
+    monkeypatch.setattr(server.system, "run", lambda argv, **_: run.append(argv))
+    install.install_packages(server.context())
+    assert run[-1][0] == there[0] and [word for word in run[-1] if word in installed] == installed
+
+
+def test_where_all_is_there_nothing_is_installed(server: Server, monkeypatch):
+    on_a_machine_with(monkeypatch, "apt-get", *install.PROGRAMS)
+    monkeypatch.setattr(server.system, "run", None)
+    install.install_packages(server.context())
+
+
+def test_a_package_that_is_not_to_be_had_is_told_with_where_it_is(server: Server, monkeypatch):
+    on_a_machine_with(monkeypatch, "dnf")
+
+    def fail(argv, **_):
+        raise CommandFailed(argv, 1, "Error: Unable to find a match: rclone")
+
+    monkeypatch.setattr(server.system, "run", fail)
+    with pytest.raises(Problem, match="Unable to find a match: rclone.* -- rclone is in EPEL"):
+        install.install_packages(server.context())
+
+
+def test_a_machine_with_another_package_manager_is_told_what_is_missing(server: Server, monkeypatch):
+    on_a_machine_with(monkeypatch, "rclone")
+    with pytest.raises(Problem, match="fusermount, fusermount3, rsync are missing.* by hand"):
+        install.install_packages(server.context())

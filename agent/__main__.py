@@ -66,12 +66,12 @@ def parser() -> argparse.ArgumentParser:
     work.add_argument("--after", default="any")
     recover = verb("recover", "Finish or undo what was interrupted.")
     recover.add_argument("--boot", action="store_true")
+    verb("answers", "Return once the mount at a path answers.").add_argument("where", type=Path)
     verb("guard", "Return once the media store is there; for the services' drop-ins.")
     allowed = verb("allowed", "Whether the bucket may be mounted at a path now; waits after failures.")
     allowed.add_argument("where", type=Path)
     allowed.add_argument("--unit", required=True)
     verb("give-way", "Whether the playbook's mount may take the place of ours; for its drop-in.")
-    verb("shut", "Keep everybody out of the folder beneath the playbook's mount; for its drop-in.")
     verb("watch", "Bring back a mount that is dead or hangs; for its unit.")
     return main
 

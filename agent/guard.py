@@ -36,8 +36,9 @@ def merely_silent(context: Context, journal: Journal) -> bool:
 
 def hold(context: Context) -> None:
     """Return once the media store is there, however long that takes: never over a bare directory."""
-    if context.journal.serving == "bucket" and not context.system.is_active(handover.serving_unit(context)):
-        context.system.start([handover.serving_unit(context)], wait=False)
+    unit = handover.serving_unit(context)
+    if context.journal.serving == "bucket" and not context.system.is_active(unit):
+        context.system.start([unit], wait=False)
     reason = ""
 
     def free() -> bool:

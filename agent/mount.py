@@ -9,6 +9,7 @@ import hashlib
 import os
 import secrets
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 from . import handover, mount_programs
@@ -17,7 +18,7 @@ from .copying import rclone_conf
 from .errors import Problem
 from .files import read_json, sync_folder, write_atomic, write_json
 from .places import MOUNT_UNIT, RECOVER_UNIT, RESERVED_PREFIX, STAGING_UNIT, WATCHDOG_UNIT
-from .services import guard_files, patterns, remove_guard
+from .services import guard_files, patterns, remove_guard, running
 from .settings import MountSettings
 from .system import CommandFailed
 from .templates import quote, render
@@ -40,6 +41,10 @@ def unit_text(context: Context, where: Path, description: str) -> bytes:
         command=mount_programs.command(settings.mount.program, context.places, settings.store, where, uid, gid),
         where=quote(str(where)),
         agent=str(context.places.agent),
+        # goofys mounts once the bucket answered; rclone before it asks anything.
+        post=f"ExecStartPost=/usr/bin/python3 {context.places.agent} answers {quote(str(where))}\n"
+        if settings.mount.program == "rclone"
+        else "",
         memory=settings.mount.memory_max,
         parent=quote(str(_final(context).parent)),
     )
@@ -72,7 +77,7 @@ def planned_files(context: Context) -> dict[Path, tuple[bytes, int]]:
 def serving_files(context: Context) -> set[Path]:
     """What a running mount was started with: where one of these changes, it must be mounted anew."""
     places = context.places
-    if handover.done(context):
+    if handover.serving_unit(context) != MOUNT_UNIT:
         return set()
     program = {places.rclone_conf} if context.settings.mount.program == "rclone" else {places.goofys}
     return {places.credentials, places.units / MOUNT_UNIT} | program
@@ -140,7 +145,9 @@ def keep_running(context: Context) -> None:
         context.system.systemctl("enable", "--quiet", unit)
     if units_to_run(context):
         if not context.system.is_active(handover.serving_unit(context)):
+            services = running(context)
             start_final(context)
+            context.system.start(services)  # should a unit that they require have ended with that
         context.system.systemctl("restart", WATCHDOG_UNIT)
 
 
@@ -208,7 +215,7 @@ def _start(context: Context, unit: str, where: Path) -> None:
             f"{unit} does not start: {trouble(context, where) or 'the mount ended'}",
             f"see journalctl -u {unit} on the server",
         ) from None
-    check_answers(context, where, unit)
+    check_answers(context, where, lambda: not context.system.is_active(unit))
 
 
 def start_staging(context: Context) -> None:
@@ -293,15 +300,15 @@ def trouble(context: Context, where: Path, timeout: float = 20) -> str:
     return ""
 
 
-def check_answers(context: Context, where: Path, unit: str = "") -> None:
-    """Return once the mount at `where` answers; `Problem` if it does not in time, or its `unit` does not run."""
+def check_answers(context: Context, where: Path, ended: Callable[[], bool] = lambda: False) -> None:
+    """Return once the mount at `where` answers; `Problem` if it does not in time, or has `ended`."""
     reason = NOT_MOUNTED
 
     def fine() -> bool:
         nonlocal reason
         reason = trouble(context, where)
-        if reason and unit and not context.system.is_active(unit):
-            raise Problem(f"the mount ended: {reason}", f"see journalctl -u {unit} on the server")
+        if reason and ended():
+            raise Problem(f"the mount ended: {reason}", "see the lines before this one, or the journal of its unit")
         return not reason
 
     if not context.system.wait_until(fine, ANSWER_SECONDS, every=0.05):

@@ -22,8 +22,9 @@ from .s3 import StoreError
 CLOCK_SECONDS = 300
 #: Free space that must remain on any disk the agent writes to, in bytes.
 SPARE_BYTES = 256 << 20
-#: The version of systemd that brought ExecCondition=.
-CONDITIONS_SINCE = 243
+#: The version of systemd since which a unit that is skipped by ExecCondition= does not fail those that require it
+#: (systemd's issue 18207).
+CONDITIONS_SINCE = 248
 
 
 def check_python() -> None:

@@ -18,6 +18,9 @@ SERVICE_TIMEOUT_SECONDS = 300
 #: States in which a unit may still work; one that is stopping is waited for like the others.
 RUNNING = ("active", "activating", "reloading", "deactivating")
 
+#: The source of a mount that is there so that nobody can write; see `handover`.
+COVER = "matrix-media-store-cover"
+
 
 class CommandFailed(Exception):
     """A program's failure, with the end of what it printed (programs get secrets in files, never print them)."""
@@ -77,15 +80,21 @@ class System:
             self.run(["systemctl", "start", *([] if wait else ["--no-block"]), *units], timeout=timeout)
 
     def mounted(self, path: Path) -> bool:
-        """Whether something is mounted exactly at `path`; dead FUSE mounts count."""
+        """Whether something is mounted exactly at `path`; dead FUSE mounts count, a cover does not."""
+        layers = self.layers(path)
+        return bool(layers) and layers[-1] != COVER
+
+    def layers(self, path: Path) -> list[str]:
+        """The sources of all that is mounted exactly at `path`, what is seen there as the last."""
         # The kernel names places by their real folders; the mount point itself is not followed, it may hang.
         wanted = os.path.join(os.path.realpath(path.parent), path.name)
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-            return any(_unescape(line.split()[4]) == wanted for line in file)
+            lines = [line.split() for line in file]
+        return [words[words.index("-") + 2] for words in lines if _unescape(words[4]) == wanted]
 
     def unmount(self, path: Path) -> None:
         """Take every mount off `path`; lazily, since containers may still hold copies of it."""
-        while self.mounted(path):
+        while self.layers(path):
             self.run(["umount", "--lazy", str(path)])
 
     def as_user(self, uid: int, gid: int, action: Callable[[], T], timeout: float = 30) -> T:

@@ -6,14 +6,15 @@ import argparse
 import contextlib
 import http.client
 import math
+import os
 import sqlite3
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from . import (
     VERSION,
-    admission,
     converge,
     empty,
     handover,
@@ -189,16 +190,16 @@ def _home(arguments: argparse.Namespace, everything: bool, document: dict[str, A
     return {"phase": "local"}
 
 
+def _answers(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
+    process = os.environ.get("MAINPID")  # systemd's, where this is a unit's ExecStartPost
+    ended = (lambda: not Path(f"/proc/{process}").exists()) if process else (lambda: False)
+    mount.check_answers(install.load(places.HERE), arguments.where, ended)
+    return {"answers": str(arguments.where)}
+
+
 def _give_way(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
-    context = install.load(places.HERE)
-    admission.check(context.settings, context.journal, context.settings.host.store_path)
-    handover.give_way(context)
-    return {"mounted_by": handover.serving_unit(context)}
-
-
-def _shut(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
-    handover.shut(install.load(places.HERE))
-    return {"shut": True}
+    handover.give_way(install.load(places.HERE))
+    return {"gave_way": True}
 
 
 def _guard(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
@@ -228,7 +229,7 @@ VERBS: dict[str, Verb] = {
     "work": _work,
     "recover": _recover,
     "guard": _guard,
+    "answers": _answers,
     "give-way": _give_way,
-    "shut": _shut,
     "watch": _watch,
 }

@@ -17,6 +17,7 @@ from . import handover, mount, services
 from .context import Context
 from .errors import Problem
 from .journal import locked
+from .places import MOUNT_UNIT
 
 #: Seconds between two looks, and the same once one saw trouble. A mount that hangs right after a look is
 #: known to after 5 + 8 + 1 + 8 seconds.
@@ -27,6 +28,8 @@ ANSWER_SECONDS = 8.0
 PATIENCE = 2
 #: Looks, a second apart, for which services may run over a mount that is gone: systemd brings most back in that time.
 BARE_PATIENCE = 8
+#: Looks for which a unit of the playbook's may be stopped before it is started: long enough for it to be removed.
+OTHERS_PATIENCE = 30
 #: Good looks in a row after which earlier failures no longer delay the next try of the mount.
 FORGIVEN = 12
 
@@ -56,6 +59,8 @@ class Look:
     seen: Seen
     unit: str = "active"
     store_answers: bool = True
+    #: Whether the unit is ours; the playbook may be about to take its own away.
+    ours: bool = True
 
 
 def decide(looks: list[Look]) -> set[Act]:
@@ -72,7 +77,8 @@ def decide(looks: list[Look]) -> set[Act]:
     if last.seen == Seen.BARE:
         if in_a_row >= BARE_PATIENCE:
             acts.add(Act.HOLD_SERVICES)
-        if in_a_row >= PATIENCE and last.unit in ("inactive", "failed"):
+        patience = PATIENCE if last.ours else OTHERS_PATIENCE
+        if in_a_row >= patience and last.unit in ("inactive", "failed"):
             acts.add(Act.START_MOUNT)
     # Where the store itself is silent, a new mount would be no better than this one.
     if last.seen == Seen.STUCK and in_a_row >= PATIENCE and last.store_answers and last.unit == "active":
@@ -87,12 +93,11 @@ def look(context: Context) -> Look:
     trouble = mount.trouble(context, context.settings.host.store_path, ANSWER_SECONDS)
     if not trouble:
         return Look(Seen.WELL)
-    unit = context.system.systemctl(
-        "show", "--property=ActiveState", "--value", handover.serving_unit(context), check=False
-    ).strip()
+    unit = handover.serving_unit(context)
+    state = context.system.systemctl("show", "--property=ActiveState", "--value", unit, check=False).strip()
     if trouble in (mount.NOT_MOUNTED, mount.DEAD):
-        return Look(Seen.BARE, unit)
-    return Look(Seen.STUCK, unit, _store_answers(context))
+        return Look(Seen.BARE, state, ours=unit == MOUNT_UNIT)
+    return Look(Seen.STUCK, state, _store_answers(context))
 
 
 def _store_answers(context: Context) -> bool:
@@ -132,7 +137,7 @@ def watch(load: Callable[[], Context]) -> None:
         seen = look(context)
         if looks and seen.seen != looks[-1].seen and Seen.IDLE not in (seen.seen, looks[-1].seen):
             context.say(f"watchdog: {seen.seen.value}")
-        looks = [*looks[-FORGIVEN:], seen]
+        looks = [*looks[-OTHERS_PATIENCE:], seen]
         acts = decide(looks)
         if acts:
             _act_unless_busy(load, acts)

@@ -34,7 +34,7 @@ def lines(values: dict[str, str | bool]) -> str:
 
 def _scalar(value: str | bool) -> str:
     text = json.dumps(value)  # JSON's strings and booleans are YAML's
-    return f"!unsafe {text}" if "{{" in text or "{%" in text else text
+    return f"!unsafe {text}" if any(mark in text for mark in ("{{", "{%", "{#")) else text
 
 
 def _is_regions_own(endpoint: str) -> bool:

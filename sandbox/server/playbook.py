@@ -4,6 +4,7 @@ As its roles do (synapse, goofys, systemd_service_manager): it makes the media s
 is none, lays or takes away matrix-goofys.service, templates matrix-synapse.service, and restarts both.
 Standard input is JSON: `unit`, the homeserver's, and `vars`, what vars.yml says. goofys runs as the playbook
 has it run, but for the container around it: as the media store's owner, who mounts with fusermount.
+With `restart` false both are only started, as in a run that found nothing of theirs changed.
 """
 
 import json
@@ -87,10 +88,11 @@ def main() -> None:
         uninstall_goofys()
     (UNITS / "matrix-synapse.service").write_text(unit)
     systemctl("daemon-reload")
-    systemctl("stop", "matrix-synapse.service")
+    if document["restart"]:
+        systemctl("stop", "matrix-synapse.service")
     if wanted:
         systemctl("enable", "matrix-goofys.service")
-        systemctl("restart", "matrix-goofys.service")
+        systemctl("restart" if document["restart"] else "start", "matrix-goofys.service")
     systemctl("start", "--no-block", "matrix-synapse.service")
 
 

@@ -156,6 +156,9 @@ class FakeSystem:
     def mounted(self, path: Path) -> bool:
         return path in self.mounts
 
+    def layers(self, path: Path) -> list[str]:
+        return ["the bucket"] if path in self.mounts else []
+
     def unmount(self, path: Path) -> None:
         self.power.tick()
         self.mounts.discard(path)

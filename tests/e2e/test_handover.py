@@ -14,7 +14,7 @@ from sandbox import server
 from sandbox.world import ROOT
 
 from .test_interruptions import synapse_runs
-from .world import STORE, Migration, mounted, on_disk, run_playbook, server_processes, wait_for
+from .world import STORE, Migration, on_disk, run_playbook, server_processes, wait_for
 
 #: What the playbook's mount runs, and ours does not.
 ITS_GOOFYS = r"/opt/goofys/goofys .*dir-mode 0700 --file-mode 0700"
@@ -46,6 +46,15 @@ def served(migration: Migration) -> bool:
     return synapse_runs() and migration.differing() == []
 
 
+def acknowledged(migration: Migration) -> bool:
+    """Whether an upload was; while nothing serves it is refused."""
+    try:
+        migration.upload()
+    except OSError:
+        return False
+    return True
+
+
 def test_the_playbook_takes_the_mount_over_and_gives_it_back_and_nothing_is_lost(begin):
     migration = begin("handover", thin=40)
     migration.up("live")
@@ -59,7 +68,7 @@ def test_the_playbook_takes_the_mount_over_and_gives_it_back_and_nothing_is_lost
     assert state(MOUNT_UNIT) == "active", "until the playbook has its lines, nothing changes"
     lines = lines_for_the_playbook(migration)
     assert lines == migration.playbook_lines()
-    run_playbook(lines)
+    run_playbook(lines, restart=False)
     wait_for(lambda: served(migration), seconds=60, every=0.5)
     migration.assert_serves_from_bucket()
     assert (state(PLAYBOOK_UNIT), state(MOUNT_UNIT)) == ("active", "inactive")
@@ -71,13 +80,15 @@ def test_the_playbook_takes_the_mount_over_and_gives_it_back_and_nothing_is_lost
 
     for number in server_processes(ITS_GOOFYS):
         os.kill(number, signal.SIGKILL)
-    wait_for(lambda: not mounted(STORE) and on_disk(STORE).stat().st_mode & 0o777 == 0, seconds=20)
+    wait_for(lambda: acknowledged(migration), seconds=60, every=0.05)
     wait_for(lambda: served(migration), seconds=60, every=0.5)
+    assert set(migration.objects()) >= {item.key for item in migration.media}
     server.kill()
     server.up(wait=False)
     wait_for(lambda: served(migration), seconds=90, every=0.5)
     assert (state(PLAYBOOK_UNIT), state(MOUNT_UNIT)) == ("active", "inactive")
     assert list(on_disk(STORE).iterdir()) == [], "nothing was written beneath the mount"
+    assert on_disk(STORE).stat().st_mode & 0o777 == 0, "nobody but root could"
 
     migration.stack.set("mount.managedBy", "stack")
     refused = migration.try_up("live")

@@ -181,12 +181,12 @@ def synapse_started() -> str:
     return server.ssh("systemctl show --property=ActiveEnterTimestampMonotonic,MainPID matrix-synapse").strip()
 
 
-def run_playbook(told: Mapping[str, Any] = MappingProxyType({})) -> None:
+def run_playbook(told: Mapping[str, Any] = MappingProxyType({}), restart: bool = True) -> None:
     """What a run of the playbook with these variables does on the server; the homeserver is starting then."""
     script = on_disk(Path("/root/playbook.py"))
     script.write_text(Path(server.HERE, "playbook.py").read_text())
     unit = Path(server.HERE, "matrix-synapse.service").read_text()
-    server.ssh("python3 /root/playbook.py", stdin=json.dumps({"unit": unit, "vars": dict(told)}))
+    server.ssh("python3 /root/playbook.py", stdin=json.dumps({"unit": unit, "vars": dict(told), "restart": restart}))
 
 
 def flip_byte(bucket: str, key: str) -> bytes:

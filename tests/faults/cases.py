@@ -136,6 +136,7 @@ CASES = [
     Case("playbook run", i.playbook_run, "live", "prepare", "restore, swapping"),
     Case("playbook's own mount takes over", i.playbook_takes_over, *AT_REST),
     Case("playbook's own mount takes over", i.playbook_takes_over, "live", "prepare", "at rest"),
+    Case("playbook's own mount takes over, nothing restarted", i.playbook_takes_over_beneath, *AT_REST),
     Case("power lost as the playbook takes over", i.power_lost_as_the_playbook_takes_over, *AT_REST),
     *_everywhere("agent killed", i.agent_killed, STEPS),
     *_everywhere("pulumi killed", i.pulumi_killed, [way for way in STEPS if way[2] in PULUMI]),

@@ -217,6 +217,11 @@ def playbook_takes_over(scene: Scene) -> None:
     run_playbook(_agree_on_the_playbook(scene))
 
 
+def playbook_takes_over_beneath(scene: Scene) -> None:
+    """The homeserver runs on while the mounts change."""
+    run_playbook(_agree_on_the_playbook(scene), restart=False)
+
+
 def power_lost_as_the_playbook_takes_over(scene: Scene) -> None:
     """Ours is disabled, and the playbook's not mounted yet."""
     lines = _agree_on_the_playbook(scene)

@@ -46,4 +46,5 @@ def test_keys_are_strings_whatever_they_look_like():
 
 
 def test_what_looks_like_a_template_is_told_to_be_none():
-    assert playbook.lines(playbook.keys("k", "a{{b}}")).endswith('_secret_key: !unsafe "a{{b}}"')
+    for secret in ("a{{b}}", "a{%b", "a{#b"):
+        assert playbook.lines(playbook.keys("k", secret)).endswith(f'_secret_key: !unsafe "{secret}"')

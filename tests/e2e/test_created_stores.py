@@ -38,7 +38,7 @@ def access_keys(kind: str) -> list[str]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_forward_to_clean_and_back_with_a_new_key_on_the_way_nothing_is_lost(begin, kind):
     make, options = KINDS[kind]
-    migration = begin(kind, make, thin=60, **options)
+    migration = begin(kind, make, thin=30, **options)
     stack, before = migration.stack, access_keys(kind)
     with CommandLines() as lines:
         said = stack.must("preview", "--diff") + migration.up("mirror")

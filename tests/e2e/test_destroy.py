@@ -80,7 +80,7 @@ def test_what_nobody_compared_keeps_a_bucket_from_being_emptied(begin):
 
 
 def test_policy_and_key_outlive_a_restore_that_takes_long(begin):
-    migration = begin("slow", stacks.at_aws)
+    migration = begin("slow", stacks.at_aws, thin=100)
     migration.up("clean")
     new = migration.upload()
     minio = process.pid(store.PROCESS)

@@ -85,7 +85,7 @@ class Migration:
         assert self.differing() == []
 
 
-def begin(name: str, make: Callable[..., Stack] = stacks.existing, thin: int = 100, **options: Any) -> Migration:
+def begin(name: str, make: Callable[..., Stack] = stacks.existing, thin: int = 40, **options: Any) -> Migration:
     """A fresh server with the seed's media, no media in the store, and a stack that was never up.
 
     `thin` leaves that many uploads with their thumbnails, and the odd names; 0 leaves all, 100 MB in one file too.

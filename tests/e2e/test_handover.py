@@ -13,8 +13,16 @@ from agent.places import MOUNT_UNIT, PLAYBOOK_UNIT
 from sandbox import server
 from sandbox.world import ROOT
 
-from .test_interruptions import synapse_runs
-from .world import STORE, Migration, on_disk, run_playbook, server_processes, wait_for
+from .world import (
+    STORE,
+    Migration,
+    on_disk,
+    operate,
+    run_playbook,
+    server_processes,
+    synapse_runs,
+    wait_for,
+)  # fmt: skip
 
 #: What the playbook's mount runs, and ours does not.
 ITS_GOOFYS = r"/opt/goofys/goofys .*dir-mode 0700 --file-mode 0700"
@@ -33,13 +41,6 @@ def lines_for_the_playbook(migration: Migration) -> dict[str, object]:
 
 def state(unit: str) -> str:
     return server.ssh(f"systemctl is-active {unit}", check=False).strip()
-
-
-def status(migration: Migration) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [ROOT / ".venv/bin/python", "-m", "operations", "status", "--stack", migration.stack.name],
-        cwd=ROOT, env=migration.stack.env, text=True, capture_output=True,
-    )  # fmt: skip
 
 
 def served(migration: Migration) -> bool:
@@ -74,7 +75,7 @@ def test_the_playbook_takes_the_mount_over_and_gives_it_back_and_nothing_is_lost
     assert (state(PLAYBOOK_UNIT), state(MOUNT_UNIT)) == ("active", "inactive")
     new = migration.upload()
     assert migration.objects()[new.key] == new.sha256
-    told = status(migration)
+    told = operate(migration, "status")
     assert told.returncode == 0 and "mounted by matrix-goofys.service" in told.stdout, told.stdout + told.stderr
     assert "6 unchanged" in migration.stack.must("up", "--yes", "--skip-preview")
 

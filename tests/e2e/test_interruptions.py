@@ -21,6 +21,7 @@ from .world import (
     server_processes,
     settled,
     stage,
+    synapse_runs,
     synapse_started,
     wait_for,
 )
@@ -36,10 +37,6 @@ def kill_pulumi_during(migration: Migration, phase: str, at: str) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     wait_for(settled, every=0.2)
-
-
-def synapse_runs() -> bool:
-    return server.ssh("systemctl is-active matrix-synapse", check=False).strip() == "active"
 
 
 def test_pulumi_killed_during_the_cutover_of_a_first_up_leaves_a_server_that_finishes_by_itself(begin):

@@ -9,17 +9,10 @@ from pathlib import Path
 from sandbox import server, store, synapse
 from sandbox.world import ROOT
 
-from .world import STORE, Migration, mounted, on_disk, synapse_started
+from .world import STORE, mounted, on_disk, operate, synapse_started
 
 UNITS = Path("/etc/systemd/system")
 GUARD = UNITS / "matrix-synapse.service.d/matrix-media-store.conf"
-
-
-def operate(migration: Migration, *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [ROOT / ".venv/bin/python", "-m", "operations", *arguments, "--stack", migration.stack.name],
-        cwd=ROOT, env=migration.stack.env, text=True, capture_output=True, input=answer,
-    )  # fmt: skip
 
 
 def test_rollback_from_live_by_history_number_serves_new_uploads_from_local_disk(begin):

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from sandbox import server, stacks, store, synapse
 from sandbox.demo import bucket_contents
 from sandbox.engine import Result, Stack
 from sandbox.server import on_disk
+from sandbox.world import ROOT
 
 STORE = Path("/") / synapse.STORE
 BACKUP = STORE.with_name("media-store-local-backup")
@@ -128,6 +130,13 @@ def mounted(path: Path) -> bool:
     return bool(server.ssh(f"findmnt --noheadings --types fuse,fuse.rclone --mountpoint {path}", check=False).strip())
 
 
+def operate(migration: Migration, *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / ".venv/bin/python", "-m", "operations", *arguments, "--stack", migration.stack.name],
+        cwd=ROOT, env=migration.stack.env, text=True, capture_output=True, input=answer,
+    )  # fmt: skip
+
+
 def hash_on_server(folder: Path) -> dict[str, str]:
     """A tree as the homeserver's user sees it on the server, mounts included."""
     script = Path(__file__).with_name("hash_tree.py").read_text()
@@ -174,6 +183,10 @@ def settled() -> bool:
     """No run is under way on the server and nothing is left half done."""
     active = server.ssh("systemctl is-active matrix-media-store-converge", check=False).strip()
     return active in ("inactive", "failed", "unknown", "") and not stage()
+
+
+def synapse_runs() -> bool:
+    return server.ssh("systemctl is-active matrix-synapse", check=False).strip() == "active"
 
 
 def synapse_started() -> str:

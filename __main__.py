@@ -86,7 +86,7 @@ def main() -> None:
     pulumi.export(
         "playbookVars",
         pulumi.Output.all(store.endpoint, store.region, store.bucket, store.storage_class).apply(
-            lambda known: playbook.lines(playbook.variables(*known))
+            lambda known: playbook.shown(settings.mount.managed_by, playbook.variables(*known))
         ),
     )
     pulumi.export(

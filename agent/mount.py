@@ -27,6 +27,8 @@ from .templates import quote, render
 ANSWER_SECONDS = 60
 #: The word for a path where no mount is.
 NOT_MOUNTED = "nothing is mounted there"
+#: Where goofys is published; for one processor only.
+PUBLISHED = "github.com/kahing/goofys/releases"
 #: What the kernel says of a mount whose program is gone.
 DEAD = os.strerror(errno.ENOTCONN)
 
@@ -87,6 +89,11 @@ def fetch_goofys(target: Path, mount: MountSettings) -> bool:
     """Put the pinned goofys in place. Raises `Problem` where it is not the file that was pinned."""
     if target.is_file() and hashlib.sha256(target.read_bytes()).hexdigest() == mount.goofys_sha256:
         return False
+    if PUBLISHED in mount.goofys_url and os.uname().machine != "x86_64":
+        raise Problem(
+            f"the published goofys runs on x86_64, and this server is {os.uname().machine}",
+            "set mount.program to rclone, or mount.goofysUrl and mount.goofysSha256 to a build of your own",
+        )
     try:
         with urllib.request.urlopen(mount.goofys_url, timeout=60) as answer:
             data = answer.read()

@@ -76,7 +76,13 @@ class _Terminal:
 
 def _init(arguments: argparse.Namespace) -> int:
     given = init.Given(
-        arguments.stack, arguments.vars, arguments.host, arguments.user, arguments.private_key, arguments.host_key
+        arguments.stack,
+        arguments.vars,
+        arguments.host,
+        arguments.user,
+        arguments.private_key,
+        arguments.host_key,
+        arguments.port,
     )
     init.init(given, _Terminal(), lambda line: print(line, flush=True))
     return 0
@@ -110,6 +116,7 @@ def parser() -> argparse.ArgumentParser:
     new.set_defaults(run=_init)
     new.add_argument("--vars", type=Path, metavar="FILE", help="the playbook's inventory/host_vars/<domain>/vars.yml")
     new.add_argument("--host", default="", help="name or address of the server")
+    new.add_argument("--port", type=int, default=22, help="port of SSH")
     new.add_argument("--user", default="", help="SSH user; root where it is left out")
     new.add_argument("--private-key", type=Path, metavar="FILE", help="SSH private key")
     new.add_argument("--host-key", default="", help="the server's, where it was checked already; else it is asked for")

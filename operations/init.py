@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from components.settings import ConfigurationError, is_secret, parse
+from components.settings.server import is_protected
 
 from . import vars_yml
 from .workspace import ROOT, OperationError, config_file, pulumi
@@ -45,6 +46,7 @@ class Given:
     user: str = ""
     private_key: Path | None = None
     host_key: str = ""
+    port: int = 22
 
 
 def init(given: Given, person: Person, say: Callable[[str], None]) -> None:
@@ -61,7 +63,7 @@ def init(given: Given, person: Person, say: Callable[[str], None]) -> None:
 
 
 def _answers(given: Given, person: Person, say: Callable[[str], None]) -> tuple[dict[str, str], dict[str, str]]:
-    found = vars_yml.read(given.vars_file.expanduser().read_text()) if given.vars_file else vars_yml.Found()
+    found = vars_yml.read(_text(given.vars_file, "the playbook's file")) if given.vars_file else vars_yml.Found()
     for note in found.notes:
         say(f"note: {note}")
     for path, why in found.hidden.items():
@@ -82,8 +84,12 @@ def _answers(given: Given, person: Person, say: Callable[[str], None]) -> tuple[
         if path == "store.endpoint" and not values[path]:
             del values[path]
             values["store.preset"] = "aws"
+    if given.port != 22:
+        values["server.port"] = str(given.port)
     values["server.privateKey"] = _private_key(given, person)
-    values["server.hostKey"] = given.host_key or _host_key(values["server.host"], person, say)
+    if is_protected(values["server.privateKey"]):
+        values["server.privateKeyPassword"] = person.ask_secret("Password of the SSH private key")
+    values["server.hostKey"] = given.host_key or _host_key(values["server.host"], given.port, person, say)
     return (
         {path: value for path, value in values.items() if not is_secret(path)},
         {path: value for path, value in values.items() if is_secret(path)},
@@ -91,22 +97,26 @@ def _answers(given: Given, person: Person, say: Callable[[str], None]) -> tuple[
 
 
 def _private_key(given: Given, person: Person) -> str:
-    # Not every shell makes a home of `KEY=~/...`.
-    file = (given.private_key or Path(person.ask("File with the SSH private key", "~/.ssh/id_ed25519"))).expanduser()
+    file = given.private_key or Path(person.ask("File with the SSH private key", "~/.ssh/id_ed25519"))
+    return _text(file, "the SSH private key")
+
+
+def _text(file: Path, what: str) -> str:
     try:
-        return file.read_text()
+        return file.expanduser().read_text()  # not every shell makes a home of `KEY=~/...`
     except OSError as error:
-        raise OperationError(f"the SSH private key cannot be read: {error}") from None
+        raise OperationError(f"{what} cannot be read: {error}") from None
 
 
-def _host_key(host: str, person: Person, say: Callable[[str], None]) -> str:
+def _host_key(host: str, port: int, person: Person, say: Callable[[str], None]) -> str:
     """The server's key as it shows itself, once a person said that it is the right one."""
     done = subprocess.run(
-        ["ssh-keyscan", "-T", "10", "-t", "ed25519", host], capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
+        ["ssh-keyscan", "-T", "10", "-p", str(port), "-t", "ed25519", host],
+        capture_output=True, text=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
     keys = [line.split(maxsplit=1)[1] for line in done.stdout.splitlines() if line and not line.startswith("#")]
     if not keys:
-        raise OperationError(f"{host} shows no SSH host key -- is its name right, and does SSH answer on port 22?")
+        raise OperationError(f"{host} shows no SSH host key -- is its name right, and does SSH answer on port {port}?")
     print_ = subprocess.run(["ssh-keygen", "-lf", "-"], input=keys[0], capture_output=True, text=True).stdout.split()
     say(f"{host} shows the key {print_[1] if len(print_) > 1 else keys[0]}")
     say("compare it with what the server itself says: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub")

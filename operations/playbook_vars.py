@@ -6,6 +6,8 @@ import json
 
 from pulumi import automation
 
+from components.playbook import NOT_YET
+
 from .workspace import OperationError, pulumi
 
 OUTPUTS = ("playbookVars", "playbookKeys")
@@ -16,4 +18,9 @@ def lines(stack: automation.Stack) -> str:
     outputs = json.loads(pulumi("stack", "output", "--json", "--show-secrets", "--stack", stack.name))
     if any(name not in outputs for name in OUTPUTS):
         raise OperationError("the stack has no such outputs yet -- run pulumi up")
+    if outputs[OUTPUTS[0]].startswith(NOT_YET):
+        raise OperationError(
+            "with these lines the playbook's mount would cover a local media store, since mount.managedBy is stack -- "
+            "pulumi config set --path mount.managedBy playbook && pulumi up, then ask again"
+        )
     return "\n".join(outputs[name] for name in OUTPUTS)

@@ -128,7 +128,8 @@ def _enabled(values: Mapping[str, Any], media_store: str) -> str:
     if path is None or path == media_store:
         raise OperationError(
             f"{_STORE}enabled is true, so the playbook mounts the bucket over the media store itself -- set it to "
-            "false, run the playbook (--tags=setup-all,start), see that the media store is local, and start again"
+            "false, run the playbook (--tags=setup-all,start), see that the media store is local (what only the bucket "
+            "has must be copied back first, with rclone copy), and start again"
         )
     return f"the playbook mounts the bucket at {path} too: set {_STORE}enabled to false when this is done"
 

@@ -31,7 +31,8 @@ class Host(Section):
     )
     homeserver_url: Url = setting(
         "http://127.0.0.1:8008",
-        "Where the homeserver answers, seen from the server",
+        "Where the homeserver answers, seen from the server; the playbook does not publish the default's port: "
+        "give https://matrix.<domain> there",
         "give scheme, host and port, such as http://127.0.0.1:8008 or https://matrix.example.com",
     )
     database: Annotated[
@@ -148,6 +149,7 @@ class Migration(Section):
     )
     confirmed: Annotated[list[str], AfterValidator(fits)] = setting(
         [],
-        "Files of the local copy that `clean` may remove although the bucket lacks them",
+        "Files that `clean` may remove although the bucket lacks them or has other content, and that `pulumi destroy` "
+        "with store.onDestroy: delete may remove from the bucket although they are gone here",
         "list paths in the media store, and confirm in several rounds if they are many",
     )

@@ -46,6 +46,11 @@ def _cipher(key: str) -> str:
 _CIPHERS = ("PEM", "aes256-ctr", "aes256-cbc")
 
 
+def is_protected(key: str) -> bool:
+    """Whether an SSH private key opens with a password only."""
+    return _cipher(key) != "none"
+
+
 def _private_key(value: SecretStr, info: ValidationInfo) -> SecretStr:
     key = value.get_secret_value()
     if not key and not info.data.get("use_agent"):
@@ -59,7 +64,7 @@ def _private_key_password(value: SecretStr, info: ValidationInfo) -> SecretStr:
     if "private_key" not in info.data:
         return value  # the key's own mistake is told
     cipher = _cipher(info.data["private_key"].get_secret_value())
-    protected = cipher != "none"
+    protected = is_protected(info.data["private_key"].get_secret_value())
     if protected and cipher not in _CIPHERS:
         raise wrong(f"opens server.privateKey, which is protected with {cipher}: that cannot be read here")
     if protected and not value.get_secret_value():

@@ -38,8 +38,8 @@ def _customer_key() -> Any:
 def _adopt() -> Any:
     return setting(
         False,
-        "Take over a bucket whose server is gone for good",
-        "use true or false; true only for a rebuilt server",
+        "Take over a bucket whose server is gone for good, or a server whose stack is",
+        "use true or false; true only for a rebuilt server, or one whose stack is gone or was renamed",
     )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
-from agent import install
+from agent import install, mount
 from agent.errors import Problem
+from agent.settings import MountSettings
 from agent.system import CommandFailed
 
 from .conftest import Server
@@ -55,3 +58,10 @@ def test_a_machine_with_another_package_manager_is_told_what_is_missing(server: 
     on_a_machine_with(monkeypatch, "rclone")
     with pytest.raises(Problem, match="fusermount, fusermount3, rsync are missing.* by hand"):
         install.install_packages(server.context())
+
+
+def test_a_processor_for_which_there_is_no_goofys_is_told_before_anything_is_fetched(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="aarch64"))
+    published = MountSettings(goofys_url="https://github.com/kahing/goofys/releases/download/v0.24.0/goofys")
+    with pytest.raises(Problem, match="this server is aarch64 -- set mount.program to rclone"):
+        mount.fetch_goofys(tmp_path / "goofys", published)

@@ -62,7 +62,7 @@ def test_the_runbook_word_for_word_ends_in_clean_and_leads_back(sandbox, tmp_pat
     before = synapse.tree()
     store.empty_bucket(BUCKET)
     program = copy_of_the_program(tmp_path / "program")
-    vars_file = program / "inventory/host_vars/matrix.example.com/vars.yml"
+    vars_file = tmp_path / "home/playbook/inventory/host_vars/matrix.example.com/vars.yml"
     vars_file.parent.mkdir(parents=True)
     vars_file.write_text(VARS)
     home = tmp_path / "home"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+from typing import Any
+
 import pytest
 
 from operations import init, vars_yml
@@ -65,10 +68,10 @@ def made(tmp_path, monkeypatch):
     key = tmp_path / "key"
     key.write_text(PRIVATE_KEY)
 
-    def run(text: str, person: Answers | None = None, **more: str) -> list[tuple[tuple[str, ...], str]]:
+    def run(text: str, person: Answers | None = None, **more: Any) -> list[tuple[tuple[str, ...], str]]:
         file = tmp_path / "vars.yml"
         file.write_text(text)
-        given = init.Given("prod", file, private_key=key, **{"host_key": HOST_KEY, **more})
+        given = init.Given("prod", file, **{"private_key": key, "host_key": HOST_KEY, **more})
         init.init(given, person or Answers(), lambda line: None)
         return calls
 
@@ -107,6 +110,21 @@ def test_each_kind_of_vars_yml_becomes_a_stack_without_a_question(made, text, wa
     if text == SSE:
         wanted_secrets["store.sseCustomerKey"] = KEY
     assert secret(calls) == wanted_secrets
+
+
+def test_a_protected_key_is_asked_for_its_password_and_another_port_is_kept(made, tmp_path):
+    key = tmp_path / "protected"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "open sesame", "-f", key], check=True)
+    person = Answers(Password="open sesame")
+    calls = made(CUSTOM, person, private_key=key, port=2222)
+    assert person.asked == ["Password of the SSH private key"]
+    assert plain(calls)["server.port"] == "2222" and secret(calls)["server.privateKeyPassword"] == "open sesame"
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    given = init.Given("never-there", tmp_path / "vars.yml")
+    with pytest.raises(OperationError, match="the playbook's file cannot be read: .*vars.yml"):
+        init.init(given, Answers(), lambda line: None)
 
 
 def test_no_secret_is_an_argument_or_in_a_repr(made):
@@ -203,6 +221,6 @@ def test_a_host_key_counts_only_when_a_person_said_so(monkeypatch):
         stdout = f"# comment\nm.example.org {HOST_KEY}\n"
 
     monkeypatch.setattr(init.subprocess, "run", lambda *_, **__: Done())
-    assert init._host_key("m.example.org", Answers(Is_it="yes"), lambda line: None) == HOST_KEY
+    assert init._host_key("m.example.org", 22, Answers(Is_it="yes"), lambda line: None) == HOST_KEY
     with pytest.raises(OperationError, match="not confirmed"):
-        init._host_key("m.example.org", Answers(), lambda line: None)
+        init._host_key("m.example.org", 22, Answers(), lambda line: None)

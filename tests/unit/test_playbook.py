@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from types import SimpleNamespace
+
 import pytest
 import yaml
 
 from components import playbook
+from operations import playbook_vars
+from operations.workspace import OperationError
 
 AWS = "https://s3.eu-central-1.amazonaws.com"
 
@@ -48,3 +53,28 @@ def test_keys_are_strings_whatever_they_look_like():
 def test_what_looks_like_a_template_is_told_to_be_none():
     for secret in ("a{{b}}", "a{%b", "a{#b"):
         assert playbook.lines(playbook.keys("k", secret)).endswith(f'_secret_key: !unsafe "{secret}"')
+
+
+def outputs(monkeypatch, managed_by: str) -> None:
+    """The stack's, as the engine would print them."""
+    shown = playbook.shown(managed_by, playbook.variables("https://s3.example.com", "us-1", "media", ""))
+    known = {"playbookVars": shown, "playbookKeys": playbook.lines(playbook.keys("k", "s"))}
+    monkeypatch.setattr(playbook_vars, "pulumi", lambda *arguments: json.dumps(known))
+
+
+def test_the_lines_come_with_the_keys_once_the_stack_lets_the_playbook_mount(monkeypatch):
+    outputs(monkeypatch, "playbook")
+    found = yaml.safe_load(playbook_vars.lines(SimpleNamespace(name="prod")))
+    assert len(found) == 7 and found["matrix_s3_media_store_aws_secret_key"] == "s"
+
+
+def test_before_that_they_are_refused_with_what_to_do(monkeypatch):
+    outputs(monkeypatch, "stack")
+    with pytest.raises(OperationError, match="would cover a local media store.* -- pulumi config set --path mount.man"):
+        playbook_vars.lines(SimpleNamespace(name="prod"))
+
+
+def test_a_stack_that_was_never_up_has_no_lines(monkeypatch):
+    monkeypatch.setattr(playbook_vars, "pulumi", lambda *arguments: "{}")
+    with pytest.raises(OperationError, match="run pulumi up"):
+        playbook_vars.lines(SimpleNamespace(name="prod"))

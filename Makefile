@@ -43,6 +43,8 @@ demo: prerequisites
 	@$(PYTHON) -m sandbox.demo
 
 lint: .venv/installed
+	@sandbox/prerequisites lint
+	@shellcheck sandbox/prerequisites .ci/run
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy

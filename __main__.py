@@ -10,7 +10,7 @@ from components import playbook, report
 from components import settings as stack_settings
 from components.host import observation
 from components.host.connection import Connection, Unreachable
-from components.host.last_known import last_known
+from components.host.last_known import LAST_KNOWN, last_known
 from components.host.media_server import MediaServer
 from components.host.observation import StartFrom
 from components.host.sections import api_token, host_section, migration_section, shown
@@ -42,9 +42,7 @@ def look(settings: Settings, connection: Connection, preview: bool) -> pulumi.In
                 "server.user, server.privateKey and server.hostKey (and server.useAgent, server.jumpHost and "
                 "server.jumpHostKey, where they are set); nothing was changed"
             ) from None
-        pulumi.log.warn(
-            f"the server {settings.server.host} cannot be reached ({error}): planning with the last known state"
-        )
+        pulumi.log.warn(f"the server {settings.server.host} cannot be reached ({error}): {LAST_KNOWN}")
         return last_known(settings.phase)
     except (observation.WrongStack, observation.WrongStore) as error:
         raise pulumi.RunError(str(error)) from None

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from pulumi import automation
 
+from components.host.last_known import LAST_KNOWN
+
 from .workspace import PROJECT, ROOT, config_file, last_line, selected
 
 #: Previews at once: each is an engine and a Python process, and a connection to its server.
@@ -22,6 +24,8 @@ class Preview:
     phase: str
     changes: Mapping[str, int]
     problem: str = ""
+    #: Whether the server answered; else the preview is from its last known state.
+    seen: bool = True
 
 
 def members(names: Sequence[str]) -> list[str]:
@@ -42,10 +46,11 @@ def _preview(name: str) -> Preview:
         stack = automation.Stack.select(name, automation.LocalWorkspace(work_dir=str(ROOT)))
         entry = stack.get_all_config().get(f"{PROJECT}:phase")
         phase = entry.value if entry else "prepare"
-        changes = stack.preview().change_summary
+        preview = stack.preview()
     except automation.errors.CommandError as error:
         return Preview(name, phase, {}, last_line(error))
-    return Preview(name, phase, {kind: count for kind, count in changes.items() if kind != "same"})
+    changes = {kind: count for kind, count in preview.change_summary.items() if kind != "same"}
+    return Preview(name, phase, changes, seen=LAST_KNOWN not in preview.stdout)
 
 
 def lines(previews: Sequence[Preview]) -> list[str]:
@@ -56,6 +61,7 @@ def lines(previews: Sequence[Preview]) -> list[str]:
     said = [f"{'stack':<{width}}  {'phase':<8}  pulumi up would"]
     for preview in previews:
         change = ", ".join(f"{kind} {count}" for kind, count in sorted(preview.changes.items())) or "change nothing"
-        word = f"FAIL: {preview.problem}" if preview.problem else change
+        unseen = "" if preview.seen else " (the server cannot be reached: by its last known state)"
+        word = f"FAIL: {preview.problem}" if preview.problem else change + unseen
         said.append(f"{preview.stack:<{width}}  {preview.phase:<8}  {word}")
     return said

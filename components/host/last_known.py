@@ -8,6 +8,9 @@ import pulumi
 
 from .observation import Observation, StartFrom
 
+#: What a preview says then; `make fleet` looks for it.
+LAST_KNOWN = "planning with the last known state"
+
 
 def last_known(phase: str) -> pulumi.Output[StartFrom]:
     """What to start from, by the stack's own outputs; a stack never updated has none."""

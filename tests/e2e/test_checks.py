@@ -8,7 +8,7 @@ from sandbox import server, store
 from sandbox.plugins.command.resources import RESOURCES
 from sandbox.world import HOST_KEY, SERVER_ADDRESS, SSH_KEY
 
-from .world import STORE, on_disk
+from .world import STORE, on_disk, operate
 
 OWN_FOLDERS = ("/etc/matrix-media-store", "/usr/local/lib/matrix-media-store")
 
@@ -99,6 +99,8 @@ def test_an_unreachable_server_plans_with_the_last_known_state_and_refuses_to_ac
     preview = migration.stack.call("preview", "--diff")
     assert preview.status == 0 and "planning with the last known state" in preview.output
     assert "to update" not in preview.output
+    fleet = operate(migration, "fleet")
+    assert "the server cannot be reached: by its last known state" in fleet.stdout, fleet.stdout + fleet.stderr
     result = migration.stack.call("up", "--yes", "--skip-preview")
     assert result.status != 0 and "cannot be reached" in result.output and "check server.host" in result.output
     server.up()

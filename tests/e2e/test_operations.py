@@ -101,9 +101,6 @@ def test_what_was_changed_by_hand_is_drift_and_the_next_up_repairs_it_without_st
     migration.stack.set("phase", "clean")
     ahead = operate(migration, "status")
     assert ahead.returncode == 1 and "the stack says phase clean, the server is in live" in ahead.stdout
-    fleet = subprocess.run(
-        [ROOT / ".venv/bin/python", "-m", "operations", "fleet"],
-        cwd=ROOT, env=migration.stack.env, text=True, capture_output=True,
-    )  # fmt: skip
+    fleet = operate(migration, "fleet")
     assert fleet.returncode == 0, fleet.stderr
     assert f"{migration.stack.name}  clean     update 1\n" in fleet.stdout

@@ -19,11 +19,13 @@ def test_the_summary_says_what_each_would_do_and_why_one_cannot_be_told():
             Preview("prod", "live", {}),
             Preview("staging", "mirror", {"update": 2, "create": 1}),
             Preview("new", "prepare", {}, "the server cannot be reached"),
+            Preview("far", "live", {}, seen=False),
         ]
     )
     assert said[1:] == [
         "prod     live      change nothing",
         "staging  mirror    create 1, update 2",
         "new      prepare   FAIL: the server cannot be reached",
+        "far      live      change nothing (the server cannot be reached: by its last known state)",
     ]
     assert "no stack" in fleet.lines([])[0]

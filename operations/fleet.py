@@ -49,7 +49,7 @@ def _preview(name: str) -> Preview:
         preview = stack.preview()
     except automation.errors.CommandError as error:
         return Preview(name, phase, {}, last_line(error))
-    changes = {kind: count for kind, count in preview.change_summary.items() if kind != "same"}
+    changes: dict[str, int] = {kind: count for kind, count in preview.change_summary.items() if kind != "same"}
     return Preview(name, phase, changes, seen=LAST_KNOWN not in preview.stdout)
 
 

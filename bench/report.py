@@ -56,6 +56,16 @@ def growth(rows: list[dict[str, Any]], late: int = 100) -> float | None:
     return round(same[-1][1] / same[0][1], 2) if len(same) > 1 else None
 
 
+def second_pass_ratio(copies: list[dict[str, Any]], rows: list[dict[str, Any]]) -> float | None:
+    """How many times longer the manual procedure's second pass is than the window, with as many files and late ones."""
+    for copy in copies:
+        for row in rows:
+            same = (row["files"], row["late"]) == (copy["files"], copy["second_late"])
+            if same and copy["manual_second_pass"]:
+                return round(float(middle(copy["manual_second_pass"])) / row["window"], 1)
+    return None
+
+
 def render(results: dict[str, Any]) -> None:
     """Write the page and its pictures from what was measured so far."""
     environment = Environment(
@@ -66,7 +76,14 @@ def render(results: dict[str, Any]) -> None:
     results = {**{name: [] for name in EXPERIMENTS}, **results}
     copies, shown = first_copies(results["first_copy"]), windows(results["window"])
     page = environment.get_template("performance.md.j2").render(
-        results=results, copies=copies, windows=shown, growth=growth(shown), program=PROGRAM, manual=MANUAL, limit=LIMIT
+        results=results,
+        copies=copies,
+        windows=shown,
+        growth=growth(shown),
+        ratio=second_pass_ratio(copies, shown),
+        program=PROGRAM,
+        manual=MANUAL,
+        limit=LIMIT,
     )
     (DOCS / "performance.md").write_text(page)
     bars = environment.get_template("bars.svg.j2")

@@ -35,3 +35,13 @@ def test_growth_compares_the_smallest_store_with_the_largest_at_the_same_number_
     ]  # fmt: skip
     assert report.growth(rows) == 1.5
     assert report.growth(rows[:1]) is None
+
+
+def test_the_manual_second_pass_is_compared_with_the_window_of_the_same_store():
+    copies = [
+        {"files": 5000, "second_late": 100, "manual_second_pass": []},
+        {"files": 5000, "second_late": 100, "manual_second_pass": [9.0, 10.0, 30.0]},
+    ]
+    rows = [{"files": 5000, "late": 10, "window": 0.1}, {"files": 5000, "late": 100, "window": 0.5}]
+    assert report.second_pass_ratio(copies, rows) == 20.0
+    assert report.second_pass_ratio(copies[:1], rows) is None

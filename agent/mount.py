@@ -43,10 +43,6 @@ def unit_text(context: Context, where: Path, description: str) -> bytes:
         command=mount_programs.command(settings.mount.program, context.places, settings.store, where, uid, gid),
         where=quote(str(where)),
         agent=str(context.places.agent),
-        # goofys mounts once the bucket answered; rclone before it asks anything.
-        post=f"ExecStartPost=/usr/bin/python3 {context.places.agent} answers {quote(str(where))}\n"
-        if settings.mount.program == "rclone"
-        else "",
         memory=settings.mount.memory_max,
         parent=quote(str(_final(context).parent)),
     )

@@ -5,8 +5,11 @@ away. A drop-in of ours for it asks `give_way` before each start.
 
 What is true if the power fails: before `give_way` our mount is enabled, and serves at the next boot. After it the
 playbook's unit is to start, which the homeserver requires; where it does not come up, the guard holds the homeserver
-and systemd tries again. Over a local store the playbook's unit never mounts anything. The folder beneath is root's
-all the time; what the playbook's user mounts over is a cover that takes no file.
+and systemd tries again. The folder beneath is root's all the time; what the playbook's user mounts over is a cover
+that takes no file.
+
+What is not true yet: a start in the moment in which `stop_final` ends ours on a way home can still cover the local
+store, since `give_way` looks once, before ours is gone; and where `give_way` fails after that, nobody serves.
 """
 
 from __future__ import annotations

@@ -54,11 +54,12 @@ def _goofys(context: Context) -> list[str]:
 
 def _units(context: Context) -> list[str]:
     found = []
-    for unit in (RECOVER_UNIT, *mount.units_to_run(context)):
+    units = mount.units_to_run(context)
+    for unit in (RECOVER_UNIT, *units):
         state = context.system.systemctl("is-enabled", unit, check=False).strip()
         if state != "enabled" and (context.places.units / unit).exists():
             found.append(f"{unit} is {state or 'not enabled'}, so it would not start at boot")
-    for unit in mount.units_to_run(context):
+    for unit in units:
         if not context.system.is_active(unit):
             found.append(f"{unit} does not run")
     return found

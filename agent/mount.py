@@ -138,16 +138,17 @@ def install(context: Context, but_for_the_mount: bool = False) -> set[Path]:
 
 
 def units_to_run(context: Context) -> list[str]:
-    """Units that must be enabled and run as long as the bucket serves."""
+    """Units that must be enabled and run as long as the bucket serves, that of the mount first."""
     return [handover.serving_unit(context), WATCHDOG_UNIT] if context.journal.serving == "bucket" else []
 
 
 def keep_running(context: Context) -> None:
     """Start again what was stopped or disabled by hand; a watchdog that runs takes up a newer agent."""
-    for unit in units_to_run(context):
+    units = units_to_run(context)
+    for unit in units:
         context.system.systemctl("enable", "--quiet", unit)
-    if units_to_run(context):
-        if not context.system.is_active(handover.serving_unit(context)):
+    if units:
+        if not context.system.is_active(units[0]):
             services = running(context)
             start_final(context)
             context.system.start(services)  # should a unit that they require have ended with that

@@ -18,6 +18,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 
 from .errors import Problem
 from .places import RESERVED_PREFIX
@@ -66,8 +67,6 @@ class Bucket:
         url = urllib.parse.urlsplit(store.endpoint)
         self._secure = url.scheme == "https"
         self._host = url.netloc
-        # One for all connections: reading the system's certificates takes longer than a handshake.
-        self._tls = ssl.create_default_context() if self._secure else None
         self.set_patience()
         self._customer_key = customer_key_headers(store.sse_customer_key) if store.sse_customer_key else {}
 
@@ -75,6 +74,11 @@ class Bucket:
         """How often a request is tried, and for how many seconds it may be silent, from now on."""
         self._attempts, self._timeout = attempts, timeout
         self._local = threading.local()
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """One for all connections: reading the system's certificates takes longer than a handshake."""
+        return ssl.create_default_context()
 
     def _connection(self) -> http.client.HTTPConnection:
         if getattr(self._local, "connection", None) is None:

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .tree import Entry, checked, look, walk
+from .tree import Entry, checked, entry, look, walk
 
 #: How find tells of a file; `_told` says the same of an `Entry`.
 FORMAT = r"%s %T@ %C@ %i %p\0"
@@ -50,9 +50,6 @@ class Snapshot:
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._marks = array("q", sorted(array("q", map(_mark, map(_told, entries)))))
-
-    def __len__(self) -> int:
-        return len(self._marks)
 
     def __contains__(self, told: bytes) -> bool:
         mark = _mark(told)
@@ -86,7 +83,7 @@ class Snapshot:
                 lambda share: self._unknown(root, folders[share::shares]), range(min(shares, len(folders)))
             ):
                 same += seen - len(unknown)
-                changed += [entry for path in unknown for entry in checked(root, path, device)]
+                changed += [one for path in unknown for one in checked(root, path, device)]
         return changed, same
 
     def _unknown(self, root: Path, folders: Sequence[str]) -> tuple[list[str], int]:
@@ -100,10 +97,10 @@ class Snapshot:
 
     def _part(self, entries: Iterable[Entry]) -> tuple[list[Entry], int]:
         found, seen = [], 0
-        for entry in entries:
+        for one in entries:
             seen += 1
-            if _told(entry) not in self:
-                found.append(entry)
+            if _told(one) not in self:
+                found.append(one)
         return found, seen - len(found)
 
 
@@ -111,9 +108,9 @@ class _Unfit(Exception):
     """find cannot be used here."""
 
 
-def _find(root: Path, *where: str, depth: Sequence[str] = ("!", "-type", "d")) -> Iterator[bytes]:
+def _find(root: Path, *where: str, which: Sequence[str] = ("!", "-type", "d")) -> Iterator[bytes]:
     """What find says of each file. Raises OSError where there is none, _Unfit where it fails."""
-    argv = ["find", *where, *depth, "-printf", FORMAT]
+    argv = ["find", *where, *which, "-printf", FORMAT]
     with subprocess.Popen(
         argv, cwd=root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         env={**os.environ, "LC_ALL": "C"},
@@ -129,7 +126,5 @@ def _find(root: Path, *where: str, depth: Sequence[str] = ("!", "-type", "d")) -
 
 def _check_words(root: Path) -> None:
     """_Unfit where find's words for the store's own folder are not ours: all would look changed."""
-    info = os.stat(root)
-    ours = _told(Entry(".", info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino))
-    if list(_find(root, "./.", depth=("-maxdepth", "0"))) != [ours]:
+    if list(_find(root, "./.", which=("-maxdepth", "0"))) != [_told(entry(root, "."))]:
         raise _Unfit

@@ -21,10 +21,13 @@ class Entry(NamedTuple):
     inode: int
 
 
+def _entry(path: str, info: os.stat_result) -> Entry:
+    return Entry(path, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
+
+
 def entry(root: Path, path: str) -> Entry:
     """The file's present metadata; FileNotFoundError where it is gone."""
-    info = os.stat(root / path, follow_symlinks=False)
-    return Entry(path, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
+    return _entry(path, os.lstat(root / path))
 
 
 def walk(root: Path, exclude: Sequence[str], below: Sequence[str] = ("",)) -> Iterator[Entry]:
@@ -65,7 +68,7 @@ def look(root: Path, folder: str, exclude: Sequence[str], device: int) -> tuple[
             except FileNotFoundError:
                 continue
             _check(top, path, info, device)
-            entries.append(Entry(path, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino))
+            entries.append(_entry(path, info))
     return folders, entries
 
 
@@ -76,7 +79,7 @@ def checked(root: Path, path: str, device: int) -> list[Entry]:
     except FileNotFoundError:
         return []
     _check(str(root), path, info, device)
-    return [Entry(path, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)]
+    return [_entry(path, info)]
 
 
 def _check(top: str, path: str, info: os.stat_result, device: int) -> None:

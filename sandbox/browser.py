@@ -9,10 +9,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from .server import SUITE
 from .world import HOME, run, tell
 
 TREE = HOME / "browser"
-SUITE, PACKAGES = "bookworm", "chromium-headless-shell,fonts-dejavu-core"
+PACKAGES = "chromium-headless-shell,fonts-dejavu-core"
 _PAGE = Path("/srv/page.html")
 
 

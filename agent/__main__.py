@@ -23,6 +23,10 @@ def _called(verb: str) -> Callable[[argparse.Namespace, dict[str, Any]], dict[st
         from .admission import allowed
 
         return allowed
+    if verb == "answers":
+        from .answers import answers
+
+        return answers
     from .verbs import VERBS
 
     return VERBS[verb]

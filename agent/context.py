@@ -6,15 +6,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from .console import say
 from .errors import Problem
+from .files import read_json
 from .journal import Journal
-from .manifest import Manifest
 from .places import Places
-from .s3 import Bucket
-from .settings import Settings
+from .settings import Settings, merge, parse
 from .system import System
+
+if TYPE_CHECKING:
+    from .manifest import Manifest
+    from .s3 import Bucket
 
 
 @dataclass
@@ -27,14 +32,30 @@ class Context:
     journal: Journal
     say: Callable[[str], None] = say
     started: float = field(default_factory=time.time)
-    bucket: Bucket = field(init=False)
     #: When the window must be over, on the monotonic clock; None outside of one.
     deadline: float | None = None
     #: How many files are copied at once, once it is known; see `pace`.
     pace: int = 0
 
-    def __post_init__(self) -> None:
-        self.bucket = Bucket(self.settings.store)
+    @classmethod
+    def load(cls, places: Places, *documents: dict[str, Any]) -> Context:
+        """The server as the agent last knew it, with newer settings laid over."""
+        known = read_json(places.settings) or {}
+        return cls(places, parse(merge(known, *documents)), System(), Journal.load(places))
+
+    # These two import what they need once asked for: a verb that is called in a window may need neither.
+    @cached_property
+    def bucket(self) -> Bucket:
+        from .s3 import Bucket
+
+        return Bucket(self.settings.store)
+
+    def manifest(self, kept: bool = True) -> Manifest:
+        """The manifest; or one in memory, for a few files."""
+        from .manifest import Manifest
+
+        path = self.places.manifest if kept else None
+        return Manifest(path, customer_key=bool(self.settings.store.sse_customer_key))
 
     def save(self, dearly: bool = True) -> None:
         self.journal.save(self.places, dearly)
@@ -67,11 +88,6 @@ class Context:
     def checked(self, by: str) -> None:
         """Remember when, and by what, both sides were compared last. Saved with the journal's next save."""
         self.journal.facts["checked"] = {"time": round(time.time()), "by": by}
-
-    def manifest(self, kept: bool = True) -> Manifest:
-        """The manifest; or one in memory, for a few files."""
-        path = self.places.manifest if kept else None
-        return Manifest(path, customer_key=bool(self.settings.store.sse_customer_key))
 
     @property
     def owner(self) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import clean, cutover, mirror, mount, owner, recovery, restore, services
+from . import answers, clean, cutover, mirror, mount, owner, recovery, restore, services
 from .context import Context
 from .errors import Problem
 from .files import lay_reserve
@@ -72,7 +72,7 @@ def settled(context: Context, target: str) -> bool:
 def check_serves(context: Context) -> None:
     """`Problem` where the bucket should serve and does not."""
     if context.journal.serving == "bucket":
-        mount.check_answers(context, context.settings.host.store_path)
+        answers.check_answers(context, context.settings.host.store_path)
 
 
 def check_generation(context: Context, after: str) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 
-from . import delta, mirror, mount, pace, proof, recovery, restore, services
+from . import delta, handover, mirror, mount, pace, proof, recovery, restore, services
 from .context import Context, Stopwatch
 from .errors import Problem
 from .files import rename
@@ -65,6 +65,7 @@ def _window(context: Context, snapshot: Snapshot) -> Stopwatch:
     context.save()
     rename(store, backup)
     mount.make_mount_point(store)
+    handover.choose(context)
     mount.start_final(context)
     journal.facts["last"].update(window_seconds=work.seconds, window_files=changed["changed"])
     journal.facts["proven"] = journal.facts["remount"] = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import handover, mount
+from . import answers, handover, mount
 from .context import Context
 from .journal import Journal
 
@@ -20,9 +20,9 @@ def reason_to_wait(context: Context, journal: Journal) -> str:
     if journal.serving == "none":
         return "the media store is being moved"
     if journal.serving == "bucket":
-        reason = mount.trouble(context, store)
+        reason = answers.trouble(context, store)
         return f"the bucket does not serve at {store}: {reason}" if reason else ""
-    if not store.is_dir() or context.system.mounted(store):
+    if not store.is_dir() or context.system.layers(store):
         return f"{store} is not the local media store"
     return ""
 
@@ -31,14 +31,13 @@ def merely_silent(context: Context, journal: Journal) -> bool:
     """Whether the mount is there, answered since it was started, and only its store does not answer now."""
     if journal.serving != "bucket" or not context.system.is_active(handover.serving_unit(context)):
         return False
-    return mount.trouble(context, context.settings.host.store_path) not in ("", mount.NOT_MOUNTED, mount.DEAD)
+    return answers.trouble(context, context.settings.host.store_path) not in ("", answers.NOT_MOUNTED, answers.DEAD)
 
 
 def hold(context: Context) -> None:
     """Return once the media store is there, however long that takes: never over a bare directory."""
-    unit = handover.serving_unit(context)
-    if context.journal.serving == "bucket" and not context.system.is_active(unit):
-        context.system.start([unit], wait=False)
+    if context.journal.serving == "bucket" and not context.system.is_active(handover.serving_unit(context)):
+        mount.bring_up(context)
     reason = ""
 
     def free() -> bool:

@@ -1,27 +1,35 @@
 """The playbook's own mount of the same bucket, in the place of ours: `mount.managedBy: playbook`.
 
 The playbook's unit takes over when it is first started, and ours serves again once the playbook took that unit
-away. A drop-in of ours for it asks `give_way` before each start.
+away, or changed it to mount something else. A drop-in of ours for it asks `give_way` before each start.
 
-What is true if the power fails: before `give_way` our mount is enabled, and serves at the next boot. After it the
-playbook's unit is to start, which the homeserver requires; where it does not come up, the guard holds the homeserver
-and systemd tries again. The folder beneath is root's all the time; what the playbook's user mounts over is a cover
-that takes no file.
-
-What is not true yet: a start in the moment in which `stop_final` ends ours on a way home can still cover the local
-store, since `give_way` looks once, before ours is gone; and where `give_way` fails after that, nobody serves.
+What is true if the power fails: before `give_way` our mount is enabled, and serves at the next boot. In and after
+it a file of ours says that the playbook's unit serves; the homeserver requires that unit, and its guard starts it
+and waits for it. Whatever `give_way` meets, that file goes and ours is started again. The folder beneath is root's
+all the time; what the playbook's user mounts over is a cover that takes no file.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from . import mount_programs
-from .context import Context
 from .errors import Problem
-from .places import MOUNT_UNIT, PLAYBOOK_UNIT
-from .system import COVER
+from .files import sync_folder, write_atomic
+from .journal import Journal
+from .places import MOUNT_UNIT, PLAYBOOK_UNIT, Places
+from .settings import Settings, StoreSettings, is_regions_own
+from .system import COVER, RUNNING, CommandFailed
+
+if TYPE_CHECKING:
+    from .context import Context
+
+#: What goofys reads of its environment file; the playbook writes the first of each.
+_KEY_ID = ("AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID")
+_SECRET = ("AWS_SECRET_KEY", "AWS_SECRET_ACCESS_KEY")
 
 
 def agreed(context: Context) -> bool:
@@ -29,15 +37,35 @@ def agreed(context: Context) -> bool:
     return context.settings.mount.managed_by == "playbook"
 
 
-def there(context: Context) -> bool:
+def there(settings: Settings, places: Places) -> bool:
     """Whether the playbook has a mount that may."""
-    return agreed(context) and (context.places.units / PLAYBOOK_UNIT).exists()
+    return settings.mount.managed_by == "playbook" and (places.units / PLAYBOOK_UNIT).exists()
+
+
+def given_way(settings: Settings, places: Places) -> bool:
+    """Whether it did."""
+    return there(settings, places) and places.gave_way.exists()
 
 
 def serving_unit(context: Context) -> str:
-    """The unit that mounts the bucket as the media store: ours as long as it runs, since it serves."""
-    theirs = there(context) and not _difference(context) and not context.system.is_active(MOUNT_UNIT)
-    return PLAYBOOK_UNIT if theirs else MOUNT_UNIT
+    """The unit that mounts the bucket as the media store."""
+    return PLAYBOOK_UNIT if given_way(context.settings, context.places) else MOUNT_UNIT
+
+
+def choose(context: Context) -> None:
+    """Before a cutover, while neither unit runs: the playbook's where it is there and mounts the same, else ours."""
+    if there(context.settings, context.places) and not _difference(context):
+        write_atomic(context.places.gave_way, b"")
+    else:
+        forget(context)
+
+
+def forget(context: Context) -> None:
+    """Ours is to serve."""
+    path = context.places.gave_way
+    if path.exists():
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
 
 
 def _difference(context: Context) -> str:
@@ -45,59 +73,126 @@ def _difference(context: Context) -> str:
     text = (context.places.units / PLAYBOOK_UNIT).read_text(errors="replace")
     words = re.split(r"[\s=,'\"]+", text)
     store = context.settings.store
+
+    def told(flag: str) -> list[str]:
+        return [value for word, value in zip(words, words[1:], strict=False) if word == flag]
+
     if store.bucket not in words:
         return f"another bucket than {store.bucket}"
     if context.settings.host.media_store not in words:
         return f"it elsewhere than at {context.settings.host.media_store}"
-    if "--endpoint" in words and store.endpoint not in words:
+    if told("--region") != [store.region]:
+        return f"it in another region than {store.region}"
+    # Told no endpoint, goofys takes AWS's own.
+    wanted = [store.endpoint] if told("--endpoint") or not is_regions_own(store.endpoint, store.region) else []
+    if told("--endpoint") != wanted:
         return f"a bucket elsewhere than at {store.endpoint}"
+    if not _same_key(store, [*told("--env-file"), *told("EnvironmentFile")]):
+        return "it with another key than this stack's"
     return ""
+
+
+def _same_key(store: StoreSettings, files: list[str]) -> bool:
+    """Whether these environment files hold the stack's key; nothing of them is told."""
+    values: dict[str, str] = {}
+    for name in files:
+        with contextlib.suppress(OSError):
+            lines = Path(name.removeprefix("-")).read_text(errors="replace").splitlines()
+            values.update((key.strip(), value.strip()) for key, _, value in (line.partition("=") for line in lines))
+
+    def given(names: tuple[str, ...]) -> set[str]:
+        return {values[name] for name in names if name in values}
+
+    return given(_KEY_ID) == {store.access_key_id} and given(_SECRET) == {store.secret_access_key}
 
 
 def give_way(context: Context) -> None:
     """Nothing of ours mounts here any more. `Problem` where the playbook's mount must not come up."""
-    store = context.settings.host.store_path
-    difference = _difference(context)
-    if difference:
-        raise Problem(f"{PLAYBOOK_UNIT} mounts {difference}", "correct vars.yml (make playbook-vars), run the playbook")
-    # In a window too: a local store is known by its inode, and by having something in it.
-    if context.journal.serving == "local" or not context.system.layers(store) and _is_local(context):
-        raise Problem(f"{store} is the local media store", "the bucket is mounted there in phase live only")
-    context.system.systemctl("disable", "--quiet", "--no-reload", MOUNT_UNIT, check=False)
-    context.system.stop([MOUNT_UNIT])
-    context.system.unmount(store)
-    uid, gid = context.owner
-    # fusermount mounts for a user only over a folder that is that user's. Without an inode to spare it takes no file.
-    options = f"nosuid,nodev,noexec,size=4k,nr_inodes=1,mode=0700,uid={uid},gid={gid}"
-    context.system.run(["mount", "-t", "tmpfs", "-o", options, COVER, str(store)])
+    store, system = context.settings.host.store_path, context.system
+    try:
+        difference = _difference(context)
+        if difference:
+            raise Problem(
+                f"{PLAYBOOK_UNIT} mounts {difference}", "correct vars.yml (make playbook-vars), run the playbook"
+            )
+        if not system.layers(store):
+            _check_not_local(context)
+        _check_not_coming_home(context)
+        write_atomic(context.places.gave_way, b"")
+        system.systemctl("disable", "--quiet", "--no-reload", MOUNT_UNIT, check=False)
+        system.stop([MOUNT_UNIT])
+        system.unmount(store)
+        _check_not_local(context)  # the media may have come home meanwhile
+        uid, gid = context.owner
+        # fusermount mounts for a user only over a folder that is that user's. Without an inode to spare it takes
+        # no file.
+        options = f"nosuid,nodev,noexec,size=4k,nr_inodes=1,mode=0700,uid={uid},gid={gid}"
+        system.run(["mount", "-t", "tmpfs", "-o", options, COVER, str(store)])
+    except Exception:
+        _serve_again(context)
+        raise
 
 
-def _is_local(context: Context) -> bool:
+def _serve_again(context: Context) -> None:
+    """Ours, where the bucket serves. A window that is under way decides by itself."""
+    forget(context)
+    if Journal.load(context.places).serving == "bucket":
+        context.system.systemctl("enable", "--quiet", "--no-reload", MOUNT_UNIT, check=False)
+        context.system.start([MOUNT_UNIT], wait=False)
+
+
+def _check_not_coming_home(context: Context) -> None:
+    journal = context.journal
+    if journal.serving == "local" or journal.serving == "none" and journal.step and journal.step.name == "restore":
+        raise _is_local(context)
+
+
+def _check_not_local(context: Context) -> None:
+    """A local store is known by its inode, and by having something in it: in a window too."""
     store = context.settings.host.store_path
-    return os.stat(store).st_ino == context.journal.facts.get("store_inode") or any(store.iterdir())
+    if os.stat(store).st_ino == context.journal.facts.get("store_inode") or any(store.iterdir()):
+        raise _is_local(context)
+
+
+def _is_local(context: Context) -> Problem:
+    path = context.settings.host.media_store
+    return Problem(f"{path} is the local media store", "the bucket is mounted there in phase live only")
+
+
+def clear(context: Context) -> None:
+    """Nothing is mounted as the media store any more, by whomever; our own unit was stopped before.
+
+    Only where it runs is the playbook's unit stopped: at boot that would cancel what waits for it.
+    """
+    unit = PLAYBOOK_UNIT
+    if there(context.settings, context.places) and context.system.units([unit]).get(unit) in RUNNING:
+        with contextlib.suppress(CommandFailed):  # what matters is what is mounted
+            context.system.stop([unit])
+    context.system.unmount(context.settings.host.store_path)
 
 
 def check_change(before: Context, now: Context) -> None:
     """`Problem` where new settings would have two mounts fight for the media store, or take one's key away."""
-    if not there(before):
+    if not there(before.settings, before.places):
         return
     if not agreed(now):
         raise Problem(
             f"mount.managedBy is stack now, and the playbook's {PLAYBOOK_UNIT} is there still",
             "take the matrix_s3_media_store_* lines out of vars.yml and run the playbook; then run pulumi up again",
         )
-    keys = mount_programs.environment(before.settings.store) != mount_programs.environment(now.settings.store)
-    if keys and before.journal.serving == "bucket":
-        raise Problem(
-            f"the store's key changed, and the playbook's {PLAYBOOK_UNIT} mounts the bucket with the earlier one",
-            "take the matrix_s3_media_store_* lines out of vars.yml and run the playbook: this program mounts the "
-            "bucket again; then run pulumi up, and put the new lines in (make playbook-vars)",
-        )
+    if before.journal.serving == "bucket" and serving_unit(before) == PLAYBOOK_UNIT:
+        difference = _difference(now)
+        if difference and not _difference(before):
+            raise Problem(
+                f"settings changed, and the playbook's {PLAYBOOK_UNIT} would mount {difference}",
+                "take the matrix_s3_media_store_* lines out of vars.yml and run the playbook: this program mounts "
+                "the bucket again; then run pulumi up, and put the new lines in (make playbook-vars)",
+            )
 
 
 def check_gone(context: Context) -> None:
     """`Problem` where nothing would keep the playbook's mount off the local store any more."""
-    if there(context):
+    if there(context.settings, context.places):
         raise Problem(
             f"the playbook's {PLAYBOOK_UNIT} is there still, and would mount the bucket over the local media store",
             "take the matrix_s3_media_store_* lines out of vars.yml and run the playbook; then try again",

@@ -13,10 +13,10 @@ from . import VERSION, handover, mount, owner, preflight, proof, status_keys
 from .context import Context
 from .errors import Problem
 from .files import lay_reserve, read_json, sync_folder, write_atomic, write_json
-from .journal import RESERVE_BYTES, Journal
+from .journal import RESERVE_BYTES
 from .places import WATCHDOG_UNIT, Places
-from .settings import merge, parse
-from .system import CommandFailed, System
+from .settings import merge
+from .system import CommandFailed
 
 #: What is called on the server: goofys mounts with fusermount, rclone since 1.62 with fusermount3.
 PROGRAMS = ("fusermount", "fusermount3", "rclone", "rsync")
@@ -47,12 +47,6 @@ PACKAGE_MANAGERS = {
 }
 
 
-def load(places: Places, *documents: dict[str, Any]) -> Context:
-    """The server as the agent last knew it, with newer settings laid over."""
-    known = read_json(places.settings) or {}
-    return Context(places, parse(merge(known, *documents)), System(), Journal.load(places))
-
-
 def keep(places: Places, *documents: dict[str, Any]) -> None:
     """Remember settings for the units that run without the stack."""
     write_json(places.settings, merge(read_json(places.settings) or {}, *documents))
@@ -61,7 +55,7 @@ def keep(places: Places, *documents: dict[str, Any]) -> None:
 def keep_migration(places: Places, document: dict[str, Any]) -> None:
     """Remember how to copy. What is left out may only change while nothing relies on it."""
     old = (read_json(places.settings) or {}).get("migration", {}).get("exclude")
-    new = load(places, document)
+    new = Context.load(places, document)
     if old is not None and old != new.settings.migration.exclude and new.journal.phase not in ("local", "prepare"):
         raise Problem(
             f"copy.exclude changed in phase {new.journal.phase}", "set it back and phase to prepare; change it then"
@@ -88,7 +82,7 @@ def install(context: Context, sha256: str, document: dict[str, Any]) -> None:
     if "mount" in (read_json(places.settings) or {}):  # else a first run was killed before it was told all
         # Newer unit files and a changed list of services. What a running mount was started with is left to
         # `install_mount`, which tries it first: until then it differs, and the next update sees that.
-        mount.install(load(places), but_for_the_mount=context.journal.serving == "bucket")
+        mount.install(Context.load(places), but_for_the_mount=context.journal.serving == "bucket")
         context.system.systemctl("try-restart", WATCHDOG_UNIT)
     lay_reserve(places.reserve, RESERVE_BYTES)
     context.say(f"agent {VERSION} is in place; the server passed all checks")
@@ -172,7 +166,7 @@ def install_mount(context: Context, document: dict[str, Any]) -> None:
     What is true if the power fails: the running mount has the files it started with, and the journal says
     that it is to be mounted anew; the next run does so. Files that do not serve are taken back.
     """
-    handover.check_change(load(context.places), context)
+    handover.check_change(Context.load(context.places), context)
     preflight.run(context)
     if check_same_bucket(context):
         _hand_over(context)
@@ -185,8 +179,8 @@ def install_mount(context: Context, document: dict[str, Any]) -> None:
     journal.facts["remount"] = True
     context.save()
     changed = mount.install(context)
-    serves_anew = pending or bool(changed & mount.serving_files(context))
-    if serves_anew:
+    new = pending or bool(changed & mount.serving_files(context))
+    if new:
         try:
             _try(context)
         except BaseException:
@@ -194,7 +188,8 @@ def install_mount(context: Context, document: dict[str, Any]) -> None:
             journal.facts["remount"] = pending
             context.save()
             raise
-    journal.facts["remount"] = serves_anew and journal.serving == "bucket"
+    # Where the playbook's mount serves, they were tried all the same: ours takes its place again some day.
+    journal.facts["remount"] = new and mount.ours_serves(context)
     context.save()
     if not journal.facts["remount"]:
         context.places.earlier.unlink(missing_ok=True)
@@ -208,7 +203,7 @@ def _hand_over(context: Context) -> None:
     The mark of ownership is read with the old key, since the new one cannot.
     """
     if context.journal.phase == "prepare":
-        old = load(context.places)
+        old = Context.load(context.places)
         same = (old.settings.store.endpoint, old.settings.store.bucket) == (
             context.settings.store.endpoint,
             context.settings.store.bucket,

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import errno
 import hashlib
 import os
-import secrets
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
-from . import handover, mount_programs
+from . import answers, handover, mount_programs
 from .context import Context
 from .copying import rclone_conf
 from .errors import Problem
 from .files import read_json, sync_folder, write_atomic, write_json
-from .places import MOUNT_UNIT, RECOVER_UNIT, RESERVED_PREFIX, STAGING_UNIT, WATCHDOG_UNIT
+from .places import MOUNT_UNIT, RECOVER_UNIT, STAGING_UNIT, WATCHDOG_UNIT
 from .services import guard_files, patterns, remove_guard, running
 from .settings import MountSettings
 from .system import CommandFailed
 from .templates import quote, render
 
-#: How long a mount may take to answer, with retries of the store behind it.
-ANSWER_SECONDS = 60
-#: The word for a path where no mount is.
-NOT_MOUNTED = "nothing is mounted there"
 #: Where goofys is published; for one processor only.
 PUBLISHED = "github.com/kahing/goofys/releases"
-#: What the kernel says of a mount whose program is gone.
-DEAD = os.strerror(errno.ENOTCONN)
 
 
 def unit_text(context: Context, where: Path, description: str) -> bytes:
@@ -73,10 +64,8 @@ def planned_files(context: Context) -> dict[Path, tuple[bytes, int]]:
 
 
 def serving_files(context: Context) -> set[Path]:
-    """What a running mount was started with: where one of these changes, it must be mounted anew."""
+    """What a running mount of ours was started with: where one of these changes, it must be mounted anew."""
     places = context.places
-    if handover.serving_unit(context) != MOUNT_UNIT:
-        return set()
     program = {places.rclone_conf} if context.settings.mount.program == "rclone" else {places.goofys}
     return {places.credentials, places.units / MOUNT_UNIT} | program
 
@@ -135,6 +124,10 @@ def install(context: Context, but_for_the_mount: bool = False) -> set[Path]:
         context.system.systemctl("daemon-reload")
     context.system.systemctl("enable", "--quiet", RECOVER_UNIT)
     return changed
+
+
+def ours_serves(context: Context) -> bool:
+    return context.journal.serving == "bucket" and handover.serving_unit(context) == MOUNT_UNIT
 
 
 def units_to_run(context: Context) -> list[str]:
@@ -201,6 +194,7 @@ def remove(context: Context) -> None:
     """Take away all that `install` put there. The store must be local."""
     stop_staging(context)
     remove_guard(context)
+    handover.forget(context)
     for unit in unit_files(context):
         path = context.places.units / unit
         if path.exists():
@@ -216,10 +210,10 @@ def _start(context: Context, unit: str, where: Path) -> None:
         context.system.start([unit])
     except CommandFailed:
         raise Problem(
-            f"{unit} does not start: {trouble(context, where) or 'the mount ended'}",
+            f"{unit} does not start: {answers.trouble(context, where) or 'the mount ended'}",
             f"see journalctl -u {unit} on the server",
         ) from None
-    check_answers(context, where, lambda: not context.system.is_active(unit))
+    answers.check_answers(context, where, lambda: not context.system.is_active(unit))
 
 
 def start_staging(context: Context) -> None:
@@ -243,8 +237,8 @@ def start_final(context: Context) -> None:
         context.system.start([WATCHDOG_UNIT], wait=False)
 
 
-def start_final_at_boot(context: Context) -> None:
-    """The same while the server boots, when nothing may be waited for."""
+def bring_up(context: Context) -> None:
+    """The same where nothing may be waited for: while the server boots, and in the guard of a service."""
     context.system.start([_enable_final(context), WATCHDOG_UNIT], wait=False)
 
 
@@ -257,14 +251,14 @@ def _enable_final(context: Context) -> str:
 
 def stop_final(context: Context) -> None:
     # Neither fails where somebody removed a unit's file: what matters is what is mounted.
-    units = sorted({handover.serving_unit(context), MOUNT_UNIT})
-    context.system.systemctl("disable", "--quiet", "--no-reload", *units, WATCHDOG_UNIT, check=False)
+    units = [WATCHDOG_UNIT, MOUNT_UNIT]
+    context.system.systemctl("disable", "--quiet", "--no-reload", *units, check=False)
     wants = context.places.units / "multi-user.target.wants"
     if wants.is_dir():
         sync_folder(wants)  # a power loss must not bring the mount back at boot
     with contextlib.suppress(CommandFailed):
-        context.system.stop([WATCHDOG_UNIT, *units])
-    context.system.unmount(_final(context))
+        context.system.stop(units)
+    handover.clear(context)
 
 
 def make_mount_point(path: Path) -> None:
@@ -279,44 +273,3 @@ def remove_mount_point(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         path.rmdir()
         sync_folder(path.parent)
-
-
-def _look(path: Path) -> None:
-    """Raises the OSError that a dead or forbidden mount gives; that there is no such file is fine."""
-    with contextlib.suppress(FileNotFoundError):
-        os.lstat(path)
-
-
-def trouble(context: Context, where: Path, timeout: float = 20) -> str:
-    """Why the bucket does not serve at `where` to the media store's owner; empty where it does.
-
-    Asks for a name never asked for before, so that goofys must ask the store. rclone asks it once, when
-    it looks into a folder for the first time.
-    """
-    if not context.system.mounted(where):
-        return NOT_MOUNTED
-    name = f"{RESERVED_PREFIX}is-it-there-{secrets.token_hex(8)}"
-    uid, gid = context.owner
-    try:
-        context.system.as_user(uid, gid, lambda: _look(where / name), timeout)
-    except OSError as error:  # TimeoutError too
-        return str(error)
-    return ""
-
-
-def check_answers(context: Context, where: Path, ended: Callable[[], bool] = lambda: False) -> None:
-    """Return once the mount at `where` answers; `Problem` if it does not in time, or has `ended`."""
-    reason = NOT_MOUNTED
-
-    def fine() -> bool:
-        nonlocal reason
-        reason = trouble(context, where)
-        if reason and ended():
-            raise Problem(f"the mount ended: {reason}", "see the lines before this one, or the journal of its unit")
-        return not reason
-
-    if not context.system.wait_until(fine, ANSWER_SECONDS, every=0.05):
-        raise Problem(
-            f"the bucket mounted at {where} does not answer: {reason}",
-            f"see journalctl -u {handover.serving_unit(context)} -u {STAGING_UNIT} on the server",
-        )

@@ -86,6 +86,11 @@ class Places:
         return self.var / "lock"
 
     @property
+    def gave_way(self) -> Path:
+        """There as long as the playbook's mount serves in the place of ours."""
+        return self.var / "gave-way"
+
+    @property
     def request(self) -> Path:
         return self.var / "request.json"
 

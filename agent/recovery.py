@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 
-from . import mount
+from . import handover, mount
 from .context import Context
 from .errors import Problem
 from .files import rename
@@ -34,6 +34,9 @@ def bring_local_copy_home(context: Context) -> None:
             f"the local copy of the media store is neither at {backup} nor at {store}",
             "is its disk mounted? Mount it and run pulumi up again; the services wait until then",
         )
+    # A start of the playbook's mount that was under way may have seen the folder that lay here before; one from now
+    # on sees a local store.
+    handover.clear(context)
 
 
 def recover(context: Context, boot: bool = False) -> None:
@@ -55,7 +58,7 @@ def recover(context: Context, boot: bool = False) -> None:
     journal.step = None
     context.save()
     if boot and journal.serving == "bucket":
-        mount.start_final_at_boot(context)
+        mount.bring_up(context)
     if not boot:
         if journal.serving == "bucket":
             mount.start_final(context)

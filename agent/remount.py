@@ -8,7 +8,7 @@ were laid aside on disk.
 
 from __future__ import annotations
 
-from . import install, mount, proof, recovery, services
+from . import mount, proof, recovery, services
 from .context import Context, Stopwatch
 from .errors import Problem
 
@@ -22,7 +22,7 @@ def remount(context: Context) -> None:
             context.say(f"remount: {error}; going back to the earlier settings")
             if not mount.bring_earlier_back(context):
                 raise
-            earlier = install.load(context.places)
+            earlier = Context.load(context.places)
             earlier.say = context.say
             _once(earlier)
             _settle(earlier)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,11 @@ class Settings:
 
 
 _SECTIONS: dict[str, Any] = {f.name: f.default_factory for f in fields(Settings)}
+
+
+def is_regions_own(endpoint: str, region: str) -> bool:
+    """Whether this is the address that a client of AWS takes for a region by itself."""
+    return bool(re.fullmatch(rf"https://s3\.{re.escape(region)}\.amazonaws\.com(\.cn)?", endpoint))
 
 
 def fingerprint(key: str) -> str:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from . import converge, drift, handover, install, mirror, mount, services, worker
+from . import answers, converge, drift, handover, install, mirror, services, worker
 from .context import Context
 from .errors import Problem
 from .preflight import homeserver_answers
@@ -24,7 +24,7 @@ ASSUMED_BYTES, ASSUMED_FILES = 20e6, 150.0
 def observe(context: Context) -> dict[str, Any]:
     """The journal and the system, side by side. What differs is told by the settings that lie on the server."""
     journal, store = context.journal, context.settings.host.store_path
-    laid = install.load(context.places)
+    laid = Context.load(context.places)
     return {
         "stack": laid.settings.host.stack,
         "version": journal.facts.get("agent_version", ""),
@@ -63,7 +63,7 @@ def count(context: Context) -> dict[str, Any]:
         "local": local,
         "remote": None,
         "known": None,
-        "trouble": mount.trouble(context, host.store_path) if journal.serving == "bucket" else "",
+        "trouble": answers.trouble(context, host.store_path) if journal.serving == "bucket" else "",
         "homeserver_answers": homeserver_answers(host.homeserver_url),
     }
     if context.settings.store.bucket:

@@ -6,11 +6,9 @@ import argparse
 import contextlib
 import http.client
 import math
-import os
 import sqlite3
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from . import (
@@ -29,6 +27,7 @@ from . import (
 )  # fmt: skip
 from . import status as status_verb
 from .console import say
+from .context import Context
 from .errors import Problem
 from .files import NO_ROOM, write_dearly
 from .guard import hold
@@ -45,15 +44,15 @@ EXPECTED = (
 
 
 def _status(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
-    context = install.load(places.HERE, document)
-    if arguments.wait and install.load(places.HERE).settings.host.stack in ("", context.settings.host.stack):
+    context = Context.load(places.HERE, document)
+    if arguments.wait and Context.load(places.HERE).settings.host.stack in ("", context.settings.host.stack):
 
         def out_of_the_way() -> bool:
             request = worker.running(places.HERE, context.system)
             return request is None or request["target"] == arguments.phase
 
         context.system.wait_until(out_of_the_way, arguments.wait, every=0.5)
-        context = install.load(places.HERE, document)
+        context = Context.load(places.HERE, document)
     answer = status_verb.observe(context)
     if arguments.count:
         answer.update(status_verb.count(context))
@@ -68,14 +67,14 @@ def _asked(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str,
 
 def _install(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
     with locked(places.HERE):
-        install.install(install.load(places.HERE, document), arguments.sha256, document)
+        install.install(Context.load(places.HERE, document), arguments.sha256, document)
     return {"version": VERSION}
 
 
 def _mount(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
     with locked(places.HERE):
         # First the new settings: they may be what a mount that does not come up was waiting for.
-        context = install.load(places.HERE, document)
+        context = Context.load(places.HERE, document)
         install.install_mount(context, document)
         recovery.recover(context)
         try:
@@ -99,7 +98,7 @@ def _converge(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[s
         install.keep_migration(places.HERE, document)
     while True:
         with worker.starting(places.HERE):
-            context = install.load(places.HERE)
+            context = Context.load(places.HERE)
             request = worker.running(places.HERE, context.system)
             if request:
                 say(f"attached to the run to {request['target']} that is under way")
@@ -130,7 +129,7 @@ def _work(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, 
 
     try:
         with locked(places.HERE):
-            context = install.load(places.HERE)
+            context = Context.load(places.HERE)
             context.say = tell
             if arguments.target == REMOUNT:
                 remount.remount(context)
@@ -151,7 +150,7 @@ def _recover(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[st
     while True:
         try:
             with locked(places.HERE, wait=math.inf):
-                context = install.load(places.HERE)
+                context = Context.load(places.HERE)
                 recovery.recover(context, boot=arguments.boot)
             break
         except OSError as error:
@@ -166,7 +165,7 @@ def _unless_lost(run: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, 
     """A stack from which another took this server over undoes nothing here."""
 
     def guarded(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
-        holder = install.load(places.HERE).settings.host.stack
+        holder = Context.load(places.HERE).settings.host.stack
         if arguments.stack and holder not in ("", arguments.stack):
             say(f"stack {holder} holds this server now: nothing is undone here")
             return {"held_by": holder}
@@ -177,7 +176,7 @@ def _unless_lost(run: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, 
 
 def _home(arguments: argparse.Namespace, everything: bool, document: dict[str, Any]) -> dict[str, Any]:
     """Delete verbs: the store comes home first, whatever the state believed."""
-    if not converge.settled(install.load(places.HERE), "local"):
+    if not converge.settled(Context.load(places.HERE), "local"):
         if not places.HERE.agent.exists():
             install.place_agent(places.HERE, install.this_agent())
         arguments.phase, arguments.after = "local", "any"
@@ -185,30 +184,23 @@ def _home(arguments: argparse.Namespace, everything: bool, document: dict[str, A
     with locked(places.HERE):
         if everything and arguments.empty_bucket:
             install.check_told_bucket(places.HERE, document)
-            empty.empty(install.load(places.HERE, document))
-        install.uninstall(install.load(places.HERE), everything)
+            empty.empty(Context.load(places.HERE, document))
+        install.uninstall(Context.load(places.HERE), everything)
     return {"phase": "local"}
 
 
-def _answers(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
-    process = os.environ.get("MAINPID")  # systemd's, where this is a unit's ExecStartPost
-    ended = (lambda: not Path(f"/proc/{process}").exists()) if process else (lambda: False)
-    mount.check_answers(install.load(places.HERE), arguments.where, ended)
-    return {"answers": str(arguments.where)}
-
-
 def _give_way(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
-    handover.give_way(install.load(places.HERE))
+    handover.give_way(Context.load(places.HERE))
     return {"gave_way": True}
 
 
 def _guard(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
-    hold(install.load(places.HERE))
+    hold(Context.load(places.HERE))
     return {"guard": "passed"}
 
 
 def _watch(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
-    watchdog.watch(lambda: install.load(places.HERE))
+    watchdog.watch(lambda: Context.load(places.HERE))
     raise AssertionError("unreachable")
 
 
@@ -229,7 +221,6 @@ VERBS: dict[str, Verb] = {
     "work": _work,
     "recover": _recover,
     "guard": _guard,
-    "answers": _answers,
     "give-way": _give_way,
     "watch": _watch,
 }

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from . import handover, mount, services
+from . import answers, handover, mount, services
 from .context import Context
 from .errors import Problem
 from .journal import locked
@@ -90,12 +90,12 @@ def look(context: Context) -> Look:
     """Look at the media store as its owner does; bounded in time, whatever hangs."""
     if context.journal.serving != "bucket" or context.journal.step:
         return Look(Seen.IDLE)
-    trouble = mount.trouble(context, context.settings.host.store_path, ANSWER_SECONDS)
+    trouble = answers.trouble(context, context.settings.host.store_path, ANSWER_SECONDS)
     if not trouble:
         return Look(Seen.WELL)
     unit = handover.serving_unit(context)
     state = context.system.systemctl("show", "--property=ActiveState", "--value", unit, check=False).strip()
-    if trouble in (mount.NOT_MOUNTED, mount.DEAD):
+    if trouble in (answers.NOT_MOUNTED, answers.DEAD):
         return Look(Seen.BARE, state, ours=unit == MOUNT_UNIT)
     return Look(Seen.STUCK, state, _store_answers(context))
 
@@ -119,12 +119,12 @@ def act(context: Context, acts: set[Act]) -> None:
             context.say(f"watchdog: nothing is mounted; {', '.join(units)} must wait for the mount")
             context.system.systemctl("--no-block", "try-restart", *units)
     # Asked once more: many a silence of the network ends while it is being looked at.
-    if Act.END_MOUNT in acts and mount.trouble(context, context.settings.host.store_path, ANSWER_SECONDS):
+    if Act.END_MOUNT in acts and answers.trouble(context, context.settings.host.store_path, ANSWER_SECONDS):
         context.say("watchdog: the mount does not answer, and the bucket does; mounting anew")
         context.system.systemctl("kill", "--signal=SIGKILL", handover.serving_unit(context), check=False)
     if Act.START_MOUNT in acts:
         context.say("watchdog: the mount was ended from outside; starting it")
-        context.system.systemctl("--no-block", "start", handover.serving_unit(context))
+        mount.bring_up(context)
     if Act.FORGIVE in acts:
         context.system.systemctl("reset-failed", handover.serving_unit(context), check=False)
 

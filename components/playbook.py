@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
+
+from agent.settings import is_regions_own
 
 #: The class that the playbook asks for by itself wherever it is told no endpoint of its own.
 ITS_STORAGE_CLASS = "STANDARD_IA"
@@ -17,7 +18,7 @@ def variables(endpoint: str, region: str, bucket: str, storage_class: str) -> di
         f"{_PREFIX}bucket_name": bucket,
         f"{_PREFIX}region": region,
     }
-    if storage_class == ITS_STORAGE_CLASS and _is_regions_own(endpoint):
+    if storage_class == ITS_STORAGE_CLASS and is_regions_own(endpoint, region):
         return named
     return {**named, f"{_PREFIX}custom_endpoint_enabled": True, f"{_PREFIX}custom_endpoint": endpoint}
 
@@ -44,7 +45,3 @@ def lines(values: dict[str, str | bool]) -> str:
 def _scalar(value: str | bool) -> str:
     text = json.dumps(value)  # JSON's strings and booleans are YAML's
     return f"!unsafe {text}" if any(mark in text for mark in ("{{", "{%", "{#")) else text
-
-
-def _is_regions_own(endpoint: str) -> bool:
-    return bool(re.fullmatch(r"https://s3\.[a-z0-9-]+\.amazonaws\.com(\.cn)?", endpoint))

@@ -2,9 +2,10 @@
 
 As its roles do (synapse, goofys, systemd_service_manager): it makes the media store's folder where there
 is none, lays or takes away matrix-goofys.service, templates matrix-synapse.service, and restarts both.
-Standard input is JSON: `unit`, the homeserver's, and `vars`, what vars.yml says. goofys runs as the playbook
-has it run, but for the container around it: as the media store's owner, who mounts with fusermount.
-With `restart` false both are only started, as in a run that found nothing of theirs changed.
+Standard input is JSON: `unit`, the homeserver's; `vars`, what vars.yml says; and `services`: whether both are
+restarted, only started (as in a run that found nothing of theirs changed), or left as they are (as with the
+playbook's tag setup-all). goofys runs as the playbook has it run, but for the container around it: as the media
+store's owner, who mounts with fusermount.
 """
 
 import json
@@ -88,11 +89,14 @@ def main() -> None:
         uninstall_goofys()
     (UNITS / "matrix-synapse.service").write_text(unit)
     systemctl("daemon-reload")
-    if document["restart"]:
+    services = document["services"]
+    if services == "leave":
+        return
+    if services == "restart":
         systemctl("stop", "matrix-synapse.service")
     if wanted:
         systemctl("enable", "matrix-goofys.service")
-        systemctl("restart" if document["restart"] else "start", "matrix-goofys.service")
+        systemctl(services, "matrix-goofys.service")
     systemctl("start", "--no-block", "matrix-synapse.service")
 
 

@@ -116,6 +116,8 @@ class FakeSystem:
     #: A state that systemd reports instead of the true one, and a unit that is gone.
     reported: str = ""
     gone: str = ""
+    #: Other units that systemd knows, with their states.
+    others: dict[str, str] = field(default_factory=dict)
     #: Called whenever the homeserver is started, to see over what.
     on_start: Callable[[], None] = lambda: None
 
@@ -132,7 +134,8 @@ class FakeSystem:
         return unit in self.active
 
     def units(self, patterns: Sequence[str]) -> dict[str, str]:
-        return {SYNAPSE: self.reported or ("active" if SYNAPSE in self.active else "inactive")}
+        others = {unit: state for unit, state in self.others.items() if unit in patterns}
+        return others or {SYNAPSE: self.reported or ("active" if SYNAPSE in self.active else "inactive")}
 
     def stop(self, units: Sequence[str], timeout: float = 0) -> None:
         self.power.tick()

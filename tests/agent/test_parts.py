@@ -15,7 +15,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from agent import content, copying, guard, media_tables, mirror, mount, mount_programs, pace, s3, services
+from agent import answers, content, copying, guard, media_tables, mirror, mount, mount_programs, pace, s3, services
 from agent.content import checksums
 from agent.errors import Problem
 from agent.files import write_atomic
@@ -235,7 +235,7 @@ def test_the_homeserver_never_starts_over_a_store_that_is_not_there(server, serv
         ("bucket", True, os.strerror(errno.EIO), True),
         ("bucket", True, "no answer within 20 s", True),
         ("bucket", True, os.strerror(errno.ENOTCONN), False),
-        ("bucket", True, mount.NOT_MOUNTED, False),
+        ("bucket", True, answers.NOT_MOUNTED, False),
         ("bucket", False, os.strerror(errno.EIO), False),  # it never answered since it was started
         ("none", True, os.strerror(errno.EIO), False),
     ],
@@ -245,7 +245,7 @@ def test_a_store_that_is_away_does_not_keep_the_homeserver_down_while_its_mount_
 ):
     if unit:
         server.system.active.add(MOUNT_UNIT)
-    monkeypatch.setattr(mount, "trouble", lambda *_: trouble)
+    monkeypatch.setattr(answers, "trouble", lambda *_: trouble)
     assert guard.merely_silent(server.context(), Journal(serving=serving)) is starts
 
 

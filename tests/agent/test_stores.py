@@ -358,7 +358,7 @@ def test_where_new_settings_do_not_prove_themselves_the_earlier_ones_come_back(s
     conf.write_bytes(b"newer")
     context.journal.facts["remount"] = True
     context.save()
-    monkeypatch.setattr(install, "load", lambda *_: server.context())
+    monkeypatch.setattr(Context, "load", lambda *_: server.context())
 
     def prove(context: Context) -> None:
         if conf.read_bytes() == b"newer":
@@ -438,7 +438,7 @@ def test_a_new_customer_key_in_prepare_takes_the_owners_mark_over(monkeypatch, s
     owner.claim(server.context())
     context = _remember(server, sse_customer_key=KEY)
     old = server.bucket
-    monkeypatch.setattr(install, "load", lambda *_: dataclasses.replace(context) and server.context())
+    monkeypatch.setattr(Context, "load", lambda *_: dataclasses.replace(context) and server.context())
     assert install.check_same_bucket(context)
     install._hand_over(context)
     assert owner.read(server.context())["id"] == "1" and old is server.bucket

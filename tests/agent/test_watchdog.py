@@ -10,8 +10,9 @@ import subprocess
 
 import pytest
 
-from agent import __main__, admission, drift, install, mount, places, recovery, services, watchdog
+from agent import __main__, admission, drift, mount, places, recovery, services, watchdog
 from agent import journal as journal_module
+from agent.context import Context
 from agent.errors import Problem
 from agent.files import lay_reserve
 from agent.journal import RESERVE_BYTES, Journal, Step, locked
@@ -212,7 +213,7 @@ def test_recovery_waits_for_room_on_the_disk(server: Server, monkeypatch):
             raise OSError(number, "full")
 
     monkeypatch.setattr(places, "HERE", server.places)
-    monkeypatch.setattr(install, "load", lambda places: context)
+    monkeypatch.setattr(Context, "load", lambda places: context)
     monkeypatch.setattr(recovery, "recover", recover)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     server.system.log.clear()
@@ -223,7 +224,7 @@ def test_recovery_waits_for_room_on_the_disk(server: Server, monkeypatch):
 def test_a_stack_that_lost_the_server_undoes_nothing_there(server: Server, monkeypatch, capsys):
     context = server.context()
     monkeypatch.setattr(places, "HERE", server.places)
-    monkeypatch.setattr(install, "load", lambda places: context)
+    monkeypatch.setattr(Context, "load", lambda places: context)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     for words in (["unmount"], ["converge", "--phase", "local"], ["uninstall"]):
         assert __main__.main([*words, "--stack", "earlier"]) == 0
@@ -231,7 +232,7 @@ def test_a_stack_that_lost_the_server_undoes_nothing_there(server: Server, monke
 
 
 def test_a_mount_that_came_back_while_it_was_looked_at_is_not_ended(server: Server, monkeypatch):
-    monkeypatch.setattr(watchdog.mount, "trouble", lambda context, where, timeout: "")
+    monkeypatch.setattr(watchdog.answers, "trouble", lambda context, where, timeout: "")
     server.system.log.clear()
     watchdog.act(server.context(), {Act.END_MOUNT})
     assert server.system.log == []

@@ -69,7 +69,7 @@ def test_the_playbook_takes_the_mount_over_and_gives_it_back_and_nothing_is_lost
     assert state(MOUNT_UNIT) == "active", "until the playbook has its lines, nothing changes"
     lines = lines_for_the_playbook(migration)
     assert lines == migration.playbook_lines()
-    run_playbook(lines, restart=False)
+    run_playbook(lines, services="start")
     wait_for(lambda: served(migration), seconds=60, every=0.5)
     migration.assert_serves_from_bucket()
     assert (state(PLAYBOOK_UNIT), state(MOUNT_UNIT)) == ("active", "inactive")

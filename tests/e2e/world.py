@@ -196,12 +196,15 @@ def synapse_started() -> str:
     return server.ssh("systemctl show --property=ActiveEnterTimestampMonotonic,MainPID matrix-synapse").strip()
 
 
-def run_playbook(told: Mapping[str, Any] = MappingProxyType({}), restart: bool = True) -> None:
-    """What a run of the playbook with these variables does on the server; the homeserver is starting then."""
+def run_playbook(told: Mapping[str, Any] = MappingProxyType({}), services: str = "restart") -> None:
+    """What a run of the playbook with these variables does on the server; the homeserver is starting then.
+
+    `services`: restart them, start them, or leave them as they are.
+    """
     script = on_disk(Path("/root/playbook.py"))
     script.write_text(Path(server.HERE, "playbook.py").read_text())
     unit = Path(server.HERE, "matrix-synapse.service").read_text()
-    server.ssh("python3 /root/playbook.py", stdin=json.dumps({"unit": unit, "vars": dict(told), "restart": restart}))
+    server.ssh("python3 /root/playbook.py", stdin=json.dumps({"unit": unit, "vars": dict(told), "services": services}))
 
 
 def flip_byte(bucket: str, key: str) -> bytes:

@@ -92,6 +92,8 @@ POWER = {"install", "mirror, copying", "cutover, swapping", "clean, removing", "
 MIRRORING, STOPPING = ("prepare", "mirror", "mirror, copying"), ("mirror", "live", "cutover, stopping")
 RESTORING = ("live", "prepare", "before restore")
 READY, AT_REST = ("mirror", "live", "before cutover"), ("live", "live", "at rest")
+#: What is done at rest lasts until the way home, or waits for it.
+HOME = ("live", "prepare", "at rest")
 
 CASES = [
     Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *MIRRORING),
@@ -135,9 +137,14 @@ CASES = [
     Case("playbook run", i.playbook_run, *AT_REST),
     Case("playbook run", i.playbook_run, "live", "prepare", "restore, swapping"),
     Case("playbook's own mount takes over", i.playbook_takes_over, *AT_REST),
-    Case("playbook's own mount takes over", i.playbook_takes_over, "live", "prepare", "at rest"),
+    Case("playbook's own mount takes over", i.playbook_takes_over, *HOME),
     Case("playbook's own mount takes over, nothing restarted", i.playbook_takes_over_beneath, *AT_REST),
     Case("power lost as the playbook takes over", i.power_lost_as_the_playbook_takes_over, *AT_REST),
+    Case("killed as the playbook takes over", i.killed_as_the_playbook_takes_over, *AT_REST),
+    Case("playbook told a wrong key", i.playbook_told_wrongly, *AT_REST),
+    Case("playbook told a wrong endpoint later", i.playbook_told_wrongly_later, *AT_REST),
+    Case("playbook's mount starts as media come home", i.playbooks_mount_starts_on_the_way_home, *HOME, chosen=True),
+    Case("power lost on the way home from the playbook", i.power_lost_on_the_way_home_from_the_playbook, *HOME),
     *_everywhere("agent killed", i.agent_killed, STEPS),
     *_everywhere("pulumi killed", i.pulumi_killed, [way for way in STEPS if way[2] in PULUMI]),
     *_everywhere("power lost", i.power_lost, [way for way in STEPS if way[2] in POWER]),

@@ -15,7 +15,7 @@ from sandbox import relay, server, stacks, store, synapse
 from sandbox.engine import Stack
 
 from ..e2e.world import BACKUP, STORE, on_disk, run_playbook, server_processes
-from .scene import EVERYTHING, KEY, KEY_ID, Scene, wait_for
+from .scene import EVERYTHING, KEY, KEY_ID, MOMENTS, Scene, wait_for
 
 Injector = Callable[[Scene], None]
 UNITS = Path("/etc/systemd/system")
@@ -219,7 +219,7 @@ def playbook_takes_over(scene: Scene) -> None:
 
 def playbook_takes_over_beneath(scene: Scene) -> None:
     """The homeserver runs on while the mounts change."""
-    run_playbook(_agree_on_the_playbook(scene), restart=False)
+    run_playbook(_agree_on_the_playbook(scene), services="start")
 
 
 def power_lost_as_the_playbook_takes_over(scene: Scene) -> None:
@@ -235,3 +235,63 @@ def power_lost_as_the_playbook_takes_over(scene: Scene) -> None:
     assert wait_for(lambda: server_processes(r"agent\.pyz give-way"), 60, every=0.002), "it never took over"
     power_lost(scene)
     thread.join()
+
+
+def killed_as_the_playbook_takes_over(scene: Scene) -> None:
+    """What makes ours give way ends in the middle."""
+    thread = threading.Thread(target=run_playbook, args=(_agree_on_the_playbook(scene),))
+    thread.start()
+    assert wait_for(lambda: server_processes(r"agent\.pyz give-way"), 60, every=0.002), "it never took over"
+    time.sleep(0.3)  # into its work
+    _kill(r"agent\.pyz give-way")
+    thread.join()
+
+
+def playbook_told_wrongly(scene: Scene) -> None:
+    """vars.yml with another secret key: ours serves on."""
+    lines = _agree_on_the_playbook(scene)
+    run_playbook({**lines, "matrix_s3_media_store_aws_secret_key": "another"})
+
+
+def playbook_told_wrongly_later(scene: Scene) -> None:
+    """After its mount took over."""
+    lines = _agree_on_the_playbook(scene)
+    run_playbook(lines)
+    assert wait_for(scene.services_run, 60)
+    run_playbook({**lines, "matrix_s3_media_store_custom_endpoint": "https://elsewhere.test"})
+
+
+def playbooks_mount_starts_on_the_way_home(scene: Scene) -> None:
+    """Its unit was laid and never started; now it is, over and over, while ours ends and the local store comes home."""
+    run_playbook(_agree_on_the_playbook(scene), services="leave")
+    home = threading.Event()
+
+    def hammer() -> None:
+        wait_for(MOMENTS["restore, stopping"], 90, every=0.002)
+        while not home.is_set():
+            with contextlib.suppress(RuntimeError):
+                server.ssh("systemctl start --no-block matrix-goofys.service")
+
+    threads = [threading.Thread(target=hammer) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+
+    def stop() -> None:
+        home.set()
+        for thread in threads:
+            thread.join()
+
+    scene.healing.append(stop)
+
+
+def power_lost_on_the_way_home_from_the_playbook(scene: Scene) -> None:
+    """Its mount serves when the way home begins; the boot must not mount it over what came home."""
+    playbook_takes_over(scene)
+
+    def lose() -> None:
+        assert wait_for(MOMENTS["restore, swapping"], 90, every=0.002), "the way home never came"
+        power_lost(scene)
+
+    thread = threading.Thread(target=lose)
+    thread.start()
+    scene.healing.append(thread.join)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent import admission, guard, handover, install, mount, preflight, recovery, services, watchdog
+from agent import admission, converge, guard, handover, install, mount, preflight, recovery, services, watchdog
 from agent.context import Context
 from agent.errors import Problem
 from agent.journal import Journal, Step
@@ -284,11 +284,17 @@ def test_ours_is_not_started_over_the_playbooks_mount(server: Server):
 
 
 @pytest.mark.parametrize(("bucket", "unit"), [("b", PLAYBOOK_UNIT), ("other", MOUNT_UNIT)])
-def test_a_cutover_lets_the_playbooks_unit_mount_where_it_mounts_the_same(server: Server, bucket, unit):
+@pytest.mark.parametrize("gave_way_earlier", [True, False])
+def test_a_cutover_lets_the_playbooks_unit_mount_where_it_mounts_the_same(
+    server: Server, monkeypatch, bucket, unit, gave_way_earlier
+):
     tell(server)
     lay_playbooks_unit(server, ITS_UNIT.replace(" b ", f" {bucket} "))
-    server.places.gave_way.touch()  # of an earlier time
-    handover.choose(server.context())
+    if gave_way_earlier:
+        server.places.gave_way.touch()
+    monkeypatch.setattr(server.system, "_mount_units", lambda: [(unit, server.store)])
+    converge.converge(server.context(), "live")
+    assert unit in server.system.active
     assert handover.serving_unit(server.context()) == unit
 
 
@@ -346,6 +352,9 @@ def test_the_mount_is_taken_back_only_once_the_playbook_took_its_own_away(server
     unit.unlink()
     handover.check_change(before, server.context())
     handover.check_gone(before)
+    server.places.gave_way.touch()
+    mount.remove(server.context())
+    assert not server.places.gave_way.exists(), "a unit that comes some day is no successor of ours"
 
 
 @pytest.mark.parametrize(
@@ -359,6 +368,9 @@ def test_what_the_playbooks_mount_uses_is_not_taken_away_while_it_serves(server:
     tell(server, **change)
     with pytest.raises(Problem, match="would mount .* (key|region|bucket)"):
         handover.check_change(before, server.context())
+    lay_playbooks_unit(server, keys="AWS_ACCESS_KEY=k\nAWS_SECRET_KEY=theirs\n")
+    handover.check_change(before, server.context())  # vars.yml is wrong already, which the settings may mend
+    lay_playbooks_unit(server)
     # Where ours serves, or the local store, that unit is not let in with the earlier ones.
     server.places.gave_way.unlink()
     handover.check_change(before, server.context())

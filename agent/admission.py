@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
-from . import handover, places
+from . import places
 from .errors import Problem
 from .files import read_json
 from .journal import Journal
-from .places import PLAYBOOK_UNIT, Places
 from .settings import Settings, parse
 from .system import System
 
@@ -21,24 +22,31 @@ BACK_OFF_SECONDS = 15.0
 def allowed(arguments: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
     """The verb of that name."""
     here = places.HERE
-    check(here, parse(read_json(here.settings) or {}), Journal.load(here), arguments.where)
+    check(System(), parse(read_json(here.settings) or {}), Journal.load(here), arguments.where)
     back_off(System(), arguments.unit)
     return {"allowed": str(arguments.where)}
 
 
-def check(here: Places, settings: Settings, journal: Journal, where: Path) -> None:
-    """`Problem` if the bucket is about to be mounted over a local media store that serves, or over another's mount."""
+def check(system: System, settings: Settings, journal: Journal, where: Path) -> None:
+    """`Problem` if the bucket is about to be mounted over a local media store, which is known by its inode."""
     if where != settings.host.store_path:
         return
-    if handover.given_way(settings, here):
-        raise Problem(
-            f"the playbook's {PLAYBOOK_UNIT} mounts the bucket at {where}",
-            "start that one, or take the matrix_s3_media_store_* lines out of vars.yml and run the playbook",
-        )
-    if journal.serving == "local":
-        raise Problem(
-            f"{where} is the local media store, and it serves", "the bucket is mounted there in phase live only"
-        )
+    step = journal.step
+    comes_home = journal.serving == "none" and step and (step.name == "restore" or step.stage == "undoing")
+    bare = not system.layers(where)
+    if journal.serving == "local" or comes_home or bare and _inode(where) == journal.facts.get("store_inode"):
+        raise is_local(where)
+
+
+def is_local(where: Path) -> Problem:
+    return Problem(f"{where} is the local media store", "the bucket is mounted there in phase live only")
+
+
+def _inode(path: Path) -> int:
+    """0 where nothing is there."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.stat(path).st_ino
+    return 0
 
 
 def back_off(system: System, unit: str) -> None:

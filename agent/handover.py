@@ -12,11 +12,11 @@ all the time; what the playbook's user mounts over is a cover that takes no file
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import admission
 from .errors import Problem
 from .files import sync_folder, write_atomic
 from .journal import Journal
@@ -27,6 +27,8 @@ from .system import COVER, RUNNING, CommandFailed
 if TYPE_CHECKING:
     from .context import Context
 
+#: Seconds for which our mount may take to end: longer than its unit lets it, shorter than the playbook's waits.
+STOP_SECONDS = 60
 #: What goofys reads of its environment file; the playbook writes the first of each.
 _KEY_ID = ("AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID")
 _SECRET = ("AWS_SECRET_KEY", "AWS_SECRET_ACCESS_KEY")
@@ -77,10 +79,12 @@ def _difference(context: Context) -> str:
     def told(flag: str) -> list[str]:
         return [value for word, value in zip(words, words[1:], strict=False) if word == flag]
 
-    if store.bucket not in words:
+    path = context.settings.host.media_store
+    # In its container the folder is called /s3.
+    if not {(store.bucket, "/s3"), (store.bucket, path)} & set(zip(words, words[1:], strict=False)):
         return f"another bucket than {store.bucket}"
-    if context.settings.host.media_store not in words:
-        return f"it elsewhere than at {context.settings.host.media_store}"
+    if path not in words:
+        return f"it elsewhere than at {path}"
     if told("--region") != [store.region]:
         return f"it in another region than {store.region}"
     # Told no endpoint, goofys takes AWS's own.
@@ -107,22 +111,15 @@ def _same_key(store: StoreSettings, files: list[str]) -> bool:
 
 
 def give_way(context: Context) -> None:
-    """Nothing of ours mounts here any more. `Problem` where the playbook's mount must not come up."""
+    """Nothing of ours mounts here any more. `Problem` where the playbook's mount must not come up; ours serves then."""
     store, system = context.settings.host.store_path, context.system
     try:
-        difference = _difference(context)
-        if difference:
-            raise Problem(
-                f"{PLAYBOOK_UNIT} mounts {difference}", "correct vars.yml (make playbook-vars), run the playbook"
-            )
-        if not system.layers(store):
-            _check_not_local(context)
-        _check_not_coming_home(context)
+        _check_may(context)
         write_atomic(context.places.gave_way, b"")
         system.systemctl("disable", "--quiet", "--no-reload", MOUNT_UNIT, check=False)
-        system.stop([MOUNT_UNIT])
+        system.stop([MOUNT_UNIT], STOP_SECONDS)
         system.unmount(store)
-        _check_not_local(context)  # the media may have come home meanwhile
+        _check_bare(context)  # the media may have come home meanwhile
         uid, gid = context.owner
         # fusermount mounts for a user only over a folder that is that user's. Without an inode to spare it takes
         # no file.
@@ -133,6 +130,26 @@ def give_way(context: Context) -> None:
         raise
 
 
+def _check_may(context: Context) -> None:
+    if not agreed(context):
+        raise Problem("mount.managedBy is stack", "set it to playbook and run pulumi up")
+    difference = _difference(context)
+    if difference:
+        raise Problem(f"{PLAYBOOK_UNIT} mounts {difference}", "correct vars.yml (make playbook-vars), run the playbook")
+    store = context.settings.host.store_path
+    admission.check(context.system, context.settings, context.journal, store)
+    if not context.system.layers(store):
+        _check_bare(context)
+
+
+def _check_bare(context: Context) -> None:
+    """Nothing but an empty mount point is there: in a window the journal alone does not tell."""
+    store = context.settings.host.store_path
+    admission.check(context.system, context.settings, context.journal, store)
+    if any(store.iterdir()):
+        raise admission.is_local(store)
+
+
 def _serve_again(context: Context) -> None:
     """Ours, where the bucket serves. A window that is under way decides by itself."""
     forget(context)
@@ -141,33 +158,15 @@ def _serve_again(context: Context) -> None:
         context.system.start([MOUNT_UNIT], wait=False)
 
 
-def _check_not_coming_home(context: Context) -> None:
-    journal = context.journal
-    if journal.serving == "local" or journal.serving == "none" and journal.step and journal.step.name == "restore":
-        raise _is_local(context)
-
-
-def _check_not_local(context: Context) -> None:
-    """A local store is known by its inode, and by having something in it: in a window too."""
-    store = context.settings.host.store_path
-    if os.stat(store).st_ino == context.journal.facts.get("store_inode") or any(store.iterdir()):
-        raise _is_local(context)
-
-
-def _is_local(context: Context) -> Problem:
-    path = context.settings.host.media_store
-    return Problem(f"{path} is the local media store", "the bucket is mounted there in phase live only")
-
-
 def clear(context: Context) -> None:
-    """Nothing is mounted as the media store any more, by whomever; our own unit was stopped before.
+    """Nothing is mounted as the media store any more, by whomever.
 
-    Only where it runs is the playbook's unit stopped: at boot that would cancel what waits for it.
+    Only what runs is stopped: at boot, to stop the playbook's unit would cancel what waits for it.
     """
-    unit = PLAYBOOK_UNIT
-    if there(context.settings, context.places) and context.system.units([unit]).get(unit) in RUNNING:
-        with contextlib.suppress(CommandFailed):  # what matters is what is mounted
-            context.system.stop([unit])
+    units = [MOUNT_UNIT, *([PLAYBOOK_UNIT] if there(context.settings, context.places) else [])]
+    running = [unit for unit, state in context.system.units(units).items() if state in RUNNING]
+    with contextlib.suppress(CommandFailed):  # what matters is what is mounted
+        context.system.stop(running)
     context.system.unmount(context.settings.host.store_path)
 
 

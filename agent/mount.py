@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import os
+import subprocess
 import urllib.request
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def unit_text(context: Context, where: Path, description: str) -> bytes:
         where=quote(str(where)),
         agent=str(context.places.agent),
         memory=settings.mount.memory_max,
+        gave_way=str(context.places.gave_way),
         parent=quote(str(_final(context).parent)),
     )
 
@@ -208,7 +210,7 @@ def remove(context: Context) -> None:
 def _start(context: Context, unit: str, where: Path) -> None:
     try:
         context.system.start([unit])
-    except CommandFailed:
+    except (CommandFailed, subprocess.TimeoutExpired):
         raise Problem(
             f"{unit} does not start: {answers.trouble(context, where) or 'the mount ended'}",
             f"see journalctl -u {unit} on the server",
@@ -231,7 +233,13 @@ def start_final(context: Context) -> None:
     """Mount the bucket as the media store, now and at each boot, and watch over it."""
     unit = _enable_final(context)
     try:
-        _start(context, unit, _final(context))
+        try:
+            _start(context, unit, _final(context))
+        except Problem:
+            other = handover.serving_unit(context)
+            if other == unit:
+                raise
+            _start(context, other, _final(context))  # it took over just now
     finally:
         # Last, since it takes time that a window should not; it also brings back a mount that did not come up.
         context.system.start([WATCHDOG_UNIT], wait=False)
@@ -244,6 +252,10 @@ def bring_up(context: Context) -> None:
 
 def _enable_final(context: Context) -> str:
     """Returns the unit that mounts. Links are all it takes: systemd need not read its units anew in a window."""
+    if not handover.there(context.settings, context.places):
+        handover.forget(
+            context
+        )  # else that file would keep ours from starting, and speak of a unit that comes some day
     unit = handover.serving_unit(context)
     context.system.systemctl("enable", "--quiet", "--no-reload", unit, WATCHDOG_UNIT)
     return unit

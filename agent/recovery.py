@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 
-from . import handover, mount
+from . import handover, mount, services
 from .context import Context
 from .errors import Problem
 from .files import rename
@@ -20,6 +20,7 @@ def bring_local_copy_home(context: Context) -> None:
     """
     store, backup = context.settings.host.store_path, context.settings.host.backup_path
     inode = context.journal.facts["store_inode"]
+    _remember_who_waits(context)
     mount.stop_final(context)
     if backup.is_dir() and backup.stat().st_ino == inode:
         if store.exists() and any(store.iterdir()):
@@ -34,9 +35,20 @@ def bring_local_copy_home(context: Context) -> None:
             f"the local copy of the media store is neither at {backup} nor at {store}",
             "is its disk mounted? Mount it and run pulumi up again; the services wait until then",
         )
-    # A start of the playbook's mount that was under way may have seen the folder that lay here before; one from now
-    # on sees a local store.
+    # A start that was under way may have seen the folder that lay here before; one from now on sees a local store.
+    _remember_who_waits(context)
     handover.clear(context)
+
+
+def _remember_who_waits(context: Context) -> None:
+    """To stop the playbook's mount ends what requires it: a homeserver too that was started in the window."""
+    step = context.journal.step
+    assert step
+    if handover.there(context.settings, context.places):
+        waiting = {*services.running(context), *context.system.queued(services.patterns(context))}
+        if not waiting <= set(step.units):
+            step.units = sorted({*step.units, *waiting})
+            context.save()
 
 
 def recover(context: Context, boot: bool = False) -> None:
@@ -81,7 +93,9 @@ def _choose_side(context: Context) -> None:
         context.say(f"recovery: the {journal.serving} store serves; starting the services")
     elif step.name == "cutover":
         context.say(f"recovery: undoing a cutover interrupted at {step.stage!r}")
-        if step.stage == "swapping":
+        if step.stage in ("swapping", "undoing"):
+            step.stage = "undoing"  # from here on no mount comes up, whoever starts one
+            context.save()
             bring_local_copy_home(context)
         journal.serving = "local"
     elif step.name == "restore" and step.stage == "swapping":

@@ -70,7 +70,7 @@ def _swap_back(context: Context, start: Sequence[str]) -> None:
     journal, backup = context.journal, context.settings.host.backup_path
     down = Stopwatch()
     try:
-        units = services.take_down(context, "restore", start)
+        services.take_down(context, "restore", start)
         work = Stopwatch()
         assert journal.step
         fetched = pull(context, backup, window=True)
@@ -88,6 +88,7 @@ def _swap_back(context: Context, start: Sequence[str]) -> None:
     journal.facts["remount"] = False
     journal.generation += 1
     context.save()
+    units = journal.step.units
     context.system.start(units, timeout=context.settings.host.start_seconds)
     journal.step = None
     context.save()

@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,6 +72,12 @@ class System:
             if load == "loaded":
                 found[unit] = active
         return found
+
+    def queued(self, patterns: Sequence[str]) -> set[str]:
+        """Units that match and wait for others before they start."""
+        jobs = self.run(["systemctl", "list-jobs", "--plain", "--no-legend", "--no-pager"])
+        waiting = {words[1] for words in map(str.split, jobs.splitlines()) if words[2:3] == ["start"]}
+        return {unit for unit in waiting if any(fnmatch(unit, pattern) for pattern in patterns)}
 
     def stop(self, units: Sequence[str], timeout: float = SERVICE_TIMEOUT_SECONDS) -> None:
         """Stop units together and wait until they are down; subprocess.TimeoutExpired where they take longer."""

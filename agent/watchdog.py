@@ -30,6 +30,8 @@ PATIENCE = 2
 BARE_PATIENCE = 8
 #: Looks for which a unit of the playbook's may be stopped before it is started: long enough for it to be removed.
 OTHERS_PATIENCE = 30
+#: Looks for which a unit may run while nothing is mounted: longer than a container takes to be fetched and to mount.
+UNMOUNTED_PATIENCE = 120
 #: Good looks in a row after which earlier failures no longer delay the next try of the mount.
 FORGIVEN = 12
 
@@ -80,6 +82,12 @@ def decide(looks: list[Look]) -> set[Act]:
         patience = PATIENCE if last.ours else OTHERS_PATIENCE
         if in_a_row >= patience and last.unit in ("inactive", "failed"):
             acts.add(Act.START_MOUNT)
+        # Somebody unmounted it, and its program does not know.
+        recent = looks[-UNMOUNTED_PATIENCE:]
+        if len(recent) == UNMOUNTED_PATIENCE and all(
+            (look.seen, look.unit) == (last.seen, "active") for look in recent
+        ):
+            acts.add(Act.END_MOUNT)
     # Where the store itself is silent, a new mount would be no better than this one.
     if last.seen == Seen.STUCK and in_a_row >= PATIENCE and last.store_answers and last.unit == "active":
         acts.add(Act.END_MOUNT)
@@ -137,7 +145,7 @@ def watch(load: Callable[[], Context]) -> None:
         seen = look(context)
         if looks and seen.seen != looks[-1].seen and Seen.IDLE not in (seen.seen, looks[-1].seen):
             context.say(f"watchdog: {seen.seen.value}")
-        looks = [*looks[-OTHERS_PATIENCE:], seen]
+        looks = [*looks[1 - UNMOUNTED_PATIENCE :], seen]
         acts = decide(looks)
         if acts:
             _act_unless_busy(load, acts)

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +117,9 @@ class FakeSystem:
     #: A state that systemd reports instead of the true one, and a unit that is gone.
     reported: str = ""
     gone: str = ""
-    #: Other units that systemd knows, with their states.
+    #: Other units that systemd knows, with their states; and those with a start to come.
     others: dict[str, str] = field(default_factory=dict)
+    waiting: set[str] = field(default_factory=set)
     #: Called whenever the homeserver is started, to see over what.
     on_start: Callable[[], None] = lambda: None
 
@@ -134,8 +136,11 @@ class FakeSystem:
         return unit in self.active
 
     def units(self, patterns: Sequence[str]) -> dict[str, str]:
-        others = {unit: state for unit, state in self.others.items() if unit in patterns}
-        return others or {SYNAPSE: self.reported or ("active" if SYNAPSE in self.active else "inactive")}
+        known = {SYNAPSE: self.reported or ("active" if SYNAPSE in self.active else "inactive"), **self.others}
+        return {unit: state for unit, state in known.items() if any(fnmatch(unit, each) for each in patterns)}
+
+    def queued(self, patterns: Sequence[str]) -> set[str]:
+        return set(self.waiting)
 
     def stop(self, units: Sequence[str], timeout: float = 0) -> None:
         self.power.tick()

@@ -254,8 +254,8 @@ def test_a_remount_that_comes_too_late_does_not_mount_over_the_local_store(serve
     assert Journal.load(server.places).serving == "local"
     assert not server.system.mounted(server.store) and not context.journal.facts["remount"]
     with pytest.raises(Problem, match="is the local media store"):
-        admission.check(server.places, context.settings, context.journal, server.store)
-    admission.check(server.places, context.settings, context.journal, server.places.staging)
+        admission.check(server.system, context.settings, context.journal, server.store)
+    admission.check(server.system, context.settings, context.journal, server.places.staging)
 
 
 def test_a_unit_that_is_gone_does_not_hold_up_the_others(server):

@@ -43,6 +43,13 @@ def test_services_wait_for_a_mount_that_stays_away_and_one_stopped_by_hand_is_st
     assert decide([Look(Seen.BARE, "inactive")] * 2) == {Act.START_MOUNT}
 
 
+def test_a_program_that_does_not_know_that_it_was_unmounted_is_ended_but_not_one_that_takes_its_time():
+    runs, restarts = Look(Seen.BARE, "active"), Look(Seen.BARE, "activating")
+    assert Act.END_MOUNT not in decide([WELL, *[runs] * 119])
+    assert Act.END_MOUNT in decide([WELL, *[runs] * 120])
+    assert Act.END_MOUNT not in decide([*[runs] * 120, restarts, *[runs] * 119])
+
+
 def test_a_minute_of_health_forgives_earlier_failures_once():
     acts = [decide([BARE, *[WELL] * n]) for n in range(1, 14)]
     assert [number for number, found in enumerate(acts, 1) if found] == [12]

@@ -290,14 +290,31 @@ def playbooks_mount_starts_on_the_way_home(scene: Scene) -> None:
     scene.healing.append(stop)
 
 
-def power_lost_on_the_way_home_from_the_playbook(scene: Scene) -> None:
-    """Its mount serves when the way home begins; the boot must not mount it over what came home."""
+def on_the_way_home_from_the_playbook(moment: str, then: Injector) -> Injector:
+    """The playbook's mount serves when the way home begins; `then` comes at that moment of it."""
+
+    def inject(scene: Scene) -> None:
+        playbook_takes_over(scene)
+
+        def strike() -> None:
+            assert wait_for(MOMENTS[moment], 90, every=0.002), f"{moment} never came"
+            then(scene)
+
+        thread = threading.Thread(target=strike)
+        thread.start()
+        scene.healing.append(thread.join)
+
+    return inject
+
+
+def playbook_run_again(scene: Scene) -> None:
+    """With its lines, in the middle of the way home."""
+    with contextlib.suppress(RuntimeError):  # what it starts is ended under it
+        run_playbook(scene.migration.playbook_lines())
+
+
+def ours_started_by_hand(scene: Scene) -> None:
+    """While the playbook's mount serves."""
     playbook_takes_over(scene)
-
-    def lose() -> None:
-        assert wait_for(MOMENTS["restore, swapping"], 90, every=0.002), "the way home never came"
-        power_lost(scene)
-
-    thread = threading.Thread(target=lose)
-    thread.start()
-    scene.healing.append(thread.join)
+    assert wait_for(scene.services_run, 60)
+    server.ssh("systemctl restart matrix-media-store.service")

@@ -94,7 +94,6 @@ RESTORING = ("live", "prepare", "before restore")
 READY, AT_REST = ("mirror", "live", "before cutover"), ("live", "live", "at rest")
 #: What is done at rest lasts until the way home, or waits for it.
 HOME = ("live", "prepare", "at rest")
-LEAVING, SWAPPING = "restore, stopping", "restore, swapping"
 
 CASES = [
     Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *MIRRORING),
@@ -146,16 +145,8 @@ CASES = [
     Case("playbook told a wrong endpoint later", i.playbook_told_wrongly_later, *AT_REST),
     Case("playbook's mount starts as media come home", i.playbooks_mount_starts_on_the_way_home, *HOME, chosen=True),
     Case("ours started by hand beside the playbook's", i.ours_started_by_hand, *AT_REST),
-    Case(
-        "power lost on the way home from the playbook",
-        i.on_the_way_home_from_the_playbook(SWAPPING, i.power_lost),
-        *HOME,
-    ),
-    Case(
-        "playbook run on the way home from it",
-        i.on_the_way_home_from_the_playbook(LEAVING, i.playbook_run_again),
-        *HOME,
-    ),
+    Case("power lost on the way home from the playbook", i.power_lost_on_the_way_home_from_the_playbook, *HOME),
+    Case("playbook run on the way home from it", i.playbook_run_on_the_way_home_from_it, *HOME),
     *_everywhere("agent killed", i.agent_killed, STEPS),
     *_everywhere("pulumi killed", i.pulumi_killed, [way for way in STEPS if way[2] in PULUMI]),
     *_everywhere("power lost", i.power_lost, [way for way in STEPS if way[2] in POWER]),

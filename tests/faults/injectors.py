@@ -290,27 +290,30 @@ def playbooks_mount_starts_on_the_way_home(scene: Scene) -> None:
     scene.healing.append(stop)
 
 
-def on_the_way_home_from_the_playbook(moment: str, then: Injector) -> Injector:
-    """The playbook's mount serves when the way home begins; `then` comes at that moment of it."""
+def _strike(scene: Scene, moment: str, then: Callable[[], None]) -> None:
+    """Later, at that moment."""
 
-    def inject(scene: Scene) -> None:
-        playbook_takes_over(scene)
+    def strike() -> None:
+        assert wait_for(MOMENTS[moment], 90, every=0.002), f"{moment} never came"
+        with contextlib.suppress(RuntimeError):  # a run of the playbook fails where what it starts is ended under it
+            then()
 
-        def strike() -> None:
-            assert wait_for(MOMENTS[moment], 90, every=0.002), f"{moment} never came"
-            then(scene)
-
-        thread = threading.Thread(target=strike)
-        thread.start()
-        scene.healing.append(thread.join)
-
-    return inject
+    thread = threading.Thread(target=strike)
+    thread.start()
+    scene.healing.append(thread.join)
 
 
-def playbook_run_again(scene: Scene) -> None:
-    """With its lines, in the middle of the way home."""
-    with contextlib.suppress(RuntimeError):  # what it starts is ended under it
-        run_playbook(scene.migration.playbook_lines())
+def power_lost_on_the_way_home_from_the_playbook(scene: Scene) -> None:
+    """The boot must not mount the bucket over what came home."""
+    playbook_takes_over(scene)
+    _strike(scene, "restore, swapping", lambda: power_lost(scene))
+
+
+def playbook_run_on_the_way_home_from_it(scene: Scene) -> None:
+    """With its lines still: it starts the homeserver and its mount while the local store comes home."""
+    lines = _agree_on_the_playbook(scene)
+    run_playbook(lines)
+    _strike(scene, "restore, stopping", lambda: run_playbook(lines))
 
 
 def ours_started_by_hand(scene: Scene) -> None:

@@ -29,7 +29,7 @@ def main() -> int:
         parser.error(f"no such experiment: {', '.join(sorted(unknown))}; there are {', '.join(EXPERIMENTS)}")
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if not arguments.report:
-        up()
+        up(fresh=True)
         parts.build("s5cmd")
         results["machine"] = {"cpus": os.cpu_count(), "date": datetime.date.today().isoformat()}
         for name in arguments.experiments or EXPERIMENTS:

@@ -14,7 +14,7 @@ from . import world
 
 @pytest.fixture(scope="session", autouse=True)
 def sandbox() -> None:
-    up()
+    up(fresh=True)  # an earlier one may wait for a bucket that is gone
 
 
 @pytest.fixture

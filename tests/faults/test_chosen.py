@@ -18,7 +18,7 @@ from .runner import run_case
 
 @pytest.fixture(scope="module")
 def trouble() -> Iterator[relay.Relay]:
-    up()
+    up(fresh=True)  # an earlier one may wait for a bucket that is gone
     shutil.rmtree(HOME / "faults-stack", ignore_errors=True)
     with relay.Relay().running() as running:
         yield running

@@ -31,6 +31,7 @@ def clean(context: Context) -> None:
     root = backup if backup.exists() else removing
     if root.exists():
         _compare_and_remove(context, root, removing)
+    context.journal.facts.pop("store_inode", None)  # its number may be given to a folder that is no local store
     context.say("clean: the local copy is gone; the bucket is the only place of the media store")
 
 

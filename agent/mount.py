@@ -25,7 +25,7 @@ from .templates import quote, render
 PUBLISHED = "github.com/kahing/goofys/releases"
 
 
-def unit_text(context: Context, where: Path, description: str) -> bytes:
+def unit_text(context: Context, where: Path, description: str, condition: str = "") -> bytes:
     uid, gid = context.owner
     settings = context.settings
     return render(
@@ -36,7 +36,7 @@ def unit_text(context: Context, where: Path, description: str) -> bytes:
         where=quote(str(where)),
         agent=str(context.places.agent),
         memory=settings.mount.memory_max,
-        gave_way=str(context.places.gave_way),
+        condition=condition,
         parent=quote(str(_final(context).parent)),
     )
 
@@ -48,7 +48,13 @@ def unit_files(context: Context) -> dict[str, bytes]:
     parent = quote(str(_final(context).parent))
     return {
         STAGING_UNIT: unit_text(context, places.staging, "Matrix media store's bucket, at the staging path"),
-        MOUNT_UNIT: unit_text(context, _final(context), "Matrix media store, from its bucket"),
+        MOUNT_UNIT: unit_text(
+            context,
+            _final(context),
+            "Matrix media store, from its bucket",
+            # There as long as the playbook's mount serves in the place of ours.
+            condition=f"ConditionPathExists=!{places.gave_way}",
+        ),
         RECOVER_UNIT: render("recover.service", agent=str(places.agent), before=services, parent=parent),
         WATCHDOG_UNIT: render("watchdog.service", agent=str(places.agent), parent=parent),
     }

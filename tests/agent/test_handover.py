@@ -11,7 +11,7 @@ import pytest
 from agent import admission, converge, handover, mount, preflight, services, watchdog
 from agent.errors import Problem
 from agent.journal import Journal
-from agent.places import MOUNT_UNIT, PLAYBOOK_UNIT
+from agent.places import MOUNT_UNIT, PLAYBOOK_UNIT, STAGING_UNIT
 from agent.system import CommandFailed
 from agent.watchdog import Act
 
@@ -229,8 +229,10 @@ def test_lines_that_were_changed_to_another_bucket_bring_ours_back(server: Serve
 def test_ours_is_not_started_over_the_playbooks_mount(server: Server):
     """By systemd itself: were it refused later, what ends after a refusal would take the other's mount away."""
     tell(server)
-    text = mount.unit_text(server.context(), server.store, "").decode()
-    assert f"ConditionPathExists=!{server.places.gave_way}\n" in text.partition("[Service]")[0]
+    condition = f"ConditionPathExists=!{server.places.gave_way}\n".encode()
+    units = mount.unit_files(server.context())
+    assert condition in units[MOUNT_UNIT].partition(b"[Service]")[0]
+    assert condition not in units[STAGING_UNIT], "new settings are tried there beside it"
 
 
 def test_the_file_of_an_earlier_time_does_not_keep_ours_from_starting(server: Server):

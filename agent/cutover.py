@@ -3,8 +3,8 @@
 What is true if the power fails:
 - before the step is in the journal: the local store serves;
 - at `delta` (services stopped or stopping): the local store is untouched and serves again;
-- at `swapping`: nobody wrote to the bucket through the mount yet, so the local copy is complete; it
-  is renamed back and serves again;
+- at `swapping` (`undoing`, once recovery began): nobody wrote to the bucket through the mount yet, so the local copy is
+  complete; it is renamed back and serves again;
 - once `serving` says bucket: the bucket holds all, the mount unit is enabled, and it serves. Only the
   proof is missing (`proven` is false); the next converge makes it up, or goes back.
 `recovery.recover` does the above.

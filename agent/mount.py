@@ -242,10 +242,9 @@ def start_final(context: Context) -> None:
         try:
             _start(context, unit, _final(context))
         except Problem:
-            other = handover.serving_unit(context)
-            if other == unit:
+            if handover.serving_unit(context) == unit:
                 raise
-            _start(context, other, _final(context))  # it took over just now
+            _start(context, _enable_final(context), _final(context))  # another took over just now
     finally:
         # Last, since it takes time that a window should not; it also brings back a mount that did not come up.
         context.system.start([WATCHDOG_UNIT], wait=False)
@@ -268,6 +267,7 @@ def _enable_final(context: Context) -> str:
 
 
 def stop_final(context: Context) -> None:
+    """End ours, now and at each boot; the playbook's may mount on, see `recovery.end_mount`."""
     # Neither fails where somebody removed a unit's file: what matters is what is mounted.
     units = [WATCHDOG_UNIT, MOUNT_UNIT]
     context.system.systemctl("disable", "--quiet", "--no-reload", *units, check=False)
@@ -276,7 +276,6 @@ def stop_final(context: Context) -> None:
         sync_folder(wants)  # a power loss must not bring the mount back at boot
     with contextlib.suppress(CommandFailed):
         context.system.stop(units)
-    handover.clear(context)
 
 
 def make_mount_point(path: Path) -> None:

@@ -20,8 +20,7 @@ def bring_local_copy_home(context: Context) -> None:
     """
     store, backup = context.settings.host.store_path, context.settings.host.backup_path
     inode = context.journal.facts["store_inode"]
-    _remember_who_waits(context)
-    mount.stop_final(context)
+    end_mount(context)
     if backup.is_dir() and backup.stat().st_ino == inode:
         if store.exists() and any(store.iterdir()):
             # Not ours and not expected: keep it, and say so, rather than stay stuck.
@@ -36,12 +35,17 @@ def bring_local_copy_home(context: Context) -> None:
             "is its disk mounted? Mount it and run pulumi up again; the services wait until then",
         )
     # A start that was under way may have seen the folder that lay here before; one from now on sees a local store.
-    _remember_who_waits(context)
-    handover.clear(context)
+    _clear(context)
 
 
-def _remember_who_waits(context: Context) -> None:
-    """To stop the playbook's mount ends what requires it: a homeserver too that was started in the window."""
+def end_mount(context: Context) -> None:
+    """Nothing is mounted as the media store any more, by ours or the playbook's unit."""
+    mount.stop_final(context)
+    _clear(context)
+
+
+def _clear(context: Context) -> None:
+    """To stop the playbook's unit ends what requires it: a homeserver too that was started in the window."""
     step = context.journal.step
     assert step
     if handover.there(context.settings, context.places):
@@ -49,6 +53,7 @@ def _remember_who_waits(context: Context) -> None:
         if not waiting <= set(step.units):
             step.units = sorted({*step.units, *waiting})
             context.save()
+    handover.clear(context)
 
 
 def recover(context: Context, boot: bool = False) -> None:

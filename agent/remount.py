@@ -44,7 +44,7 @@ def _once(context: Context) -> None:
     down = Stopwatch()
     try:
         units = services.take_down(context, "remount")
-        mount.stop_final(context)
+        recovery.end_mount(context)
         assert journal.step
         journal.serving, journal.step.stage = "bucket", "starting"
         context.save()

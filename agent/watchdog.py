@@ -84,9 +84,8 @@ def decide(looks: list[Look]) -> set[Act]:
             acts.add(Act.START_MOUNT)
         # Somebody unmounted it, and its program does not know.
         recent = looks[-UNMOUNTED_PATIENCE:]
-        if len(recent) == UNMOUNTED_PATIENCE and all(
-            (look.seen, look.unit) == (last.seen, "active") for look in recent
-        ):
+        runs = all((look.seen, look.unit) == (last.seen, "active") for look in recent)
+        if runs and len(recent) == UNMOUNTED_PATIENCE and last.store_answers:
             acts.add(Act.END_MOUNT)
     # Where the store itself is silent, a new mount would be no better than this one.
     if last.seen == Seen.STUCK and in_a_row >= PATIENCE and last.store_answers and last.unit == "active":
@@ -104,7 +103,7 @@ def look(context: Context) -> Look:
     unit = handover.serving_unit(context)
     state = context.system.systemctl("show", "--property=ActiveState", "--value", unit, check=False).strip()
     if trouble in (answers.NOT_MOUNTED, answers.DEAD):
-        return Look(Seen.BARE, state, ours=unit == MOUNT_UNIT)
+        return Look(Seen.BARE, state, state != "active" or _store_answers(context), ours=unit == MOUNT_UNIT)
     return Look(Seen.STUCK, state, _store_answers(context))
 
 
@@ -128,7 +127,7 @@ def act(context: Context, acts: set[Act]) -> None:
             context.system.systemctl("--no-block", "try-restart", *units)
     # Asked once more: many a silence of the network ends while it is being looked at.
     if Act.END_MOUNT in acts and answers.trouble(context, context.settings.host.store_path, ANSWER_SECONDS):
-        context.say("watchdog: the mount does not answer, and the bucket does; mounting anew")
+        context.say("watchdog: the mount is gone or does not answer, and the bucket does; mounting anew")
         context.system.systemctl("kill", "--signal=SIGKILL", handover.serving_unit(context), check=False)
     if Act.START_MOUNT in acts:
         context.say("watchdog: the mount was ended from outside; starting it")

@@ -270,6 +270,7 @@ def test_a_start_of_ours_that_the_playbooks_overtakes_ends_with_the_playbooks(se
     monkeypatch.setattr(server.system, "start", overtaken)
     mount.start_final(context)
     assert PLAYBOOK_UNIT in server.system.active
+    assert any(line.startswith("enable") and PLAYBOOK_UNIT in line for line in server.system.log)
 
 
 @pytest.mark.parametrize(("bucket", "unit"), [("b", PLAYBOOK_UNIT), ("other", MOUNT_UNIT)])

@@ -47,6 +47,7 @@ def test_a_program_that_does_not_know_that_it_was_unmounted_is_ended_but_not_one
     runs, restarts = Look(Seen.BARE, "active"), Look(Seen.BARE, "activating")
     assert Act.END_MOUNT not in decide([WELL, *[runs] * 119])
     assert Act.END_MOUNT in decide([WELL, *[runs] * 120])
+    assert Act.END_MOUNT not in decide([*[runs] * 119, Look(Seen.BARE, "active", store_answers=False)])
     assert Act.END_MOUNT not in decide([*[runs] * 120, restarts, *[runs] * 119])
 
 

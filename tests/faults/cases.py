@@ -143,7 +143,7 @@ CASES = [
     Case("killed as the playbook takes over", i.killed_as_the_playbook_takes_over, *AT_REST),
     Case("playbook told a wrong key", i.playbook_told_wrongly, *AT_REST),
     Case("playbook told a wrong endpoint later", i.playbook_told_wrongly_later, *AT_REST),
-    Case("playbook's mount starts as media come home", i.playbooks_mount_starts_on_the_way_home, *HOME, chosen=True),
+    Case("playbook's mount starts as media come home", i.playbooks_mount_starts_on_the_way_home, *HOME),
     Case("ours started by hand beside the playbook's", i.ours_started_by_hand, *AT_REST),
     Case("power lost on the way home from the playbook", i.power_lost_on_the_way_home_from_the_playbook, *HOME),
     Case("playbook run on the way home from it", i.playbook_run_on_the_way_home_from_it, *HOME),

@@ -119,7 +119,7 @@ def give_way(context: Context) -> None:
         system.systemctl("disable", "--quiet", "--no-reload", MOUNT_UNIT, check=False)
         system.stop([MOUNT_UNIT], STOP_SECONDS)
         system.unmount(store)
-        _check_bare(context)  # the media may have come home meanwhile
+        _check_not_local(context)  # the media may have come home meanwhile
         uid, gid = context.owner
         # fusermount mounts for a user only over a folder that is that user's. Without an inode to spare it takes
         # no file.
@@ -136,17 +136,14 @@ def _check_may(context: Context) -> None:
     difference = _difference(context)
     if difference:
         raise Problem(f"{PLAYBOOK_UNIT} mounts {difference}", "correct vars.yml (make playbook-vars), run the playbook")
-    store = context.settings.host.store_path
-    admission.check(context.system, context.settings, context.journal, store)
-    if not context.system.layers(store):
-        _check_bare(context)
+    _check_not_local(context)
 
 
-def _check_bare(context: Context) -> None:
-    """Nothing but an empty mount point is there: in a window the journal alone does not tell."""
+def _check_not_local(context: Context) -> None:
+    """Bare, it is an empty mount point: in a window the journal alone does not tell."""
     store = context.settings.host.store_path
     admission.check(context.system, context.settings, context.journal, store)
-    if any(store.iterdir()):
+    if not context.system.layers(store) and any(store.iterdir()):
         raise admission.is_local(store)
 
 

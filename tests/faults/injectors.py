@@ -222,35 +222,34 @@ def playbook_takes_over_beneath(scene: Scene) -> None:
     run_playbook(_agree_on_the_playbook(scene), services="start")
 
 
-def power_lost_as_the_playbook_takes_over(scene: Scene) -> None:
-    """Ours is disabled, and the playbook's not mounted yet."""
-    lines = _agree_on_the_playbook(scene)
-
-    def play() -> None:
-        with contextlib.suppress(RuntimeError):  # the server ends under it
-            run_playbook(lines)
-
-    thread = threading.Thread(target=play)
-    thread.start()
-    assert wait_for(lambda: server_processes(r"agent\.pyz give-way"), 60, every=0.002), "it never took over"
-    power_lost(scene)
-    thread.join()
-
-
-def killed_as_the_playbook_takes_over(scene: Scene) -> None:
-    """What makes ours give way ends in the middle, and the playbook's run with it."""
+def _as_the_playbook_takes_over(scene: Scene, services: str, then: Callable[[], None]) -> None:
+    """Once ours begins to give way; the playbook's run fails with what it started."""
     lines = _agree_on_the_playbook(scene)
 
     def play() -> None:
         with contextlib.suppress(RuntimeError):
-            run_playbook(lines, services="start")
+            run_playbook(lines, services)
 
     thread = threading.Thread(target=play)
     thread.start()
     assert wait_for(lambda: server_processes(r"agent\.pyz give-way"), 60, every=0.002), "it never took over"
-    time.sleep(0.3)  # into its work
-    _kill(r"agent\.pyz give-way")
+    then()
     thread.join()
+
+
+def power_lost_as_the_playbook_takes_over(scene: Scene) -> None:
+    """Ours is disabled, and the playbook's not mounted yet."""
+    _as_the_playbook_takes_over(scene, "restart", lambda: power_lost(scene))
+
+
+def killed_as_the_playbook_takes_over(scene: Scene) -> None:
+    """What makes ours give way ends in the middle."""
+
+    def kill() -> None:
+        time.sleep(0.3)  # into its work
+        _kill(r"agent\.pyz give-way")
+
+    _as_the_playbook_takes_over(scene, "start", kill)
 
 
 def playbook_told_wrongly(scene: Scene) -> None:

@@ -6,7 +6,8 @@ What is true if the power fails:
 - at `swapping` (`undoing`, once recovery began): nobody wrote to the bucket through the mount yet, so the local copy is
   complete; it is renamed back and serves again;
 - once `serving` says bucket: the bucket holds all, the mount unit is enabled, and it serves. Only the
-  proof is missing (`proven` is false); the next converge makes it up, or goes back.
+  proof is missing (`proven` is false); the next converge makes it up, or goes back. So is, where the kernel told what
+  changed, one more walk over the local copy (`verified`).
 `recovery.recover` does the above.
 """
 
@@ -18,7 +19,7 @@ from . import delta, handover, mirror, mount, pace, proof, recovery, restore, se
 from .context import Context, Stopwatch
 from .errors import Problem
 from .files import rename
-from .snapshot import Snapshot
+from .listener import listening
 
 
 def go_live(context: Context) -> None:
@@ -29,17 +30,19 @@ def go_live(context: Context) -> None:
         _check_no_backup(context)
         counted = mirror.mirror(context)
         mount.start_staging(context)  # a reboot may have ended it
-        came, snapshot = delta.before_window(context)
-        context.say(f"cutover: ready; {came:,} files came while comparing")
-        _check_no_backup(context)
-        pace.at_once(context)  # not to be asked in the window
-        journal.facts["last"] = dict(counted)
-        try:
-            with context.hurrying():
-                down = _window(context, snapshot)
-        except BaseException:
-            recovery.recover(context)
-            raise
+        with listening(context.settings.host.store_path) as listener:
+            came, known = delta.before_window(context, listener)
+            how = "the kernel tells what changes" if listener else "what changes is found by a walk"
+            context.say(f"cutover: ready; {came:,} files came while comparing; {how}")
+            _check_no_backup(context)
+            pace.at_once(context)  # not to be asked in the window
+            journal.facts["last"] = dict(counted)
+            try:
+                with context.hurrying():
+                    down = _window(context, known)
+            except BaseException:
+                recovery.recover(context)
+                raise
     _prove(context, down)
 
 
@@ -49,7 +52,7 @@ def _check_no_backup(context: Context) -> None:
         raise Problem(f"{backup} exists already", "it may be an earlier migration's copy: move it elsewhere first")
 
 
-def _window(context: Context, snapshot: Snapshot) -> Stopwatch:
+def _window(context: Context, known: delta.Known) -> Stopwatch:
     """Up to the commit. Returns the watch that was started when the services were told to stop."""
     store, backup = context.settings.host.store_path, context.settings.host.backup_path
     journal = context.journal
@@ -59,7 +62,7 @@ def _window(context: Context, snapshot: Snapshot) -> Stopwatch:
     journal.facts["units"] = services.take_down(context, "cutover")
     work = Stopwatch()
     context.start_clock()
-    changed = delta.in_window(context, snapshot)
+    changed = delta.in_window(context, known)
     assert journal.step
     journal.step.stage = "swapping"
     context.save()
@@ -69,6 +72,7 @@ def _window(context: Context, snapshot: Snapshot) -> Stopwatch:
     mount.start_final(context)
     journal.facts["last"].update(window_seconds=work.seconds, window_files=changed["changed"])
     journal.facts["proven"] = journal.facts["remount"] = False
+    journal.facts["verified"] = known.listener is None  # a walk saw everything
     journal.step.stage, journal.serving, journal.phase = "starting", "bucket", "live"
     journal.generation += 1
     context.save()
@@ -95,8 +99,17 @@ def _prove(context: Context, down: Stopwatch | None) -> None:
         raise Problem(
             f"the proof failed, and the local store serves again: {error}", "mend that, then run pulumi up again"
         ) from None
+    _verify(context)
     journal.facts["proven"] = True
     journal.facts.setdefault("last", {})["proof"] = shown
     context.save()
     mount.stop_staging(context)
     context.say(f"live: {shown['sample_files']} old files read back, a probe went through the mount into the bucket")
+
+
+def _verify(context: Context) -> None:
+    """Where this fails the bucket serves on: it holds all that anybody was told of. The next run tries again."""
+    backup, facts = context.settings.host.backup_path, context.journal.facts
+    if not facts.get("verified", True) and backup.is_dir():
+        delta.verify(context, backup)
+    facts["verified"] = True

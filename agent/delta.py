@@ -1,24 +1,40 @@
 """What changed since `mirror` compared everything: once before the window, and once in it. No listing is asked for.
 
+In the window the kernel tells what changed, whatever the store's size; where it does not, one walk does.
+
 What is true if the power fails: the local store is only read. What was sent to the bucket was noted in the
 manifest before; what was proven in the window gets into it at the end or not at all, and is compared anew then.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 from . import content, copying, mirror
 from .context import Context
 from .errors import Problem
+from .listener import Listener
 from .manifest import Manifest
 from .snapshot import Snapshot
 from .system import CommandFailed
-from .tree import Entry, walk
+from .tree import Entry, at, walk
 
 
-def before_window(context: Context) -> tuple[int, Snapshot]:
+@dataclass(frozen=True)
+class Known:
+    """What the window goes by: the files that are equal in the bucket, those that are not yet, and who tells the
+    rest. The listener must have listened since before the walk that found them."""
+
+    equal: Snapshot
+    open: list[str]
+    listener: Listener | None
+
+
+def before_window(context: Context, listener: Listener | None) -> tuple[int, Known]:
     """While services still write. Returns how many files had changed, and all that is known to be equal now.
 
-    What does not become equal is left to the window: it is not in the snapshot.
+    What does not become equal is left to the window.
     """
     root = context.settings.host.store_path
     with context.manifest() as manifest:
@@ -27,61 +43,98 @@ def before_window(context: Context) -> tuple[int, Snapshot]:
         mirror.check_deletions(context, manifest, gone, "the local store")
         manifest.add_sent(entry.path for entry in changed)
         try:
-            _send(context, manifest, changed)
+            _send(context, manifest, root, changed)
         except CommandFailed as error:
             context.say(f"cutover: {' '.join(str(error).split())[:500]} -- left to the window")
-        _compare(context, manifest, changed)
+        _compare(context, manifest, root, changed)
         content.delete_objects(context.bucket, gone)
         for path in gone:
             manifest.set_remote(path, None)
         manifest.learn()
-        return len(changed), Snapshot(manifest.known_files())
+        return len(changed), Known(Snapshot(manifest.known_files()), manifest.unknown_files(), listener)
 
 
-def in_window(context: Context, snapshot: Snapshot) -> dict[str, int]:
-    """While nothing writes. Each file that the snapshot lacks is proven equal, or it is a `Problem`."""
-    changed, same = snapshot.compare(context.settings.host.store_path, context.settings.migration.exclude)
-    paths = [entry.path for entry in changed]
+def in_window(context: Context, known: Known) -> dict[str, int]:
+    """While nothing writes. Each file that is not known to be equal is proven so, or it is a `Problem`."""
+    root = context.settings.host.store_path
     # A manifest of their own: asking the whole one takes the longer the larger the store.
     with context.manifest() as manifest, context.manifest(kept=False) as late:
-        gone = _gone(context, manifest, changed, same)
+        changed, gone = _changed(context, manifest, known)
+        if gone:
+            mirror.check_deletions(context, manifest, gone, "the local store")
         late.load_local(changed)
-        late.add_prints(manifest.prints(changed))
-        manifest.add_sent(paths)
-        _send(context, late, changed)
-        _compare(context, late, changed)
-        wrong = late.missing_remotely() + late.different()
-        if wrong:
-            raise Problem(
-                f"{len(wrong):,} files changed lately are not equal in the bucket, {wrong[0]!r} among them",
-                "run pulumi up again; the local store stays in use",
-            )
+        _make_equal(context, manifest, late, root, changed)
         content.delete_objects(context.bucket, gone)
         late.learn()
         manifest.take(late, gone)
-    return {"changed": len(paths), "removed": len(gone)}
+    return {"changed": len(changed), "removed": len(gone)}
 
 
-def _gone(context: Context, manifest: Manifest, changed: list[Entry], same: int) -> list[str]:
-    """Names of ours that are no longer in the store. Only if one is missing is the manifest asked which."""
+def verify(context: Context, copy: Path) -> int:
+    """After the window, while services run: one walk over the local copy finds what nobody told of.
+
+    That is sent now, unless the object was written anew since. Returns the number of files sent.
+    """
+    with context.manifest() as manifest, context.manifest(kept=False) as late:
+        manifest.load_local(walk(copy, context.settings.migration.exclude))
+        missed = manifest.changed_locally()
+        content.ask(late, context.bucket, [entry.path for entry in missed])
+        written = {item.key for item in late.remote(entry.path for entry in missed) if not manifest.knows(item)}
+        missed = [entry for entry in missed if entry.path not in written]
+        if missed:
+            context.say(f"cutover: {len(missed):,} files changed without the kernel's word; sending them now")
+            late.load_local(missed)
+            _make_equal(context, manifest, late, copy, missed)
+            late.learn()
+            manifest.take(late, [])
+    return len(missed)
+
+
+def _changed(context: Context, manifest: Manifest, known: Known) -> tuple[list[Entry], list[str]]:
+    """Files that are not known to be equal, and names of ours that are no longer in the store."""
+    told = known.listener.changed() if known.listener else None
+    if told is None:
+        return _changed_by_walk(context, manifest, known)
+    root, exclude = context.settings.host.store_path, context.settings.migration.exclude
+    found = {entry.path: entry for path in {*told, *known.open} for entry in at(root, path, exclude)}
+    gone = {name for path in told for name in manifest.ours_at(path)} - found.keys()
+    changed, _ = known.equal.part(found.values())
+    return changed, sorted(gone)
+
+
+def _changed_by_walk(context: Context, manifest: Manifest, known: Known) -> tuple[list[Entry], list[str]]:
+    """Only if a file is missing is the manifest asked which."""
+    root, exclude = context.settings.host.store_path, context.settings.migration.exclude
+    changed, same = known.equal.compare(root, exclude)
     replaced = sum(1 for _ in manifest.local(entry.path for entry in changed))
     if same + replaced == manifest.walked():
-        return []
-    manifest.load_local(walk(context.settings.host.store_path, context.settings.migration.exclude))
-    gone = manifest.gone_locally()
-    mirror.check_deletions(context, manifest, gone, "the local store")
-    return gone
+        return changed, []
+    manifest.load_local(walk(root, exclude))
+    return changed, manifest.gone_locally()
 
 
-def _send(context: Context, manifest: Manifest, changed: list[Entry]) -> None:
-    root = context.settings.host.store_path
+def _make_equal(context: Context, manifest: Manifest, late: Manifest, root: Path, changed: list[Entry]) -> None:
+    """Send what is not equal yet, and prove that it is now; `Problem` where it is not."""
+    late.add_prints(manifest.prints(changed))
+    manifest.add_sent(entry.path for entry in changed)
+    _send(context, late, root, changed)
+    _compare(context, late, root, changed)
+    wrong = late.missing_remotely() + late.different()
+    if wrong:
+        raise Problem(
+            f"{len(wrong):,} files changed lately are not equal in the bucket, {wrong[0]!r} among them",
+            "run pulumi up again; the local store stays in use",
+        )
+
+
+def _send(context: Context, manifest: Manifest, root: Path, changed: list[Entry]) -> None:
     if changed:
         content.print_files(manifest, root, changed, context.check_clock)
         progress = copying.Progress(len(changed), sum(entry.size for entry in changed))
         copying.upload(context, root, changed, progress, "rclone")
 
 
-def _compare(context: Context, manifest: Manifest, changed: list[Entry]) -> None:
+def _compare(context: Context, manifest: Manifest, root: Path, changed: list[Entry]) -> None:
     context.check_clock()
     content.ask(manifest, context.bucket, [entry.path for entry in changed])
-    content.settle(manifest, context.bucket, context.settings.host.store_path)
+    content.settle(manifest, context.bucket, root)

@@ -252,6 +252,25 @@ class Manifest:
         """Names this program put into the bucket whose file the last walk did not find."""
         return self._paths(f"SELECT path FROM ({_OURS}) WHERE path NOT IN (SELECT path FROM local) ORDER BY path")
 
+    def ours_at(self, path: str) -> list[str]:
+        """Names this program put into the bucket: this one, and all below it were it a folder."""
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            return []  # no such name was ever put there
+        where = ("path = :path", "path > :path || '/' AND path < :path || '0'")  # 0 comes after /
+        queries = [f"SELECT path FROM {table} WHERE {names}" for table in ("known", "sent") for names in where]
+        return [row[0] for row in self._db.execute(" UNION ".join(queries), {"path": path})]
+
+    def knows(self, item: Object) -> bool:
+        """Whether this is the very object that was proven equal."""
+        query = "SELECT 1 FROM known WHERE (path, size, etag) = (?, ?, ?)"
+        return bool(self._db.execute(query, (item.key, item.size, item.etag)).fetchone())
+
+    def unknown_files(self) -> list[str]:
+        """Names of the last walk that are not known, as `learn` left it."""
+        return self._paths("SELECT path FROM local WHERE path NOT IN (SELECT path FROM known)")
+
     def gone_remotely(self) -> list[str]:
         """Names once on both sides, still here, that the last listing did not find."""
         return self._paths(

@@ -63,7 +63,7 @@ class Snapshot:
         """
         with contextlib.suppress(_Unfit, OSError):
             return self._by_find(root, exclude)
-        return self._part(walk(root, exclude))
+        return self.part(walk(root, exclude))
 
     def _by_find(self, root: Path, exclude: Sequence[str]) -> tuple[list[Entry], int]:
         """Folders of the second level are many enough to share evenly."""
@@ -75,7 +75,7 @@ class Snapshot:
             inside, beside = look(root, top, exclude, device)
             folders += inside
             entries += beside
-        changed, same = self._part(entries)
+        changed, same = self.part(entries)
         processes = min(os.cpu_count() or 1, MOST_PROCESSES)
         shares = max(processes, -(-len(folders) // FOLDERS))
         with ThreadPoolExecutor(processes) as pool:
@@ -95,7 +95,8 @@ class Snapshot:
                 unknown.append(os.fsdecode(told.split(b" ", 4)[4][2:]))
         return unknown, seen
 
-    def _part(self, entries: Iterable[Entry]) -> tuple[list[Entry], int]:
+    def part(self, entries: Iterable[Entry]) -> tuple[list[Entry], int]:
+        """Those that are new or otherwise than in the snapshot, and how many are as they were."""
         found, seen = [], 0
         for one in entries:
             seen += 1

@@ -76,10 +76,20 @@ def checked(root: Path, path: str, device: int) -> list[Entry]:
     """The file with its present metadata, by the rules of a walk; nothing where it is gone."""
     try:
         info = os.lstat(root / path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     _check(str(root), path, info, device)
     return [_entry(path, info)]
+
+
+def at(root: Path, path: str, exclude: Sequence[str]) -> Iterator[Entry]:
+    """The file, or every file in the folder and below, by the rules of a walk."""
+    if path.split("/", 1)[0] in exclude:
+        return
+    if os.path.isdir(root / path) and not os.path.islink(root / path):
+        yield from walk(root, exclude, [path])
+    else:
+        yield from checked(root, path, os.stat(root).st_dev)
 
 
 def _check(top: str, path: str, info: os.stat_result, device: int) -> None:

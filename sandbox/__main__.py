@@ -32,7 +32,7 @@ def up(fresh: bool = False) -> None:
     network.up()
     store.up()
     synapse.seed()
-    if fresh or not (HOME / "server" / "etc").exists():
+    if fresh or not server.MATRIX.exists():
         tell("making a fresh server")
         server.fresh()
     tell("starting the server")

@@ -46,6 +46,8 @@ READY = f"{PACKAGES}\n{B2_S3_HOST}\n{NAMES}\n"
 WHEELS = HOME / "wheels"
 B2_REQUIREMENTS = ROOT / "agent/b2-requirements.txt"
 CHANGES, CHANGES_WORK = HOME / "server-changes", HOME / "server-changes.work"
+#: /matrix is a disk's file system and no overlay, as on real servers: the kernel tells of less on an overlay.
+MATRIX = HOME / "server-matrix"
 #: As on old installs of the playbook.
 MATRIX_ID = 991
 PROCESS = "server"
@@ -158,12 +160,12 @@ def empty_matrix(root: Path) -> None:
 def fresh(seeded: bool = True) -> None:
     """A server that nothing was done to yet; with the seed's media, or with none."""
     discard()
-    # An overlay, since copying the image takes longer than all the rest; /matrix is made anew inside it.
-    for folder in (CHANGES, CHANGES_WORK, SERVER):
+    # An overlay, since copying the image takes longer than all the rest; /matrix is made anew beside it.
+    for folder in (CHANGES, CHANGES_WORK, MATRIX, SERVER):
         folder.mkdir(parents=True)
     mount()
     if seeded:
-        run("cp", "--archive", "--reflink=auto", SEED / "matrix", SERVER / "matrix")
+        run("cp", "--archive", "--reflink=auto", f"{SEED}/matrix/.", MATRIX)
     else:
         empty_matrix(SERVER)
 
@@ -172,8 +174,8 @@ def discard() -> None:
     """Forget the server and all that was done to it."""
     kill()
     while SERVER.is_mount():
-        run("umount", SERVER)
-    for folder in (CHANGES, CHANGES_WORK, SERVER):
+        run("umount", "--recursive", SERVER)
+    for folder in (CHANGES, CHANGES_WORK, MATRIX, SERVER):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -184,6 +186,8 @@ def mount() -> None:
             "mount", "-t", "overlay", "overlay",
             "-o", f"lowerdir={IMAGE},upperdir={CHANGES},workdir={CHANGES_WORK}", SERVER,
         )  # fmt: skip
+        (SERVER / "matrix").mkdir(exist_ok=True)
+        run("mount", "--bind", MATRIX, SERVER / "matrix")
 
 
 def up(wait: bool = True) -> None:
@@ -205,6 +209,8 @@ def up(wait: bool = True) -> None:
                 "systemd-nspawn", "--quiet", "--directory", SERVER, "--boot", f"--machine={NAME}",
                 "--register=no", "--keep-unit", "--notify-ready=yes", "--console=pipe",
                 f"--network-bridge={NAME}", "--bind=/dev/fuse", "--property=DeviceAllow=/dev/fuse rwm",
+                # What root may do on a real server, and nspawn forbids.
+                "--system-call-filter=fanotify_init fanotify_mark open_by_handle_at",
                 f"--bind-ro={LIBRARIES}:/opt/synapse", f"--bind-ro={BIN / 'goofys'}:/opt/goofys/goofys",
                 f"--bind-ro={WHEELS}:/opt/wheels",
             ],

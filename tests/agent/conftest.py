@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -12,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from agent import copying, owner, proof, restore
+from agent import copying, cutover, owner, proof, restore
 from agent.context import Context
 from agent.journal import Journal
 from agent.places import MOUNT_UNIT, STAGING_UNIT, Places
 from agent.s3 import Object, Remainder, StoreError
 from agent.settings import HostSettings, MigrationSettings, Settings, StoreSettings
 from agent.system import CommandFailed
-from agent.tree import Entry
+from agent.tree import Entry, walk
 
 SYNAPSE = "matrix-synapse.service"
 
@@ -185,6 +186,22 @@ class FakeSystem:
 
 
 @dataclass
+class FakeListener:
+    """Tells as the kernel does, by comparing two walks."""
+
+    root: Path
+    before: set[Entry]
+
+    @classmethod
+    @contextlib.contextmanager
+    def listening(cls, root: Path) -> Iterator[FakeListener]:
+        yield cls(root, set(walk(root, [])))
+
+    def changed(self) -> set[str] | None:
+        return {entry.path for entry in self.before ^ set(walk(self.root, []))}
+
+
+@dataclass
 class Server:
     """The pretended server, over and over: each `context()` is a new run of the agent on it."""
 
@@ -283,6 +300,7 @@ def new_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setattr(Journal, "save", save)
     monkeypatch.setattr(os, "rename", rename)
     monkeypatch.setattr(os, "unlink", unlink)
+    monkeypatch.setattr(cutover, "listening", FakeListener.listening)
     monkeypatch.setattr(copying, "upload", upload)
     monkeypatch.setattr(copying, "download", download)
     for name in ("check", "claim", "release"):

@@ -10,6 +10,7 @@ import pytest
 
 from agent import content, copying, delta, mirror, snapshot
 from agent.errors import Problem
+from agent.listener import Listener
 from agent.snapshot import Snapshot
 from agent.system import CommandFailed
 from agent.tree import Entry, look, walk
@@ -27,12 +28,22 @@ def fill(server: Server) -> None:
         server.write(path, body)
 
 
-def mirrored(server: Server) -> Snapshot:
+class Told(Listener):
+    """A listener that heard of these paths; or lost some."""
+
+    def __init__(self, *paths: str, lost: bool = False) -> None:
+        self.paths = None if lost else set(paths)
+
+    def changed(self) -> set[str] | None:
+        return self.paths
+
+
+def mirrored(server: Server, listener: Told | None = None) -> delta.Known:
     """The server's store is in the bucket; what is known of it."""
     fill(server)
     context = server.context()
     mirror.mirror(context)
-    return delta.before_window(context)[1]
+    return delta.before_window(context, listener)[1]
 
 
 def rewrite(server: Server, path: str, body: bytes) -> None:
@@ -134,7 +145,7 @@ def test_what_was_read_before_the_window_is_not_read_again_in_it(server, monkeyp
     server.write("local_content/zz/zz/late", b"late")
     with monkeypatch.context() as patch:
         patch.setattr(copying, "upload", lambda *_: None)
-        _, known = delta.before_window(server.context())
+        _, known = delta.before_window(server.context(), None)
     monkeypatch.setattr(content, "checksums", lambda *_: pytest.fail("read again"))
     assert delta.in_window(server.context(), known) == {"changed": 1, "removed": 0}
 
@@ -202,7 +213,7 @@ def test_what_could_not_be_sent_before_the_window_is_sent_in_it(server, monkeypa
             raise CommandFailed(["rclone"], 1, "the store was busy")
 
         patch.setattr(copying, "upload", fail)
-        came, known = delta.before_window(server.context())
+        came, known = delta.before_window(server.context(), None)
     assert came == 1 and "local_content/zz/zz/late" not in server.bucket.objects
     assert delta.in_window(server.context(), known) == {"changed": 1, "removed": 0}
     assert server.bucket.objects["local_content/zz/zz/late"] == b"late"
@@ -298,3 +309,110 @@ def test_a_copy_is_given_up_only_when_nothing_gets_done_and_the_store_is_silent(
     now[0] *= 2.5
     assert any(watch.in_vain(5) for _ in answers) == given_up
     assert store.left == []
+
+
+def test_what_the_kernel_tells_of_is_proven_without_a_walk(server, monkeypatch):
+    told = Told("local_content/zz/zz/late", "one/deep")
+    known = mirrored(server, told)
+    monkeypatch.setattr(delta, "walk", lambda *_: pytest.fail("a walk in the window"))
+    monkeypatch.setattr(Snapshot, "compare", lambda *_: pytest.fail("a walk in the window"))
+    server.write("local_content/zz/zz/late", b"late")
+    rewrite(server, "one/deep", b"DEEP")
+    assert delta.in_window(server.context(), known) == {"changed": 2, "removed": 0}
+    assert server.bucket.objects == FILES | {"local_content/zz/zz/late": b"late", "one/deep": b"DEEP"}
+
+
+def test_a_folder_that_the_kernel_tells_of_stands_for_all_below_it(server):
+    known = mirrored(server, Told("moved", "local_thumbnails"))
+    os.rename(server.store / "local_thumbnails", server.store / "moved")
+    assert delta.in_window(server.context(), known) == {"changed": 1, "removed": 1}
+    thumbnail = "aa/bb/one/32-32-image-png-crop"
+    assert f"moved/{thumbnail}" in server.bucket.objects
+    assert f"local_thumbnails/{thumbnail}" not in server.bucket.objects
+
+
+def test_names_that_only_begin_alike_stay_where_a_folder_goes(server):
+    for beside in ("one.more", "one-more", "one0", "onemore/deep"):
+        server.write(beside, b"beside")
+    known = mirrored(server, Told("one"))
+    os.rename(server.store / "one", server.root / "elsewhere")
+    assert delta.in_window(server.context(), known) == {"changed": 0, "removed": 1}
+    assert server.bucket.objects.keys() == server.tree().keys()
+
+
+def test_a_file_that_took_a_folders_place_is_sent_and_what_was_in_the_folder_leaves_the_bucket(server):
+    known = mirrored(server, Told("one"))
+    os.rename(server.store / "one", server.root / "elsewhere")
+    server.write("one", b"a file now")
+    assert delta.in_window(server.context(), known) == {"changed": 1, "removed": 1}
+    assert server.bucket.objects == server.tree()
+
+
+def test_a_file_that_was_told_of_and_is_as_it_was_is_not_sent_again(server, monkeypatch):
+    known = mirrored(server, Told("one/deep"))
+    monkeypatch.setattr(copying, "upload", lambda *_: pytest.fail("sent again"))
+    assert delta.in_window(server.context(), known) == {"changed": 0, "removed": 0}
+
+
+def test_where_the_kernel_lost_something_the_window_walks(server):
+    known = mirrored(server, Told(lost=True))
+    server.write("local_content/zz/zz/late", b"late")
+    assert delta.in_window(server.context(), known) == {"changed": 1, "removed": 0}
+    assert "local_content/zz/zz/late" in server.bucket.objects
+
+
+def test_what_is_told_of_in_a_folder_that_is_left_out_stays_out(server):
+    known = mirrored(server, Told("url_cache", "url_cache/2026-11-26/x"))
+    server.write("url_cache/2026-11-26/x", b"preview")
+    assert delta.in_window(server.context(), known) == {"changed": 0, "removed": 0}
+    assert server.bucket.objects == FILES
+
+
+def test_a_link_that_was_told_of_is_a_problem_with_its_remedy(server):
+    known = mirrored(server, Told("one/link"))
+    (server.store / "one/link").symlink_to("deep")
+    with pytest.raises(Problem, match="a link.* -- replace it"):
+        delta.in_window(server.context(), known)
+
+
+def test_a_name_that_is_no_utf8_and_is_gone_again_is_no_matter(server):
+    known = mirrored(server, Told("one/\udcff"))
+    assert delta.in_window(server.context(), known) == {"changed": 0, "removed": 0}
+
+
+def test_many_files_told_to_be_gone_stop_the_window_before_anything_is_removed(server):
+    known = mirrored(server, Told(*FILES))
+    for path in FILES:
+        os.unlink(server.store / path)
+    with pytest.raises(Problem, match="gone from the local store"):
+        delta.in_window(server.context(), known)
+    assert server.bucket.objects == FILES
+
+
+def test_what_was_not_equal_before_the_window_is_proven_in_it_though_nobody_tells_of_it(server, monkeypatch):
+    fill(server)
+    mirror.mirror(server.context())
+    server.write("local_content/zz/zz/late", b"late")
+    with monkeypatch.context() as patch:
+        patch.setattr(copying, "upload", lambda *_: None)
+        _, known = delta.before_window(server.context(), Told())
+    assert delta.in_window(server.context(), known) == {"changed": 1, "removed": 0}
+    assert server.bucket.objects["local_content/zz/zz/late"] == b"late"
+
+
+def test_a_walk_after_the_window_sends_what_nobody_told_of(server):
+    known = mirrored(server, Told())
+    server.write("local_content/zz/zz/late", b"late")
+    rewrite(server, "one/deep", b"DEEP")
+    assert delta.in_window(server.context(), known) == {"changed": 0, "removed": 0}
+    assert delta.verify(server.context(), server.store) == 2
+    assert server.bucket.objects == server.tree()
+    assert delta.verify(server.context(), server.store) == 0, "it is known now"
+
+
+def test_a_walk_after_the_window_leaves_alone_what_was_written_through_the_mount_since(server):
+    mirrored(server)
+    rewrite(server, "one/deep", b"DEEP")
+    server.bucket.objects["one/deep"] = b"newer"
+    assert delta.verify(server.context(), server.store) == 0
+    assert server.bucket.objects["one/deep"] == b"newer"

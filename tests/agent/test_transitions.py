@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 
 import pytest
 
-from agent import admission, converge, install, mount, recovery, remount, restore
+from agent import admission, converge, cutover, delta, install, mount, recovery, remount, restore
 from agent.errors import Problem
 from agent.journal import Journal, Step
+from agent.s3 import StoreError
 from agent.settings import parse
 from agent.system import CommandFailed
 
-from .conftest import SYNAPSE, PowerLoss, Server
+from .conftest import SYNAPSE, FakeListener, PowerLoss, Server
 
 FILES = {
     "local_content/aa/bb/one": b"one",
@@ -387,3 +389,55 @@ def test_a_store_that_goes_away_on_the_way_home_ends_it_after_the_first_lot(serv
     with pytest.raises(OSError, match="connection refused"):
         go(server, "mirror")
     assert len(tried) == 1 and SYNAPSE in server.system.active
+
+
+def deaf_to(monkeypatch, *paths: str) -> None:
+    """The kernel never tells of these."""
+    monkeypatch.setattr(FakeListener, "changed", lambda self, told=FakeListener.changed: told(self) - set(paths))
+
+
+def late(server: Server, monkeypatch, path: str, body: bytes) -> None:
+    """A file that is written as the homeserver ends."""
+    stop = type(server.system).stop
+
+    def stopped(units, timeout=0):
+        stop(server.system, units, timeout)
+        if SYNAPSE in units:
+            server.write(path, body)
+
+    monkeypatch.setattr(server.system, "stop", stopped)
+
+
+def test_what_nobody_told_of_in_the_window_is_in_the_bucket_before_the_phase_is_reached(server, monkeypatch):
+    fill(server)
+    go(server, "mirror")
+    deaf_to(monkeypatch, "local_content/ee/ff/late")
+    late(server, monkeypatch, "local_content/ee/ff/late", b"late")
+    assert go(server, "live").facts["last"]["window_files"] == 0
+    assert server.bucket.objects == FILES | {"local_content/ee/ff/late": b"late"}
+
+
+def test_a_walk_after_the_window_that_failed_is_made_up_by_the_next_run(server, monkeypatch):
+    fill(server)
+    go(server, "mirror")
+    deaf_to(monkeypatch, "local_content/ee/ff/late")
+    late(server, monkeypatch, "local_content/ee/ff/late", b"late")
+    with monkeypatch.context() as patch:
+        patch.setattr(delta, "verify", lambda *_: (_ for _ in ()).throw(StoreError(503, "SlowDown", "")))
+        with pytest.raises(StoreError):
+            go(server, "live")
+    journal = Journal.load(server.places)
+    assert (journal.phase, journal.serving, journal.facts["proven"]) == ("live", "bucket", False)
+    assert SYNAPSE in server.system.active
+    assert go(server, "live").facts["proven"]
+    assert server.bucket.objects["local_content/ee/ff/late"] == b"late"
+
+
+def test_where_a_walk_was_the_window_none_follows_it(server, monkeypatch):
+    monkeypatch.setattr(cutover, "listening", lambda root: contextlib.nullcontext())
+    monkeypatch.setattr(delta, "verify", lambda *_: pytest.fail("one more walk"))
+    fill(server)
+    go(server, "mirror")
+    late(server, monkeypatch, "local_content/ee/ff/late", b"late")
+    assert go(server, "live").facts["last"]["window_files"] == 1
+    assert server.bucket.objects == FILES | {"local_content/ee/ff/late": b"late"}

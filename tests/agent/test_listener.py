@@ -1,0 +1,67 @@
+"""What the kernel writes is understood, or worth nothing. The bytes are laid by hand, as fanotify(7) describes them."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from agent import listener
+from agent.listener import Lost, listening, parse
+
+CREATE, DELETE, CLOSE_WRITE, ATTRIB, ON_FOLDER, OVERFLOW = 0x100, 0x200, 0x8, 0x4, 0x40000000, 0x4000
+HANDLE = struct.pack("=Ii", 8, 1) + b"\x01\x00Q\x00\xed9\x0f\xab"
+
+
+def event(mask: int, name: bytes, handle: bytes = HANDLE, kind: int = 2, version: int = 3) -> bytes:
+    """One event with one record: the folder's handle, and the name in it, padded to four bytes."""
+    body = b"FILESYST" + handle + name + b"\0"
+    body += b"\0" * (-len(body) % 4)
+    info = struct.pack("=BBH", kind, 0, 4 + len(body)) + body
+    return struct.pack("=IBBHQii", 24 + len(info), version, 0, 24, mask, -1, 4711) + info
+
+
+def test_each_event_tells_its_folder_and_its_name():
+    other = struct.pack("=Ii", 4, 129) + b"abcd"
+    block = event(CREATE, b"one") + event(DELETE | CLOSE_WRITE, "caf\u00e9 \u4e2d".encode(), other)
+    assert list(parse(block)) == [(HANDLE, b"one"), (other, "caf\u00e9 \u4e2d".encode())]
+
+
+def test_a_folder_is_told_of_if_it_came_or_went_not_if_its_rights_changed():
+    block = event(CREATE | ON_FOLDER, b"new") + event(ATTRIB | ON_FOLDER, b"old") + event(ATTRIB, b"file")
+    assert [name for _, name in parse(block)] == [b"new", b"file"]
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        struct.pack("=IBBHQii", 24, 3, 0, 24, OVERFLOW, -1, 0),
+        event(CREATE, b"x", version=4),
+        event(CREATE, b"x", kind=1),
+    ],
+    ids=["an overflow", "another version", "another record"],
+)
+def test_what_is_lost_or_not_understood_is_not_passed_over(strange):
+    with pytest.raises(Lost):
+        list(parse(event(CREATE, b"one") + strange))
+
+
+def test_a_block_that_ends_early_is_not_passed_over():
+    with pytest.raises(struct.error):
+        list(parse(event(CREATE, b"x")[:30]))
+
+
+@pytest.mark.parametrize("error", [OSError(1, "Operation not permitted"), ImportError("ctypes"), AttributeError("old")])
+def test_where_the_kernel_may_not_be_asked_there_is_no_listener(monkeypatch, tmp_path, error):
+    def refuse():
+        raise error
+
+    monkeypatch.setattr(listener, "_kernel", refuse)
+    with listening(tmp_path) as found:
+        assert found is None
+
+
+def test_on_a_file_system_that_may_not_tell_all_there_is_no_listener():
+    with listening(Path("/proc")) as found:
+        assert found is None

@@ -1,0 +1,149 @@
+"""The kernel tells of all that a walk would find, whatever is done to the tree. Its word is held against two walks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.listener import Listener, listening
+from agent.tree import Entry, at, walk
+from sandbox.world import HOME
+
+GROUND = HOME / "listener"
+STORE, OUTSIDE = GROUND / "store", GROUND / "outside"
+
+#: Few names, so that things meet: files and folders take each other's places.
+PLACES = st.lists(st.sampled_from(["a", "b", "caf\u00e9 x"]), min_size=1, max_size=3).map("/".join)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["write", "append", "truncate", "delete", "make", "remove", "rights"]), PLACES),
+        st.tuples(st.sampled_from(["move", "link", "swap"]), PLACES, PLACES),
+        st.tuples(st.sampled_from(["move in", "move out"]), PLACES),
+    ),
+    max_size=12,
+)
+
+
+def do(step: tuple[str, ...]) -> None:
+    """One thing that a program may do to the store; what is not possible just then does nothing."""
+    kind, place = step[0], STORE / step[1]
+    if kind in ("write", "append"):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with open(place, "w" if kind == "write" else "a") as file:
+            file.write(kind)
+    elif kind == "truncate":
+        os.truncate(place, 1)
+    elif kind == "delete":
+        place.unlink()
+    elif kind == "make":
+        place.mkdir(parents=True)
+    elif kind == "remove":
+        shutil.rmtree(place)
+    elif kind == "rights":
+        place.chmod(0o700)
+    elif kind == "move":
+        place.rename(STORE / step[2])
+    elif kind == "link":
+        os.link(place, STORE / step[2])
+    elif kind == "swap":
+        aside = OUTSIDE / "aside"
+        place.rename(aside)
+        with contextlib.suppress(OSError):
+            (STORE / step[2]).rename(place)
+        aside.rename(STORE / step[2] if not (STORE / step[2]).exists() else OUTSIDE / "lost")
+    elif kind == "move in":
+        (OUTSIDE / "coming").rename(place)
+    elif kind == "move out":
+        place.rename(OUTSIDE / "coming")
+
+
+def lay() -> None:
+    shutil.rmtree(GROUND, ignore_errors=True)
+    for path in (STORE / "a/a/a", STORE / "a/b", STORE / "b/a/b", OUTSIDE / "coming/a/b", OUTSIDE / "coming/c"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("as it was")
+
+
+def found_by_walks(before: set[Entry]) -> tuple[set[Entry], set[str]]:
+    after = set(walk(STORE, []))
+    return after - before, {entry.path for entry in before} - {entry.path for entry in after}
+
+
+def found_by_the_kernel(listener: Listener, before: set[Entry]) -> tuple[set[Entry], set[str]]:
+    told = listener.changed()
+    assert told is not None
+    found = {entry for path in told for entry in at(STORE, path, [])}
+    gone = {entry.path for entry in before for path in told if f"{entry.path}/".startswith(f"{path}/")}
+    return found - before, gone - {entry.path for entry in found}
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(early=STEPS, late=STEPS)
+def test_whatever_is_done_the_kernel_tells_what_two_walks_tell(early, late):
+    lay()
+    with listening(STORE) as listener:
+        assert listener, f"{GROUND} must lie on ext4 or xfs, and root must run this"
+        for step in early:
+            with contextlib.suppress(OSError):
+                do(step)
+        before = set(walk(STORE, []))
+        for step in late:
+            with contextlib.suppress(OSError):
+                do(step)
+        assert found_by_the_kernel(listener, before) == found_by_walks(before)
+
+
+def test_a_program_that_ends_with_a_file_still_open_is_told_of():
+    lay()
+    writer = "import sys; f = open(sys.argv[1], 'a'); print(flush=True); sys.stdin.read(); f.write('the end')"
+    with subprocess.Popen(
+        [sys.executable, "-c", writer, STORE / "a/b"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout and process.stdin
+        process.stdout.readline()  # it was opened before anybody listened
+        with listening(STORE) as listener:
+            assert listener and listener.changed() == set()
+            process.stdin.close()
+            process.wait()
+            assert listener.changed() == {"a/b"}
+
+
+def test_files_written_into_memory_are_told_of_once_they_are_closed():
+    lay()
+    writer = "import mmap, sys; f = open(sys.argv[1], 'r+'); m = mmap.mmap(f.fileno(), 0); m[0:2] = b'AS'"
+    with listening(STORE) as listener:
+        assert listener
+        subprocess.run([sys.executable, "-c", writer, STORE / "a/b"], check=True)
+        assert listener.changed() == {"a/b"}
+
+
+def test_what_happens_elsewhere_on_the_disk_is_not_told():
+    lay()
+    with listening(STORE) as listener:
+        (OUTSIDE / "coming/a/b").write_text("x")
+        (GROUND / "store-beside").mkdir()
+        (GROUND / "store-beside/b").write_text("x")
+        assert listener and listener.changed() == set()
+
+
+def test_very_many_changes_are_told_without_loss():
+    lay()
+    with listening(STORE) as listener:
+        for number in range(30_000):  # above the kernel's usual limit of 16,384 events
+            (STORE / f"b/{number}").touch()
+        assert listener and listener.changed() == {f"b/{number}" for number in range(30_000)}
+
+
+def test_a_store_whose_folder_was_renamed_meanwhile_is_not_answered_for(tmp_path_factory: pytest.TempPathFactory):
+    lay()
+    with listening(STORE) as listener:
+        STORE.rename(Path(f"{STORE}-moved"))
+        assert listener and listener.changed() is None

@@ -12,10 +12,10 @@ import os
 import shutil
 from pathlib import Path
 
-from . import content, media_tables, mirror, restore
+from . import content, media_tables, mirror, restore, unresolved
 from .context import Context
 from .errors import Problem
-from .files import rename, sync_folder, write_atomic
+from .files import rename, sync_folder
 from .restore import removing_path
 from .tree import Entry, entry, walk
 
@@ -39,15 +39,15 @@ def _compare_and_remove(context: Context, root: Path, removing: Path) -> None:
     with context.manifest() as manifest:
         files, size = manifest.load_local(walk(root, context.settings.migration.exclude))
         manifest.load_remote(mirror.listed(context))
-        mirror.check_deletions(context, manifest, manifest.gone_remotely(), "the bucket")
+        mirror.check_deletions(context, manifest.ours(), manifest.gone_remotely(), "the bucket")
         content.settle(manifest, context.bucket, root)
         only_local, different = manifest.missing_remotely(), manifest.different()
         purged = media_tables.purged(context, only_local, manifest.local_originals())
         confirmed = set(context.settings.migration.confirmed)
-        unresolved = [path for path in only_local if path not in purged | confirmed]
-        unresolved += [path for path in different if path not in confirmed]
-        if unresolved:
-            _refuse(context, unresolved)
+        open_names = [path for path in only_local if path not in purged | confirmed]
+        open_names += [path for path in different if path not in confirmed]
+        if open_names:
+            unresolved.refuse(context, open_names, "nothing was removed")
         equal, _ = manifest.equal()
         context.say(
             f"clean: {equal:,} of {files:,} files, {size / 1e6:,.1f} MB compared equal; {len(purged):,} were purged"
@@ -71,16 +71,6 @@ def _compare_and_remove(context: Context, root: Path, removing: Path) -> None:
             f"{removing} holds files that came after the comparison",
             "look at them; move them away or run pulumi up again",
         )
-
-
-def _refuse(context: Context, unresolved: list[str]) -> None:
-    report = context.places.var / "unresolved.txt"
-    write_atomic(report, ("\n".join(unresolved) + "\n").encode())
-    raise Problem(
-        f"{len(unresolved):,} files of the local copy are not in the bucket with the same content, "
-        f"{unresolved[0]!r} among them; nothing was removed",
-        f"the whole list is in {report}: look at them, and name in migration.confirmed those that may go",
-    )
 
 
 def _unlink(root: Path, known: Entry) -> None:

@@ -6,8 +6,8 @@ What is true if the power fails:
 - at `swapping` (`undoing`, once recovery began): nobody wrote to the bucket through the mount yet, so the local copy is
   complete; it is renamed back and serves again;
 - once `serving` says bucket: the bucket holds all, the mount unit is enabled, and it serves. Only the
-  proof is missing (`proven` is false); the next converge makes it up, or goes back. So is, where the kernel told what
-  changed, one more walk over the local copy (`verified`).
+  proof is missing (`proven` is false); the next converge makes it up, or goes back. Where the kernel told what changed,
+  one more walk over the local copy is part of that (`verified`).
 `recovery.recover` does the above.
 """
 
@@ -32,7 +32,7 @@ def go_live(context: Context) -> None:
         mount.start_staging(context)  # a reboot may have ended it
         with listening(context.settings.host.store_path) as listener:
             came, known = delta.before_window(context, listener)
-            how = "the kernel tells what changes" if listener else "what changes is found by a walk"
+            how = "the kernel tells what changes" if known.listener else "what changes is found by a walk"
             context.say(f"cutover: ready; {came:,} files came while comparing; {how}")
             _check_no_backup(context)
             pace.at_once(context)  # not to be asked in the window
@@ -72,7 +72,7 @@ def _window(context: Context, known: delta.Known) -> Stopwatch:
     mount.start_final(context)
     journal.facts["last"].update(window_seconds=work.seconds, window_files=changed["changed"])
     journal.facts["proven"] = journal.facts["remount"] = False
-    journal.facts["verified"] = known.listener is None  # a walk saw everything
+    journal.facts["verified"] = changed["walked"]  # a walk missed nothing
     journal.step.stage, journal.serving, journal.phase = "starting", "bucket", "live"
     journal.generation += 1
     context.save()
@@ -108,8 +108,12 @@ def _prove(context: Context, down: Stopwatch | None) -> None:
 
 
 def _verify(context: Context) -> None:
-    """Where this fails the bucket serves on: it holds all that anybody was told of. The next run tries again."""
-    backup, facts = context.settings.host.backup_path, context.journal.facts
-    if not facts.get("verified", True) and backup.is_dir():
-        delta.verify(context, backup)
+    """Where this fails the bucket serves on: it holds all that anybody was told of. The next run looks again."""
+    copy, facts = context.settings.host.backup_path, context.journal.facts
+    if facts.get("verified", True):
+        return
+    if copy.is_dir() and copy.stat().st_ino == facts["store_inode"]:
+        delta.verify(context, copy)
+    else:
+        context.say(f"live: {copy} is gone, so it was not walked once more for what the window may have missed")
     facts["verified"] = True

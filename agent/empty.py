@@ -55,7 +55,7 @@ def _check_all_is_home(context: Context) -> None:
         manifest.load_remote(objects)
         present = set(manifest.missing_locally())
         gone = [path for path in manifest.gone_locally() if path in present]
-        mirror.check_deletions(context, manifest, gone, "the local store")
+        mirror.check_deletions(context, manifest.ours(), gone, "the local store")
         content.settle(manifest, context.bucket, root)
         strangers, different = manifest.strangers(), manifest.different()
         purged = media_tables.purged(context, gone, manifest.local_originals())

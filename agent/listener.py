@@ -1,8 +1,9 @@
 """What changes in the media store, told by the kernel as it happens: then the window need not walk the store.
 
-This is fanotify(7) with names, from Linux 5.9 on. It tells of all that is done through the file system it listens
-to, but not of what comes through a hard link that lies outside the store. Nothing rests on it alone: where it is not
-to be had, or lost something, the window walks; and after the window `delta.verify` walks all the same.
+This is fanotify(7) with names, from Linux 5.9 on. It tells of all that is done on the file system, by the name under
+which it was done: what comes to a file through a hard link of another name is not told of this one. Nothing rests on
+it alone: where it is not to be had, or lost something, the window walks; and after the window `delta.verify` walks all
+the same.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import select
 import struct
 import threading
@@ -22,7 +24,7 @@ LOCAL = ("ext4", "xfs")
 
 # From linux/fanotify.h
 _CLOEXEC, _NONBLOCK, _UNLIMITED_QUEUE, _REPORT_FOLDER_AND_NAME = 0x1, 0x2, 0x10, 0xC00
-_ADD, _FILESYSTEM = 0x1, 0x100
+_ADD, _FLUSH, _FILESYSTEM = 0x1, 0x80, 0x100
 _MODIFY, _ATTRIB, _CLOSE_WRITE = 0x2, 0x4, 0x8
 _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x40, 0x80, 0x100, 0x200
 _OVERFLOW, _ON_FOLDER = 0x4000, 0x4000_0000
@@ -36,6 +38,7 @@ _INFO = struct.Struct("=BBH8x")
 _FOLDER_AND_NAME = 2
 #: Bytes in the handle, its type.
 _HANDLE = struct.Struct("=Ii")
+_LARGEST_HANDLE, _OF_THE_FOLDER_ITSELF = 128, 0x1000
 _BLOCK = 1 << 18
 
 
@@ -65,7 +68,7 @@ class Listener:
     """Collects the names of what changes on a folder's file system. A thread does, so that the kernel keeps little."""
 
     def __init__(self, root: Path) -> None:
-        """Of OSError, ImportError or AttributeError, whatever the lack of rights, support or a library comes as."""
+        """Raises one of `UNFIT` where rights, support or a library lack."""
         self._lock, self._lost = threading.Lock(), False
         #: By folder; None for one outside the store.
         self._names: dict[bytes, set[bytes] | None] = {}
@@ -73,18 +76,18 @@ class Listener:
             self._call = _kernel()
             self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             opened.callback(os.close, self._root)
-            if _file_system(os.fstat(self._root).st_dev) not in LOCAL:
-                raise OSError(f"the file system of {root} may not tell of each change")
             self._top = _path(self._root)
+            _check_file_system(os.fstat(self._root).st_dev, self._top)
+            self._check_rights()
             flags = _CLOEXEC | _NONBLOCK | _UNLIMITED_QUEUE | _REPORT_FOLDER_AND_NAME
             self._queue = self._call("fanotify_init", flags, os.O_RDONLY)
             opened.callback(os.close, self._queue)
             self._call("fanotify_mark", self._queue, _ADD | _FILESYSTEM, _EVENTS, self._root, b".")
             asleep, waker = os.pipe()
             opened.callback(os.close, asleep)
-            thread = threading.Thread(target=self._collect, args=(asleep,), daemon=True)
-            thread.start()
-            opened.callback(thread.join)
+            self._thread = threading.Thread(target=self._collect, args=(asleep,), daemon=True)
+            self._thread.start()
+            opened.callback(self._thread.join)
             opened.callback(os.close, waker)
             self._opened = opened.pop_all()
 
@@ -96,40 +99,48 @@ class Listener:
 
         None where it cannot be said.
         """
-        with self._lock:
+        paths = set()
+        with self._lock, self._losing():
             self._read()
-            self._lost = self._lost or _path(self._root) != self._top
-            paths = set()
             for handle, names in self._names.items():
                 folder = self._inside(handle) if names else None
                 if folder is not None:
                     paths |= {os.path.join(folder, os.fsdecode(name)) for name in names or ()}
-            return None if self._lost else paths
+            if _path(self._root) != self._top:
+                raise Lost
+        return None if self._lost else paths
 
     def _collect(self, asleep: int) -> None:
         poll = select.poll()
         poll.register(self._queue, select.POLLIN)
         poll.register(asleep)
-        while all(number != asleep for number, _ in poll.poll()):
-            with self._lock:
+        while not self._lost and all(number != asleep for number, _ in poll.poll()):
+            with self._lock, self._losing():
                 self._read()
-                if self._lost:
-                    return
+
+    @contextlib.contextmanager
+    def _losing(self) -> Iterator[None]:
+        """Whatever goes wrong makes all of it worthless, and the kernel need not go on telling."""
+        try:
+            yield
+        except Exception:
+            self._lost = True
+            with contextlib.suppress(OSError):
+                self._call("fanotify_mark", self._queue, _FLUSH | _FILESYSTEM, 0, self._root, b".")
 
     def _read(self) -> None:
-        """All that the kernel holds; whatever is not understood makes the rest worthless."""
-        try:
-            while not self._lost:
-                for handle, name in parse(os.read(self._queue, _BLOCK)):
-                    if handle not in self._names:
-                        self._names[handle] = set() if self._inside(handle) is not None else None
-                    names = self._names[handle]
-                    if names is not None:
-                        names.add(name)
-        except BlockingIOError:
-            pass
-        except (Lost, OSError, struct.error):
-            self._lost = True
+        """All that the kernel holds by now."""
+        while not self._lost:
+            try:
+                block = os.read(self._queue, _BLOCK)
+            except BlockingIOError:
+                return
+            for handle, name in parse(block):
+                if handle not in self._names:
+                    self._names[handle] = set() if self._inside(handle) is not None else None
+                names = self._names[handle]
+                if names is not None:
+                    names.add(name)
 
     def _inside(self, handle: bytes) -> str | None:
         """Where a folder is now, relative to the store.
@@ -140,16 +151,31 @@ class Listener:
         try:
             number = self._call("open_by_handle_at", self._root, handle, os.O_PATH | os.O_CLOEXEC)
         except OSError as error:
-            if error.errno != errno.ESTALE:
-                self._lost = True
-            return None
+            if error.errno == errno.ESTALE:
+                return None
+            raise
         try:
             path = _path(number)
         finally:
             os.close(number)
         if path == self._top:
             return ""
-        return path[len(self._top) + 1 :] if path.startswith(f"{self._top}/") else None
+        if path.startswith(f"{self._top}/"):
+            return path[len(self._top) + 1 :]
+        if _path(self._root) != self._top:
+            raise Lost  # the store is elsewhere just now
+        return None
+
+    def _check_rights(self) -> None:
+        """To open a folder by its handle takes a right of its own (CAP_DAC_READ_SEARCH)."""
+        handle = bytearray(_HANDLE.pack(_LARGEST_HANDLE, 0) + bytes(_LARGEST_HANDLE))
+        self._call("name_to_handle_at", self._root, b"", handle, bytearray(8), _OF_THE_FOLDER_ITSELF)
+        if self._inside(bytes(handle)) != "":
+            raise OSError("a folder's handle leads elsewhere")
+
+
+#: As what a lack of rights, of support or of a library, and too many threads come.
+UNFIT = (OSError, ImportError, AttributeError, RuntimeError, Lost)
 
 
 @contextlib.contextmanager
@@ -157,7 +183,7 @@ def listening(root: Path) -> Iterator[Listener | None]:
     """A listener from here on; None where there can be none."""
     try:
         listener = Listener(root)
-    except (OSError, ImportError, AttributeError):
+    except UNFIT:
         yield None
         return
     with contextlib.closing(listener):
@@ -172,7 +198,11 @@ def _kernel() -> Callable[..., int]:
     library.fanotify_mark.argtypes = (ctypes.c_int, ctypes.c_uint, ctypes.c_uint64, ctypes.c_int, ctypes.c_char_p)
 
     def call(name: str, *values: Any) -> int:
-        answer = int(getattr(library, name)(*values))
+        """Of the values, a bytearray is written to."""
+        buffers = [
+            (ctypes.c_char * len(each)).from_buffer(each) if type(each) is bytearray else each for each in values
+        ]
+        answer = int(getattr(library, name)(*buffers))
         if answer < 0:
             raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
         return answer
@@ -184,12 +214,21 @@ def _path(number: int) -> str:
     return os.readlink(f"/proc/self/fd/{number}")
 
 
-def _file_system(device: int) -> str:
-    """Its kind, by the number of its device; nothing where that is not known."""
-    number = f"{os.major(device)}:{os.minor(device)}"
+def _check_file_system(device: int, top: str) -> None:
+    """OSError where not every change below `top` may be told: for the kind of file system, or one mounted inside."""
+    number, kind = f"{os.major(device)}:{os.minor(device)}", ""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
         for line in mounts:
             mount, _, source = line.partition(" - ")
-            if mount.split()[2] == number:
-                return source.split()[0]
-    return ""
+            fields = mount.split()
+            if fields[2] == number:
+                kind = source.split()[0]
+            if _plain(fields[4]).startswith(f"{top}/"):
+                raise OSError(f"{fields[4]} is mounted inside")
+    if kind not in LOCAL:
+        raise OSError(f"a file system of the kind {kind or 'unknown'}")
+
+
+def _plain(escaped: str) -> str:
+    """mountinfo writes space, tab, line break and backslash as octal numbers."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), escaped)

@@ -262,10 +262,9 @@ class Manifest:
         queries = [f"SELECT path FROM {table} WHERE {names}" for table in ("known", "sent") for names in where]
         return [row[0] for row in self._db.execute(" UNION ".join(queries), {"path": path})]
 
-    def knows(self, item: Object) -> bool:
-        """Whether this is the very object that was proven equal."""
-        query = "SELECT 1 FROM known WHERE (path, size, etag) = (?, ?, ?)"
-        return bool(self._db.execute(query, (item.key, item.size, item.etag)).fetchone())
+    def knows(self, path: str) -> bool:
+        """Whether a file of that name was proven equal once."""
+        return bool(self._db.execute("SELECT 1 FROM known WHERE path = ?", (path,)).fetchone())
 
     def unknown_files(self) -> list[str]:
         """Names of the last walk that are not known, as `learn` left it."""

@@ -42,9 +42,8 @@ def allowed_deletions(known: int, percent: float) -> int:
     return max(int(known * percent / 100), min(FEW, known // 2))
 
 
-def check_deletions(context: Context, manifest: Manifest, gone: list[str], where: str) -> None:
-    """`Problem` where suspiciously many known files are gone."""
-    known = manifest.ours()
+def check_deletions(context: Context, known: int, gone: list[str], where: str) -> None:
+    """`Problem` where suspiciously many of the known files are gone."""
     limit = allowed_deletions(known, context.settings.migration.deletion_limit_percent)
     if len(gone) > limit:
         raise Problem(
@@ -115,7 +114,7 @@ def _remove_purged(context: Context, manifest: Manifest) -> None:
     """Take out of the bucket what was known on both sides and is now gone here (purged by Synapse)."""
     present = set(manifest.missing_locally())
     gone = [path for path in manifest.gone_locally() if path in present]
-    check_deletions(context, manifest, gone, "the local store")
+    check_deletions(context, manifest.ours(), gone, "the local store")
     if gone:
         context.say(f"mirror: {len(gone):,} files were purged here; removing them from the bucket")
         content.delete_objects(context.bucket, gone)

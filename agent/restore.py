@@ -125,7 +125,7 @@ def pull(context: Context, root: Path, window: bool = False) -> int:
             if window and turn == 1:
                 context.start_clock()  # the listing of a large bucket is no fault of the store
             context.check_clock()
-            mirror.check_deletions(context, manifest, manifest.lost_remotely(), "the bucket")
+            mirror.check_deletions(context, manifest.ours(), manifest.lost_remotely(), "the bucket")
             content.settle(manifest, context.bucket, root)
             wanted = manifest.missing_locally() + manifest.different()
             if not wanted:
@@ -224,7 +224,7 @@ def set_aside_gone(context: Context, root: Path) -> None:
     """What is gone from the bucket (purged while live) must not come back: out of the store, not deleted."""
     with context.manifest() as manifest:
         gone = manifest.gone_remotely()
-        mirror.check_deletions(context, manifest, gone, "the bucket")
+        mirror.check_deletions(context, manifest.ours(), gone, "the bucket")
     if gone:
         folder = dated_folder(context, "removed")
         context.say(f"restore: {len(gone):,} files were purged while live; they are kept in {folder}")

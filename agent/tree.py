@@ -30,21 +30,26 @@ def entry(root: Path, path: str) -> Entry:
     return _entry(path, os.lstat(root / path))
 
 
-def walk(root: Path, exclude: Sequence[str], below: Sequence[str] = ("",)) -> Iterator[Entry]:
+def walk(
+    root: Path, exclude: Sequence[str], below: Sequence[str] = ("",), linked: list[str] | None = None
+) -> Iterator[Entry]:
     """Every file in the folders `below` of `root` but the top-level folders in `exclude`.
 
+    `linked` gets the names of files that have further ones (hard links).
     What vanishes meanwhile is passed over: Synapse may be running. What a bucket cannot hold, or a
     walk would miss, is a `Problem`.
     """
     device = os.stat(root).st_dev
     folders = list(below)
     while folders:
-        inside, entries = look(root, folders.pop(), exclude, device)
+        inside, entries = look(root, folders.pop(), exclude, device, linked)
         folders += inside
         yield from entries
 
 
-def look(root: Path, folder: str, exclude: Sequence[str], device: int) -> tuple[list[str], list[Entry]]:
+def look(
+    root: Path, folder: str, exclude: Sequence[str], device: int, linked: list[str] | None = None
+) -> tuple[list[str], list[Entry]]:
     """The folders and the files of one folder, `""` for the store's own; `device` is the store's."""
     top = str(root)
     folders: list[str] = []
@@ -68,6 +73,8 @@ def look(root: Path, folder: str, exclude: Sequence[str], device: int) -> tuple[
             except FileNotFoundError:
                 continue
             _check(top, path, info, device)
+            if linked is not None and info.st_nlink > 1:
+                linked.append(path)
             entries.append(_entry(path, info))
     return folders, entries
 

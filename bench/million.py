@@ -20,6 +20,7 @@ from typing import Any
 from agent import copying, delta, mirror
 from agent.context import Context
 from agent.journal import Journal
+from agent.listener import listening
 from agent.places import Places
 from agent.s3 import Object
 from agent.settings import HostSettings, MigrationSettings, Settings, StoreSettings
@@ -75,14 +76,17 @@ def main() -> None:
     record["first_mirror"] = timed(lambda: mirror.mirror(context))
     drop_caches()
     record["unchanged_mirror"] = timed(lambda: mirror.mirror(context))
-    for kind in ("warm", "cold"):
-        _, known = delta.before_window(context)
-        for number in range(LATE):
-            (root / "late").mkdir(exist_ok=True)
-            (root / "late" / f"{kind}-{number}").write_bytes(BODY)
-        if kind == "cold":
-            drop_caches()
-        record[f"window_{kind}"] = timed(partial(delta.in_window, context, known))
+    for kind in ("warm", "cold", "walked_warm", "walked_cold"):
+        with listening(root) as listener:
+            _, known = delta.before_window(context, None if "walked" in kind else listener)
+            for number in range(LATE):
+                (root / "late").mkdir(exist_ok=True)
+                (root / "late" / f"{kind}-{number}").write_bytes(BODY)
+            if "cold" in kind:
+                drop_caches()
+            record[f"window_{kind}"] = timed(partial(delta.in_window, context, known))
+    drop_caches()
+    record["verify"] = timed(partial(delta.verify, context, root))
     # Not what getrusage says: there the parent's memory counts as this process's own.
     most = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     record["memory_mb"] = round(int(most.split()[1]) / 1000)

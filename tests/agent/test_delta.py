@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 from pathlib import Path
@@ -44,6 +45,12 @@ def mirrored(server: Server, listener: Told | None = None) -> delta.Known:
     context = server.context()
     mirror.mirror(context)
     return delta.before_window(context, listener)[1]
+
+
+def counts(server: Server, known: delta.Known) -> tuple[int, int]:
+    """How many files changed and how many were removed in the window."""
+    found = delta.in_window(server.context(), known)
+    return found["changed"], found["removed"]
 
 
 def rewrite(server: Server, path: str, body: bytes) -> None:
@@ -147,7 +154,7 @@ def test_what_was_read_before_the_window_is_not_read_again_in_it(server, monkeyp
         patch.setattr(copying, "upload", lambda *_: None)
         _, known = delta.before_window(server.context(), None)
     monkeypatch.setattr(content, "checksums", lambda *_: pytest.fail("read again"))
-    assert delta.in_window(server.context(), known) == {"changed": 1, "removed": 0}
+    assert counts(server, known) == (1, 0)
 
 
 def test_a_file_that_cannot_be_read_does_not_keep_the_others_and_is_named(server, monkeypatch):
@@ -176,7 +183,7 @@ def test_the_window_proves_what_came_since_and_asks_for_no_listing(server, monke
     monkeypatch.setattr(server.bucket, "list", lambda *a, **b: pytest.fail("a listing in the window"))
     server.write("local_content/zz/zz/late", b"late")
     rewrite(server, "one/deep", b"DEEP")
-    assert delta.in_window(server.context(), known) == {"changed": 2, "removed": 0}
+    assert counts(server, known) == (2, 0)
     assert server.bucket.objects == FILES | {"local_content/zz/zz/late": b"late", "one/deep": b"DEEP"}
     with server.context().manifest() as manifest:
         assert manifest.known() == (len(FILES) + 1, sum(map(len, FILES.values())) + len(b"late"))
@@ -187,7 +194,7 @@ def test_a_file_purged_since_leaves_the_bucket_too_and_is_forgotten(server):
     known = mirrored(server)
     os.unlink(server.store / "one/deep")
     server.write("local_content/zz/zz/late", b"late")
-    assert delta.in_window(server.context(), known) == {"changed": 1, "removed": 1}
+    assert counts(server, known) == (1, 1)
     assert "one/deep" not in server.bucket.objects
     with server.context().manifest() as manifest:
         assert manifest.gone_locally() == [] and manifest.lost_remotely() == []
@@ -215,7 +222,7 @@ def test_what_could_not_be_sent_before_the_window_is_sent_in_it(server, monkeypa
         patch.setattr(copying, "upload", fail)
         came, known = delta.before_window(server.context(), None)
     assert came == 1 and "local_content/zz/zz/late" not in server.bucket.objects
-    assert delta.in_window(server.context(), known) == {"changed": 1, "removed": 0}
+    assert counts(server, known) == (1, 0)
     assert server.bucket.objects["local_content/zz/zz/late"] == b"late"
 
 
@@ -318,14 +325,14 @@ def test_what_the_kernel_tells_of_is_proven_without_a_walk(server, monkeypatch):
     monkeypatch.setattr(Snapshot, "compare", lambda *_: pytest.fail("a walk in the window"))
     server.write("local_content/zz/zz/late", b"late")
     rewrite(server, "one/deep", b"DEEP")
-    assert delta.in_window(server.context(), known) == {"changed": 2, "removed": 0}
+    assert counts(server, known) == (2, 0)
     assert server.bucket.objects == FILES | {"local_content/zz/zz/late": b"late", "one/deep": b"DEEP"}
 
 
 def test_a_folder_that_the_kernel_tells_of_stands_for_all_below_it(server):
     known = mirrored(server, Told("moved", "local_thumbnails"))
     os.rename(server.store / "local_thumbnails", server.store / "moved")
-    assert delta.in_window(server.context(), known) == {"changed": 1, "removed": 1}
+    assert counts(server, known) == (1, 1)
     thumbnail = "aa/bb/one/32-32-image-png-crop"
     assert f"moved/{thumbnail}" in server.bucket.objects
     assert f"local_thumbnails/{thumbnail}" not in server.bucket.objects
@@ -336,7 +343,7 @@ def test_names_that_only_begin_alike_stay_where_a_folder_goes(server):
         server.write(beside, b"beside")
     known = mirrored(server, Told("one"))
     os.rename(server.store / "one", server.root / "elsewhere")
-    assert delta.in_window(server.context(), known) == {"changed": 0, "removed": 1}
+    assert counts(server, known) == (0, 1)
     assert server.bucket.objects.keys() == server.tree().keys()
 
 
@@ -344,27 +351,27 @@ def test_a_file_that_took_a_folders_place_is_sent_and_what_was_in_the_folder_lea
     known = mirrored(server, Told("one"))
     os.rename(server.store / "one", server.root / "elsewhere")
     server.write("one", b"a file now")
-    assert delta.in_window(server.context(), known) == {"changed": 1, "removed": 1}
+    assert counts(server, known) == (1, 1)
     assert server.bucket.objects == server.tree()
 
 
 def test_a_file_that_was_told_of_and_is_as_it_was_is_not_sent_again(server, monkeypatch):
     known = mirrored(server, Told("one/deep"))
     monkeypatch.setattr(copying, "upload", lambda *_: pytest.fail("sent again"))
-    assert delta.in_window(server.context(), known) == {"changed": 0, "removed": 0}
+    assert counts(server, known) == (0, 0)
 
 
 def test_where_the_kernel_lost_something_the_window_walks(server):
     known = mirrored(server, Told(lost=True))
     server.write("local_content/zz/zz/late", b"late")
-    assert delta.in_window(server.context(), known) == {"changed": 1, "removed": 0}
+    assert counts(server, known) == (1, 0)
     assert "local_content/zz/zz/late" in server.bucket.objects
 
 
 def test_what_is_told_of_in_a_folder_that_is_left_out_stays_out(server):
     known = mirrored(server, Told("url_cache", "url_cache/2026-11-26/x"))
     server.write("url_cache/2026-11-26/x", b"preview")
-    assert delta.in_window(server.context(), known) == {"changed": 0, "removed": 0}
+    assert counts(server, known) == (0, 0)
     assert server.bucket.objects == FILES
 
 
@@ -377,7 +384,7 @@ def test_a_link_that_was_told_of_is_a_problem_with_its_remedy(server):
 
 def test_a_name_that_is_no_utf8_and_is_gone_again_is_no_matter(server):
     known = mirrored(server, Told("one/\udcff"))
-    assert delta.in_window(server.context(), known) == {"changed": 0, "removed": 0}
+    assert counts(server, known) == (0, 0)
 
 
 def test_many_files_told_to_be_gone_stop_the_window_before_anything_is_removed(server):
@@ -396,23 +403,56 @@ def test_what_was_not_equal_before_the_window_is_proven_in_it_though_nobody_tell
     with monkeypatch.context() as patch:
         patch.setattr(copying, "upload", lambda *_: None)
         _, known = delta.before_window(server.context(), Told())
-    assert delta.in_window(server.context(), known) == {"changed": 1, "removed": 0}
+    assert counts(server, known) == (1, 0)
     assert server.bucket.objects["local_content/zz/zz/late"] == b"late"
 
 
-def test_a_walk_after_the_window_sends_what_nobody_told_of(server):
+def test_a_store_with_hard_links_is_walked_in_the_window(server):
+    fill(server)
+    os.link(server.store / "one/deep", server.root / "a link outside")
+    mirror.mirror(server.context())
+    _, known = delta.before_window(server.context(), Told())
+    (server.root / "a link outside").write_bytes(b"DEEP")
+    assert delta.in_window(server.context(), known) == {"changed": 1, "removed": 0, "walked": True}
+    assert server.bucket.objects["one/deep"] == b"DEEP"
+
+
+def test_a_walk_after_the_window_names_what_nobody_told_of_and_sends_nothing(server):
     known = mirrored(server, Told())
     server.write("local_content/zz/zz/late", b"late")
     rewrite(server, "one/deep", b"DEEP")
-    assert delta.in_window(server.context(), known) == {"changed": 0, "removed": 0}
-    assert delta.verify(server.context(), server.store) == 2
-    assert server.bucket.objects == server.tree()
-    assert delta.verify(server.context(), server.store) == 0, "it is known now"
+    assert delta.in_window(server.context(), known) == {"changed": 0, "removed": 0, "walked": False}
+    for _ in range(2):
+        with pytest.raises(Problem, match="2 files of the local copy .*the bucket serves -- .*unresolved.txt"):
+            delta.verify(server.context(), server.store)
+        assert server.bucket.objects == FILES
+        assert (server.places.var / "unresolved.txt").read_text() == "local_content/zz/zz/late\none/deep\n"
 
 
-def test_a_walk_after_the_window_leaves_alone_what_was_written_through_the_mount_since(server):
+def test_once_what_was_missed_is_in_the_bucket_or_may_go_the_walk_is_content(server):
     mirrored(server)
     rewrite(server, "one/deep", b"DEEP")
-    server.bucket.objects["one/deep"] = b"newer"
-    assert delta.verify(server.context(), server.store) == 0
-    assert server.bucket.objects["one/deep"] == b"newer"
+    server.write("local_content/zz/zz/late", b"late")
+    server.bucket.objects["one/deep"] = b"DEEP"
+    migration = dataclasses.replace(server.settings.migration, confirmed=["local_content/zz/zz/late"])
+    server.settings = dataclasses.replace(server.settings, migration=migration)
+    delta.verify(server.context(), server.store)
+    with server.context().manifest() as manifest:
+        assert manifest.knows("one/deep") and not manifest.knows("local_content/zz/zz/late")
+
+
+def test_media_purged_since_the_window_are_no_matter_for_the_walk_after_it(server):
+    mirrored(server)
+    (server.store / "one/deep").chmod(0o600)  # it looks changed
+    del server.bucket.objects["one/deep"]
+    delta.verify(server.context(), server.store)
+    assert "one/deep" not in server.bucket.objects
+
+
+def test_a_file_whose_rights_changed_since_the_window_is_read_and_not_sent(server, monkeypatch):
+    mirrored(server)
+    monkeypatch.setattr(copying, "upload", lambda *_: pytest.fail("sent"))
+    for path in FILES:
+        (server.store / path).chmod(0o600)
+    delta.verify(server.context(), server.store)
+    delta.verify(server.context(), server.store)

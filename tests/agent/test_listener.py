@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import struct
-from pathlib import Path
 
 import pytest
 
@@ -52,7 +53,10 @@ def test_a_block_that_ends_early_is_not_passed_over():
         list(parse(event(CREATE, b"x")[:30]))
 
 
-@pytest.mark.parametrize("error", [OSError(1, "Operation not permitted"), ImportError("ctypes"), AttributeError("old")])
+@pytest.mark.parametrize(
+    "error",
+    [OSError(1, "Operation not permitted"), ImportError("ctypes"), AttributeError("old"), RuntimeError("threads")],
+)
 def test_where_the_kernel_may_not_be_asked_there_is_no_listener(monkeypatch, tmp_path, error):
     def refuse():
         raise error
@@ -62,6 +66,29 @@ def test_where_the_kernel_may_not_be_asked_there_is_no_listener(monkeypatch, tmp
         assert found is None
 
 
-def test_on_a_file_system_that_may_not_tell_all_there_is_no_listener():
-    with listening(Path("/proc")) as found:
-        assert found is None
+MOUNTS = """\
+25 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+31 25 8:2 / /data rw,relatime shared:7 - xfs /dev/sda2 rw
+32 25 0:44 / /net rw,relatime shared:8 - nfs4 host:/export rw
+33 31 8:1 /elsewhere /data/a\\040b/store/inside rw,relatime - ext4 /dev/sda1 rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("device", "top", "refusal"),
+    [
+        (os.makedev(8, 1), "/matrix/store", None),
+        (os.makedev(8, 2), "/data/store", None),
+        (os.makedev(0, 44), "/net/store", "nfs4"),
+        (os.makedev(0, 99), "/unknown", "unknown"),
+        (os.makedev(8, 2), "/data/a b/store", "mounted inside"),
+        (os.makedev(8, 2), "/data/a b/store/inside", None),
+    ],
+)
+def test_the_kernels_word_is_taken_on_a_disks_file_system_with_nothing_mounted_inside(
+    monkeypatch, tmp_path, device, top, refusal
+):
+    (tmp_path / "mountinfo").write_text(MOUNTS)
+    monkeypatch.setattr("builtins.open", lambda path, *a, real=open, **b: real(tmp_path / "mountinfo", *a, **b))
+    with pytest.raises(OSError, match=refusal) if refusal else contextlib.nullcontext():
+        listener._check_file_system(device, top)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from unittest.mock import Mock
 
 import pytest
 
-from agent import admission, converge, cutover, delta, install, mount, recovery, remount, restore
+from agent import admission, converge, cutover, delta, install, mount, proof, recovery, remount, restore
 from agent.errors import Problem
 from agent.journal import Journal, Step
-from agent.s3 import StoreError
 from agent.settings import parse
 from agent.system import CommandFailed
 
@@ -408,29 +408,63 @@ def late(server: Server, monkeypatch, path: str, body: bytes) -> None:
     monkeypatch.setattr(server.system, "stop", stopped)
 
 
-def test_what_nobody_told_of_in_the_window_is_in_the_bucket_before_the_phase_is_reached(server, monkeypatch):
+def test_what_nobody_told_of_in_the_window_keeps_live_unproven_until_it_is_in_the_bucket(server, monkeypatch):
     fill(server)
     go(server, "mirror")
     deaf_to(monkeypatch, "local_content/ee/ff/late")
     late(server, monkeypatch, "local_content/ee/ff/late", b"late")
-    assert go(server, "live").facts["last"]["window_files"] == 0
-    assert server.bucket.objects == FILES | {"local_content/ee/ff/late": b"late"}
+    for _ in range(2):
+        with pytest.raises(Problem, match="1 files of the local copy .*'local_content/ee/ff/late' among them"):
+            go(server, "live")
+        journal = Journal.load(server.places)
+        assert (journal.phase, journal.serving, journal.facts["proven"]) == ("live", "bucket", False)
+        assert SYNAPSE in server.system.active
+    server.bucket.objects["local_content/ee/ff/late"] = b"late"
+    assert go(server, "live").facts["proven"]
+    assert go(server, "clean").phase == "clean"
+
+
+def test_what_nobody_told_of_is_still_in_the_store_after_the_way_home(server, monkeypatch):
+    fill(server)
+    go(server, "mirror")
+    deaf_to(monkeypatch, "local_content/ee/ff/late")
+    late(server, monkeypatch, "local_content/ee/ff/late", b"late")
+    with pytest.raises(Problem, match="among them"):
+        go(server, "live")
+    go(server, "mirror")
+    assert server.tree()["local_content/ee/ff/late"] == b"late"
+    assert go(server, "live").facts["proven"]
+    assert server.bucket.objects["local_content/ee/ff/late"] == b"late"
 
 
 def test_a_walk_after_the_window_that_failed_is_made_up_by_the_next_run(server, monkeypatch):
     fill(server)
     go(server, "mirror")
-    deaf_to(monkeypatch, "local_content/ee/ff/late")
-    late(server, monkeypatch, "local_content/ee/ff/late", b"late")
     with monkeypatch.context() as patch:
-        patch.setattr(delta, "verify", lambda *_: (_ for _ in ()).throw(StoreError(503, "SlowDown", "")))
-        with pytest.raises(StoreError):
+        patch.setattr(delta, "walk", lambda *_, **__: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+        patch.setattr(delta, "before_window", lambda *_: (0, Mock(listener=None)))
+        patch.setattr(delta, "in_window", lambda *_: {"changed": 0, "removed": 0, "walked": False})
+        with pytest.raises(OSError, match="Input/output"):
             go(server, "live")
-    journal = Journal.load(server.places)
-    assert (journal.phase, journal.serving, journal.facts["proven"]) == ("live", "bucket", False)
     assert SYNAPSE in server.system.active
+    walked = []
+    monkeypatch.setattr(delta, "verify", lambda context, copy: walked.append(copy))
+    assert go(server, "live").facts["proven"] and walked == [server.backup]
+
+
+def test_another_folder_is_not_walked_for_the_local_copy_that_was_moved_away(server, monkeypatch):
+    fill(server)
+    go(server, "mirror")
+    prove = proof.prove
+
+    def moved(context):
+        server.backup.rename(server.root / "moved")
+        server.backup.mkdir()
+        return prove(context)
+
+    monkeypatch.setattr(proof, "prove", moved)
+    monkeypatch.setattr(delta, "verify", lambda *_: pytest.fail("another folder was walked"))
     assert go(server, "live").facts["proven"]
-    assert server.bucket.objects["local_content/ee/ff/late"] == b"late"
 
 
 def test_where_a_walk_was_the_window_none_follows_it(server, monkeypatch):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from agent.listener import Listener, listening
 from agent.tree import Entry, at, walk
-from sandbox.world import HOME
+from sandbox.world import HOME, ROOT
 
 GROUND = HOME / "listener"
 STORE, OUTSIDE = GROUND / "store", GROUND / "outside"
@@ -25,7 +25,7 @@ PLACES = st.lists(st.sampled_from(["a", "b", "caf\u00e9 x"]), min_size=1, max_si
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.sampled_from(["write", "append", "truncate", "delete", "make", "remove", "rights"]), PLACES),
-        st.tuples(st.sampled_from(["move", "link", "swap"]), PLACES, PLACES),
+        st.tuples(st.sampled_from(["move", "swap"]), PLACES, PLACES),
         st.tuples(st.sampled_from(["move in", "move out"]), PLACES),
     ),
     max_size=12,
@@ -51,8 +51,6 @@ def do(step: tuple[str, ...]) -> None:
         place.chmod(0o700)
     elif kind == "move":
         place.rename(STORE / step[2])
-    elif kind == "link":
-        os.link(place, STORE / step[2])
     elif kind == "swap":
         aside = OUTSIDE / "aside"
         place.rename(aside)
@@ -147,3 +145,45 @@ def test_a_store_whose_folder_was_renamed_meanwhile_is_not_answered_for(tmp_path
     with listening(STORE) as listener:
         STORE.rename(Path(f"{STORE}-moved"))
         assert listener and listener.changed() is None
+
+
+def test_a_store_that_was_elsewhere_for_a_moment_is_not_answered_for():
+    lay()
+    with listening(STORE) as listener:
+        STORE.rename(f"{STORE}-moved")
+        (Path(f"{STORE}-moved") / "b/new").touch()
+        assert listener and listener.changed() is None
+        os.rename(f"{STORE}-moved", STORE)
+        assert listener.changed() is None
+
+
+def test_whatever_goes_wrong_in_the_thread_that_listens_is_no_silence(monkeypatch):
+    lay()
+    with listening(STORE) as listener:
+        assert listener
+        monkeypatch.setattr(listener, "_inside", lambda handle: (_ for _ in ()).throw(MemoryError))
+        (STORE / "b/new").touch()
+        listener._thread.join(10)
+        monkeypatch.undo()
+        (STORE / "b/newer").touch()
+        assert listener.changed() is None
+
+
+def test_without_the_right_to_open_folders_by_their_handles_there_is_no_listener():
+    lay()
+    program = (
+        "import sys; from pathlib import Path; from agent.listener import listening\n"
+        "with listening(Path(sys.argv[1])) as listener: print(listener)"
+    )
+    argv = ["setpriv", "--bounding-set=-dac_read_search", "--inh-caps=-dac_read_search", sys.executable, "-c", program]
+    assert subprocess.check_output([*argv, STORE], cwd=ROOT, text=True) == "None\n"
+
+
+def test_with_another_folder_mounted_inside_there_is_no_listener():
+    lay()
+    subprocess.run(["mount", "--bind", OUTSIDE, STORE / "a/a"], check=True)
+    try:
+        with listening(STORE) as listener:
+            assert listener is None
+    finally:
+        subprocess.run(["umount", STORE / "a/a"], check=True)

@@ -1,4 +1,4 @@
-"""What is written in the very moment in which the services stop: the kernel tells of it, or a later walk finds it."""
+"""What is written in the very moment in which the services stop: the kernel tells of it, or a walk finds it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from sandbox import server
 
-from .world import BACKUP, STORE, Migration, on_disk, subset
+from .world import BACKUP, STORE, Migration, mounted, on_disk, subset, synapse_runs
 
 DROP_IN = Path("/etc/systemd/system/matrix-synapse.service.d/late.conf")
 
@@ -49,12 +49,25 @@ def test_the_kernel_tells_what_came_changed_moved_and_went_as_the_services_stopp
     assert not {second, third} & mirrored.objects().keys()
 
 
-def test_what_was_written_through_a_hard_link_outside_the_store_is_sent_after_the_window(mirrored):
+def test_a_store_with_hard_links_is_walked_since_nobody_tells_of_what_comes_by_another_name(mirrored):
     path = next(path for path in mirrored.before if path.startswith("local_content/"))
     link = STORE.with_name("a-link-of-somebodys")
     server.ssh(f"ln '{STORE}/{path}' {link}")
     as_synapse_ends(f"echo unseen >> {link}\n")
     output = mirrored.up("live")
-    assert mirrored.verdict()["window_files"] == 0
-    assert "1 files changed without the kernel's word; sending them now" in output
+    assert "1 files have hard links" in output and "what changes is found by a walk" in output
+    assert mirrored.verdict()["window_files"] == 1
+    assert_all_in_bucket(mirrored)
+
+
+def test_what_nobody_told_of_is_found_after_the_window_and_up_succeeds_once_it_is_in_the_bucket(mirrored):
+    path = next(path for path in mirrored.before if path.startswith("local_content/"))
+    link = STORE.with_name("a-link-of-somebodys")
+    as_synapse_ends(f"ln '{STORE}/{path}' {link}; echo unseen >> {link}\n")
+    refused = mirrored.try_up("live")
+    assert refused.status != 0 and "1 files of the local copy are not in the bucket" in refused.output
+    assert path in refused.output and "the bucket serves" in refused.output
+    assert synapse_runs() and mounted(STORE)
+    server.ssh(f"runuser -u matrix -- cp '{BACKUP}/{path}' '{STORE}/{path}'")
+    mirrored.up("live")
     assert_all_in_bucket(mirrored)

@@ -15,12 +15,15 @@ import re
 import select
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 #: File systems of one machine alone, of which each change is told. Others are walked.
 LOCAL = ("ext4", "xfs")
+#: Seconds to catch up with a disk on which others write all the time; then a walk is better.
+PATIENCE = 5.0
 
 # From linux/fanotify.h
 _CLOEXEC, _NONBLOCK, _UNLIMITED_QUEUE, _REPORT_FOLDER_AND_NAME = 0x1, 0x2, 0x10, 0xC00
@@ -101,7 +104,10 @@ class Listener:
         """
         paths = set()
         with self._lock, self._losing():
-            self._read()
+            deadline = time.monotonic() + PATIENCE
+            while self._read():
+                if time.monotonic() > deadline:
+                    raise Lost
             for handle, names in self._names.items():
                 folder = self._inside(handle) if names else None
                 if folder is not None:
@@ -128,19 +134,19 @@ class Listener:
             with contextlib.suppress(OSError):
                 self._call("fanotify_mark", self._queue, _FLUSH | _FILESYSTEM, 0, self._root, b".")
 
-    def _read(self) -> None:
-        """All that the kernel holds by now."""
-        while not self._lost:
-            try:
-                block = os.read(self._queue, _BLOCK)
-            except BlockingIOError:
-                return
-            for handle, name in parse(block):
-                if handle not in self._names:
-                    self._names[handle] = set() if self._inside(handle) is not None else None
-                names = self._names[handle]
-                if names is not None:
-                    names.add(name)
+    def _read(self) -> bool:
+        """Some of what the kernel holds; whether there was any."""
+        try:
+            block = os.read(self._queue, _BLOCK)
+        except BlockingIOError:
+            return False
+        for handle, name in parse(block):
+            if handle not in self._names:
+                self._names[handle] = set() if self._inside(handle) is not None else None
+            names = self._names[handle]
+            if names is not None:
+                names.add(name)
+        return True
 
     def _inside(self, handle: bytes) -> str | None:
         """Where a folder is now, relative to the store.

@@ -157,6 +157,15 @@ def test_a_store_that_was_elsewhere_for_a_moment_is_not_answered_for():
         assert listener.changed() is None
 
 
+def test_a_disk_that_is_written_to_faster_than_can_be_heard_is_not_waited_for(monkeypatch):
+    lay()
+    with listening(STORE) as listener:
+        assert listener
+        monkeypatch.setattr(listener, "_read", lambda: True)
+        monkeypatch.setattr("agent.listener.PATIENCE", 0.05)
+        assert listener.changed() is None
+
+
 def test_whatever_goes_wrong_in_the_thread_that_listens_is_no_silence(monkeypatch):
     lay()
     with listening(STORE) as listener:

@@ -54,7 +54,7 @@ unit: .venv/installed
 
 e2e: prerequisites
 	@$(PYTHON) -m sandbox up
-	@$(PYTEST) -v tests/e2e tests/faults $(if $(ONLY),-k '$(ONLY)')
+	@$(PYTEST) -v --durations=25 tests/e2e tests/faults $(if $(ONLY),-k '$(ONLY)')
 
 faults: prerequisites
 	@$(PYTHON) -m tests.faults $(if $(ONLY),--only '$(ONLY)') $(if $(AGAIN),--again)

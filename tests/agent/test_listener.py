@@ -40,8 +40,9 @@ def test_a_folder_is_told_of_if_it_came_or_went_not_if_its_rights_changed():
         struct.pack("=IBBHQii", 24, 3, 0, 24, OVERFLOW, -1, 0),
         event(CREATE, b"x", version=4),
         event(CREATE, b"x", kind=1),
+        struct.pack("=IBBHQii", 24, 3, 0, 24, CREATE, -1, 0) + event(CREATE, b"x"),
     ],
-    ids=["an overflow", "another version", "another record"],
+    ids=["an overflow", "another version", "another record", "no record"],
 )
 def test_what_is_lost_or_not_understood_is_not_passed_over(strange):
     with pytest.raises(Lost):

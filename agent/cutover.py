@@ -113,6 +113,7 @@ def _verify(context: Context) -> None:
     if facts.get("verified", True):
         return
     if copy.is_dir() and copy.stat().st_ino == facts["store_inode"]:
+        context.say("live: the bucket serves; looking through the local copy for what the window may have missed")
         delta.verify(context, copy)
     else:
         context.say(f"live: {copy} is gone, so it was not walked once more for what the window may have missed")

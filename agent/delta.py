@@ -105,6 +105,7 @@ def verify(context: Context, copy: Path) -> None:
         _compare(context, late, copy, changed)
         # What was in the bucket and no longer is, was purged since.
         names = [path for path in late.missing_remotely() if not manifest.knows(path)] + late.different()
+        manifest.unlearn(names)  # or the proof would hold them against their old content
         late.learn()
         manifest.take(late, [])
     confirmed = set(context.settings.migration.confirmed)

@@ -5,7 +5,7 @@ Only SQLite is asked: a million names do not fit into memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .s3 import Object
@@ -124,6 +124,13 @@ class Manifest(Seen):
             )
             self._db.execute("DELETE FROM prints WHERE path NOT IN (SELECT path FROM local)")
             self._db.execute("DELETE FROM read WHERE path NOT IN (SELECT path FROM remote)")
+
+    def unlearn(self, paths: Iterable[str]) -> None:
+        """These are not equal any more; that this program put them on the other side stays true."""
+        names = [(path,) for path in paths]
+        with self._db:
+            self._db.executemany("INSERT OR IGNORE INTO sent SELECT path FROM known WHERE path = ?", names)
+            self._db.executemany("DELETE FROM known WHERE path = ?", names)
 
     # What changed since it was known
 

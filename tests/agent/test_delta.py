@@ -427,6 +427,10 @@ def test_a_walk_after_the_window_names_what_nobody_told_of_and_sends_nothing(ser
             delta.verify(server.context(), server.store)
         assert server.bucket.objects == FILES
         assert (server.places.var / "unresolved.txt").read_text() == "local_content/zz/zz/late\none/deep\n"
+        with server.context().manifest() as manifest:
+            # No proof may hold it against its old content; and it is no stranger's.
+            assert {path for path, _ in manifest.sample(100, 1 << 20)} == FILES.keys() - {"one/deep"}
+            assert manifest.ours() == len(FILES)
 
 
 def test_once_what_was_missed_is_in_the_bucket_or_may_go_the_walk_is_content(server):

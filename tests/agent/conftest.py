@@ -244,6 +244,15 @@ class Server:
         target.write_bytes(body)
 
 
+@pytest.fixture(autouse=True)
+def own_umask() -> Iterator[None]:
+    """The agent sets it for its process, which here is that of all tests."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture
 def new_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Server]:
     """Makes pretended servers. Only the newest one's power is counted at the journal and at renames."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import select
 import struct
 import threading
@@ -19,6 +18,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from .mountinfo import mounts
 
 #: File systems of one machine alone, of which each change is told. Others are walked.
 LOCAL = ("ext4", "xfs")
@@ -222,19 +223,10 @@ def _path(number: int) -> str:
 
 def _check_file_system(device: int, top: str) -> None:
     """OSError where not every change below `top` may be told: for the kind of file system, or one mounted inside."""
-    number, kind = f"{os.major(device)}:{os.minor(device)}", ""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
-        for line in mounts:
-            mount, _, source = line.partition(" - ")
-            fields = mount.split()
-            if fields[2] == number:
-                kind = source.split()[0]
-            if _plain(fields[4]).startswith(f"{top}/"):
-                raise OSError(f"{fields[4]} is mounted inside")
-    if kind not in LOCAL:
-        raise OSError(f"a file system of the kind {kind or 'unknown'}")
-
-
-def _plain(escaped: str) -> str:
-    """mountinfo writes space, tab, line break and backslash as octal numbers."""
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), escaped)
+    number, found = f"{os.major(device)}:{os.minor(device)}", mounts()
+    for mount in found:
+        if mount.place.startswith(f"{top}/"):
+            raise OSError(f"{mount.place} is mounted inside")
+    kinds = {mount.kind for mount in found if mount.device == number}
+    if not kinds or not kinds <= set(LOCAL):
+        raise OSError(f"a file system of the kind {', '.join(kinds) or 'unknown'}")

@@ -10,6 +10,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .mountinfo import mounts
+
 T = TypeVar("T")
 
 #: How long a step may take to stop or start the services before it is called a failure.
@@ -98,9 +100,7 @@ class System:
         """The sources of all that is mounted exactly at `path`, what is seen there as the last."""
         # The kernel names places by their real folders; the mount point itself is not followed, it may hang.
         wanted = os.path.join(os.path.realpath(path.parent), path.name)
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-            lines = [line.split() for line in file]
-        return [words[words.index("-") + 2] for words in lines if _unescape(words[4]) == wanted]
+        return [mount.source for mount in mounts() if mount.place == wanted]
 
     def unmount(self, path: Path) -> None:
         """Take every mount off `path`; lazily, since containers may still hold copies of it.
@@ -185,10 +185,3 @@ def _answer(reader: int, child: int, timeout: float) -> Any:
     if verdict == "error":
         raise OSError(value)
     return value
-
-
-def _unescape(field: str) -> str:
-    """Mount points in mountinfo have blanks and backslashes as octal."""
-    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        field = field.replace(code, char)
-    return field

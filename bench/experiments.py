@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sandbox import server
+from sandbox import server, synapse
 from sandbox.world import HOME, ROOT
 
 from . import media
@@ -96,10 +96,7 @@ def window(files: int, late: int, repetitions: int) -> Record:
     ground = Ground.lay(files, _near())
     ground.empty_bucket()
     converge("mirror")
-    drop_in = server.on_disk(Path("/etc/systemd/system/matrix-synapse.service.d/late.conf"))
-    drop_in.parent.mkdir(exist_ok=True)
-    drop_in.write_text(f"[Service]\nExecStopPost=-+/bin/cp -a {LATE}/. {MEDIA_STORE}/\n")
-    server.ssh("systemctl daemon-reload")
+    synapse.as_it_ends(f"-+/bin/cp -a {LATE}/. {MEDIA_STORE}/")
     found = []
     for turn in range(repetitions):
         _late_files(late, turn)

@@ -165,6 +165,14 @@ def seeded_media() -> tuple[str, list[Media]]:
     return document["token"], [Media(**item) for item in document["media"]]
 
 
+def as_it_ends(command: str) -> None:
+    """Have systemd run this whenever the homeserver has ended, before it tells that it stopped."""
+    drop_in = server.on_disk(Path("/etc/systemd/system/matrix-synapse.service.d/late.conf"))
+    drop_in.parent.mkdir(exist_ok=True)
+    drop_in.write_text(f"[Service]\nExecStopPost={command}\n")
+    server.ssh("systemctl daemon-reload")
+
+
 def tree(store: Path | None = None) -> dict[str, str]:
     """Every file of a server's store with the SHA-256 of its content, read from outside the server."""
     root = store or SERVER / STORE

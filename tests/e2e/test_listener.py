@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -140,7 +139,7 @@ def test_very_many_changes_are_told_without_loss():
         assert listener and listener.changed() == {f"b/{number}" for number in range(30_000)}
 
 
-def test_a_store_whose_folder_was_renamed_meanwhile_is_not_answered_for(tmp_path_factory: pytest.TempPathFactory):
+def test_a_store_whose_folder_was_renamed_meanwhile_is_not_answered_for():
     lay()
     with listening(STORE) as listener:
         STORE.rename(Path(f"{STORE}-moved"))

@@ -9,6 +9,7 @@ from sandbox.relay import Mode
 
 from ..e2e.world import STORE, VAR
 from . import injectors as i
+from . import playbook_injectors as p
 
 
 @dataclass(frozen=True)
@@ -131,22 +132,22 @@ CASES = [
     Case("a folder in the way", i.folder_in_the_way, "mirror", "live", "at rest", before=True),
     Case("two runs of a stack", i.second_up, *MIRRORING),
     Case("two stacks on a server", i.second_stack, *MIRRORING),
-    Case("playbook run", i.playbook_run, *MIRRORING),
-    Case("playbook run", i.playbook_run, *STOPPING),
-    Case("playbook run", i.playbook_run, "mirror", "live", "cutover, swapping"),
-    Case("playbook run", i.playbook_run, *AT_REST),
-    Case("playbook run", i.playbook_run, "live", "prepare", "restore, swapping"),
-    Case("playbook's own mount takes over", i.playbook_takes_over, *AT_REST),
-    Case("playbook's own mount takes over", i.playbook_takes_over, *HOME),
-    Case("playbook's own mount takes over, nothing restarted", i.playbook_takes_over_beneath, *AT_REST),
-    Case("power lost as the playbook takes over", i.power_lost_as_the_playbook_takes_over, *AT_REST),
-    Case("killed as the playbook takes over", i.killed_as_the_playbook_takes_over, *AT_REST),
-    Case("playbook told a wrong key", i.playbook_told_wrongly, *AT_REST),
-    Case("playbook told a wrong endpoint later", i.playbook_told_wrongly_later, *AT_REST),
-    Case("playbook's mount starts as media come home", i.playbooks_mount_starts_on_the_way_home, *HOME),
-    Case("ours started by hand beside the playbook's", i.ours_started_by_hand, *AT_REST),
-    Case("power lost on the way home from the playbook", i.power_lost_on_the_way_home_from_the_playbook, *HOME),
-    Case("playbook run on the way home from it", i.playbook_run_on_the_way_home_from_it, *HOME),
+    Case("playbook run", p.playbook_run, *MIRRORING),
+    Case("playbook run", p.playbook_run, *STOPPING),
+    Case("playbook run", p.playbook_run, "mirror", "live", "cutover, swapping"),
+    Case("playbook run", p.playbook_run, *AT_REST),
+    Case("playbook run", p.playbook_run, "live", "prepare", "restore, swapping"),
+    Case("playbook's own mount takes over", p.playbook_takes_over, *AT_REST),
+    Case("playbook's own mount takes over", p.playbook_takes_over, *HOME),
+    Case("playbook's own mount takes over, nothing restarted", p.playbook_takes_over_beneath, *AT_REST),
+    Case("power lost as the playbook takes over", p.power_lost_as_the_playbook_takes_over, *AT_REST),
+    Case("killed as the playbook takes over", p.killed_as_the_playbook_takes_over, *AT_REST),
+    Case("playbook told a wrong key", p.playbook_told_wrongly, *AT_REST),
+    Case("playbook told a wrong endpoint later", p.playbook_told_wrongly_later, *AT_REST),
+    Case("playbook's mount starts as media come home", p.playbooks_mount_starts_on_the_way_home, *HOME),
+    Case("ours started by hand beside the playbook's", p.ours_started_by_hand, *AT_REST),
+    Case("power lost on the way home from the playbook", p.power_lost_on_the_way_home_from_the_playbook, *HOME),
+    Case("playbook run on the way home from it", p.playbook_run_on_the_way_home_from_it, *HOME),
     *_everywhere("agent killed", i.agent_killed, STEPS),
     *_everywhere("pulumi killed", i.pulumi_killed, [way for way in STEPS if way[2] in PULUMI]),
     *_everywhere("power lost", i.power_lost, [way for way in STEPS if way[2] in POWER]),

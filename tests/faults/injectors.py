@@ -6,7 +6,6 @@ import contextlib
 import functools
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,14 +13,15 @@ from pathlib import Path
 from sandbox import relay, server, stacks, store, synapse
 from sandbox.engine import Stack
 
-from ..e2e.world import BACKUP, STORE, on_disk, run_playbook, server_processes
-from .scene import EVERYTHING, KEY, KEY_ID, MOMENTS, Scene, wait_for
+from ..e2e.world import BACKUP, STORE, on_disk, server_processes
+from .scene import EVERYTHING, KEY, KEY_ID, Scene, wait_for
 
 Injector = Callable[[Scene], None]
 UNITS = Path("/etc/systemd/system")
 
 
-def _kill(pattern: str, how: int = signal.SIGKILL) -> None:
+def kill_processes(pattern: str, how: int = signal.SIGKILL) -> None:
+    """Those of the server whose command line matches."""
     for number in server_processes(pattern):
         with contextlib.suppress(ProcessLookupError):
             os.kill(number, how)
@@ -29,7 +29,7 @@ def _kill(pattern: str, how: int = signal.SIGKILL) -> None:
 
 def agent_killed(scene: Scene) -> None:
     """The agent in whatever verb it is, and its rclone; not the units it keeps running."""
-    _kill(r"agent\.pyz (work|mount|unmount|converge)|install --agent-version| uninstall |rclone copy")
+    kill_processes(r"agent\.pyz (work|mount|unmount|converge)|install --agent-version| uninstall |rclone copy")
 
 
 def pulumi_killed(scene: Scene) -> None:
@@ -38,7 +38,7 @@ def pulumi_killed(scene: Scene) -> None:
 
 def connection_cut(scene: Scene) -> None:
     """The server's ends of all SSH connections vanish."""
-    _kill(r"^sshd: ")
+    kill_processes(r"^sshd: ")
 
 
 def sshd_restarted(scene: Scene) -> None:
@@ -107,11 +107,11 @@ def disk_full(folder: Path) -> Injector:
 
 
 def mount_killed(scene: Scene) -> None:
-    _kill(r"matrix-media-store/goofys.*storage/media-store$")
+    kill_processes(r"matrix-media-store/goofys.*storage/media-store$")
 
 
 def mount_hangs(scene: Scene) -> None:
-    _kill(r"matrix-media-store/goofys.*storage/media-store$", signal.SIGSTOP)
+    kill_processes(r"matrix-media-store/goofys.*storage/media-store$", signal.SIGSTOP)
 
 
 def _drop_in(scene: Scene, text: str) -> None:
@@ -196,127 +196,3 @@ def second_stack(scene: Scene) -> None:
         assert "holds this server" in result.output or "another run is changing" in result.output, result.output
     finally:
         other.remove()
-
-
-def playbook_run(scene: Scene) -> None:
-    """With a mount of the playbook's own name left from earlier, which it takes away."""
-    unit = on_disk(UNITS / "matrix-goofys.service")
-    unit.write_text("[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n")
-    run_playbook()
-
-
-def _agree_on_the_playbook(scene: Scene) -> dict[str, object]:
-    stack = scene.migration.stack
-    stack.set("mount.managedBy", "playbook")
-    stack.must("up", "--yes", "--skip-preview")
-    return scene.migration.playbook_lines()
-
-
-def playbook_takes_over(scene: Scene) -> None:
-    """Its own mount of the bucket comes in the place of ours, and is still there afterwards."""
-    run_playbook(_agree_on_the_playbook(scene))
-
-
-def playbook_takes_over_beneath(scene: Scene) -> None:
-    """The homeserver runs on while the mounts change."""
-    run_playbook(_agree_on_the_playbook(scene), services="start")
-
-
-def _as_the_playbook_takes_over(scene: Scene, services: str, then: Callable[[], None]) -> None:
-    """Once ours begins to give way; the playbook's run fails with what it started."""
-    lines = _agree_on_the_playbook(scene)
-
-    def play() -> None:
-        with contextlib.suppress(RuntimeError):
-            run_playbook(lines, services)
-
-    thread = threading.Thread(target=play)
-    thread.start()
-    assert wait_for(lambda: server_processes(r"agent\.pyz give-way"), 60, every=0.002), "it never took over"
-    then()
-    thread.join()
-
-
-def power_lost_as_the_playbook_takes_over(scene: Scene) -> None:
-    """Ours is disabled, and the playbook's not mounted yet."""
-    _as_the_playbook_takes_over(scene, "restart", lambda: power_lost(scene))
-
-
-def killed_as_the_playbook_takes_over(scene: Scene) -> None:
-    """What makes ours give way ends in the middle."""
-
-    def kill() -> None:
-        time.sleep(0.3)  # into its work
-        _kill(r"agent\.pyz give-way")
-
-    _as_the_playbook_takes_over(scene, "start", kill)
-
-
-def playbook_told_wrongly(scene: Scene) -> None:
-    """vars.yml with another secret key: ours serves on."""
-    lines = _agree_on_the_playbook(scene)
-    run_playbook({**lines, "matrix_s3_media_store_aws_secret_key": "another"})
-
-
-def playbook_told_wrongly_later(scene: Scene) -> None:
-    """After its mount took over."""
-    lines = _agree_on_the_playbook(scene)
-    run_playbook(lines)
-    assert wait_for(scene.services_run, 60)
-    run_playbook({**lines, "matrix_s3_media_store_custom_endpoint": "https://elsewhere.test"})
-
-
-def playbooks_mount_starts_on_the_way_home(scene: Scene) -> None:
-    """Its unit was laid and never started; now it is, over and over, while ours ends and the local store comes home."""
-    run_playbook(_agree_on_the_playbook(scene), services="leave")
-    home = threading.Event()
-
-    def hammer() -> None:
-        wait_for(MOMENTS["restore, stopping"], 90, every=0.002)
-        while not home.is_set():
-            with contextlib.suppress(RuntimeError):
-                server.ssh("systemctl start --no-block matrix-goofys.service")
-
-    threads = [threading.Thread(target=hammer) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-
-    def stop() -> None:
-        home.set()
-        for thread in threads:
-            thread.join()
-
-    scene.healing.append(stop)
-
-
-def _strike(scene: Scene, moment: str, then: Callable[[], None]) -> None:
-    """Later, at that moment."""
-
-    def strike() -> None:
-        assert wait_for(MOMENTS[moment], 90, every=0.002), f"{moment} never came"
-        with contextlib.suppress(RuntimeError):  # a run of the playbook fails where what it starts is ended under it
-            then()
-
-    thread = threading.Thread(target=strike)
-    thread.start()
-    scene.healing.append(thread.join)
-
-
-def power_lost_on_the_way_home_from_the_playbook(scene: Scene) -> None:
-    """The boot must not mount the bucket over what came home."""
-    playbook_takes_over(scene)
-    _strike(scene, "restore, swapping", lambda: power_lost(scene))
-
-
-def playbook_run_on_the_way_home_from_it(scene: Scene) -> None:
-    """With its lines still: it starts the homeserver and its mount while the local store comes home."""
-    lines = _agree_on_the_playbook(scene)
-    run_playbook(lines)
-    _strike(scene, "restore, stopping", lambda: run_playbook(lines))
-
-
-def ours_started_by_hand(scene: Scene) -> None:
-    """While the playbook's mount serves."""
-    playbook_takes_over(scene)
-    assert wait_for(scene.services_run, 60)
-    server.ssh("systemctl restart matrix-media-store.service")

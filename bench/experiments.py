@@ -215,12 +215,12 @@ def _resident(number: int) -> float:
 #: By name; each call is one record of the results.
 EXPERIMENTS: dict[str, list[Callable[[int], Record]]] = {
     "first_copy": [
-        *(lambda n, latency=latency: first_copy(5000, latency, n) for latency in (0, 20, 80)),  # type: ignore[misc]
+        *(lambda n, latency=latency: first_copy(5000, latency, n) for latency in (0, 20, 80)),
         lambda n: first_copy(20_000, 0, n),
         lambda n: first_copy(100_000, 0, 1),
     ],
     "window": [
-        *(lambda n, late=late: window(5000, late, n) for late in (10, 100, 1000)),  # type: ignore[misc]
+        *(lambda n, late=late: window(5000, late, n) for late in (10, 100, 1000)),
         lambda n: window(20_000, 100, n),
         lambda n: window(100_000, 100, n),
     ],

@@ -96,7 +96,8 @@ def await_mount(path: str) -> None:
 
 def converge(phase: str) -> dict[str, Any]:
     """The agent's verdict; what `pulumi up` has it do."""
-    return json.loads(server.ssh(f"python3 {AGENT} converge --phase {phase}").splitlines()[-1])
+    verdict: dict[str, Any] = json.loads(server.ssh(f"python3 {AGENT} converge --phase {phase}").splitlines()[-1])
+    return verdict
 
 
 def seconds(action: Any) -> float:

@@ -62,7 +62,7 @@ def second_pass_ratio(copies: list[dict[str, Any]], rows: list[dict[str, Any]]) 
         for row in rows:
             same = (row["files"], row["late"]) == (copy["files"], copy["second_late"])
             if same and copy["manual_second_pass"]:
-                return round(float(middle(copy["manual_second_pass"])) / row["window"], 1)
+                return round(middle(copy["manual_second_pass"]) / float(row["window"]), 1)
     return None
 
 

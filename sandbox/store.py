@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import urllib3
 from botocore.config import Config
-from minio.credentials import StaticProvider
+from minio.credentials.providers import StaticProvider
 from minio.minioadmin import MinioAdmin
 
 from . import process

@@ -67,7 +67,7 @@ def call(method: str, path: str, body: bytes = b"", token: str = "", kind: str =
     if token:
         request.add_header("Authorization", f"Bearer {token}")
     with urllib.request.urlopen(request, timeout=120) as answer:
-        return answer.read()
+        return bytes(answer.read())
 
 
 def register(name: str, admin: bool = True) -> str:
@@ -77,7 +77,7 @@ def register(name: str, admin: bool = True) -> str:
     text = b"\0".join([nonce.encode(), name.encode(), b"password", b"admin" if admin else b"notadmin"])
     mac = hmac.new(SHARED_SECRET, text, hashlib.sha1).hexdigest()
     body = {"nonce": nonce, "username": name, "password": "password", "admin": admin, "mac": mac}
-    return json.loads(call("POST", path, json.dumps(body).encode()))["access_token"]
+    return str(json.loads(call("POST", path, json.dumps(body).encode()))["access_token"])
 
 
 def upload(token: str, content: bytes, kind: str = "application/octet-stream") -> Media:
@@ -123,7 +123,8 @@ def seed() -> dict[str, Any]:
     """Data of a Synapse with users and media, made once: the start of every fresh server."""
     record = SEED / "record.json"
     if record.exists():
-        return json.loads(record.read_text())
+        made: dict[str, Any] = json.loads(record.read_text())
+        return made
     tell(f"starting Synapse and uploading {IMAGES} images and {FILES} files (about 1 min) ...")
     server.fresh(seeded=False)
     shutil.rmtree(SEED, ignore_errors=True)
@@ -135,7 +136,7 @@ def seed() -> dict[str, Any]:
     )
     token = register("admin")
     rng = random.Random(7)
-    media = []
+    media: list[Media] = []
     with ThreadPoolExecutor(4) as pool:
         media += pool.map(lambda n: upload(token, _image(n), "image/jpeg"), range(IMAGES))
         bodies = [b"x", *(rng.randbytes(int(rng.lognormvariate(10, 1.5))) for _ in range(FILES - 1))]

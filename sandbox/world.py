@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".sandbox"
@@ -42,9 +43,11 @@ def tell(text: str) -> None:
     print(f"sandbox: {text}", flush=True)
 
 
-def run(*argv: str | Path, quiet: bool = False, **options: object) -> str:
+def run(*argv: str | Path, quiet: bool = False, **options: Any) -> str:
     """A program's output; its standard error is shown where it fails."""
-    done = subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, **options)
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        [str(a) for a in argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, **options
+    )
     if done.returncode and not quiet:
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
         raise SystemExit(f"sandbox: {' '.join(map(str, argv))} ended with status {done.returncode}:\n{tail}")

@@ -42,7 +42,7 @@ class Refused(Exception):
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
-        self.document = {"status": status, "code": code, "message": message}
+        self.document: Document = {"status": status, "code": code, "message": message}
 
 
 @dataclass

@@ -12,21 +12,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent import futures
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf import empty_pb2
-from pulumi.runtime.proto import (
-    engine_pb2,
-    engine_pb2_grpc,
-    plugin_pb2,
-    provider_pb2,
-    provider_pb2_grpc,
-)
+from grpc import ServicerContext as Context
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import provider_pb2 as rpc
 
 from .values import UNKNOWN, from_wire, has_unknown, plain, secret, to_wire
 
 Values = dict[str, Any]
+T = TypeVar("T")
 Log = Callable[[str], None]
 
 
@@ -101,7 +98,8 @@ def check(properties: dict[str, Property], values: Values, path: str = "") -> tu
             continue
         if given == UNKNOWN or (has_unknown(given) and not wanted.fields and not wanted.items):
             continue
-        if not isinstance(given, wanted.kind):
+        of_kind = isinstance(given, wanted.kind)
+        if not of_kind:
             failures.append((path + name, f"wrong type: {type(given).__name__}"))
         elif wanted.choices and given not in wanted.choices:
             failures.append((path + name, f"expected {path + name} to be one of {list(wanted.choices)}, got {given}"))
@@ -118,8 +116,8 @@ def check(properties: dict[str, Property], values: Values, path: str = "") -> tu
     return filled, failures
 
 
-def _failures(found: list[tuple[str, str]]) -> list[provider_pb2.CheckFailure]:
-    return [provider_pb2.CheckFailure(property=name, reason=reason) for name, reason in found]
+def _failures(found: list[tuple[str, str]]) -> list[rpc.CheckFailure]:
+    return [rpc.CheckFailure(property=name, reason=reason) for name, reason in found]
 
 
 def _marked(values: Values, names: tuple[str, ...]) -> Values:
@@ -144,7 +142,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         self._provider = provider
         self._engine = engine_pb2_grpc.EngineStub(grpc.insecure_channel(engine)) if engine else None
 
-    def _resource(self, urn: str, context: grpc.ServicerContext) -> Resource:
+    def _resource(self, urn: str, context: Context) -> Resource:
         kind = urn.split("::")[2].split("$")[-1]
         if kind not in self._provider.resources:
             context.abort(grpc.StatusCode.NOT_FOUND, f"unknown resource type {kind!r}")
@@ -157,102 +155,105 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
         return log
 
-    def Attach(self, request, context):  # noqa: N802 - names of the protocol
+    # The names are the protocol's.
+    def Attach(self, request: plugin_pb2.PluginAttach, context: Context) -> empty_pb2.Empty:  # noqa: N802
         self._engine = engine_pb2_grpc.EngineStub(grpc.insecure_channel(request.address))
         return empty_pb2.Empty()
 
-    def GetPluginInfo(self, request, context):  # noqa: N802
+    def GetPluginInfo(self, request: empty_pb2.Empty, context: Context) -> plugin_pb2.PluginInfo:  # noqa: N802
         return plugin_pb2.PluginInfo(version=self._provider.version)
 
-    def Parameterize(self, request, context):  # noqa: N802
-        if self._provider.parameterize is None:
+    def Parameterize(self, request: rpc.ParameterizeRequest, context: Context) -> rpc.ParameterizeResponse:  # noqa: N802
+        parameterize = self._provider.parameterize
+        if parameterize is None:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, "this provider takes no parameter")
             raise AssertionError
-        name, version = self._act(context, lambda: self._provider.parameterize(request.value.value))
-        return provider_pb2.ParameterizeResponse(name=name, version=version)
+        name, version = self._act(context, lambda: parameterize(request.value.value))
+        return rpc.ParameterizeResponse(name=name, version=version)
 
-    def CheckConfig(self, request, context):  # noqa: N802
-        failures = []
+    def CheckConfig(self, request: rpc.CheckRequest, context: Context) -> rpc.CheckResponse:  # noqa: N802
+        failures: list[tuple[str, str]] = []
         if self._provider.config is not None:
             given = {name: value for name, value in from_wire(request.news).items() if name != "version"}
             _, failures = check(self._provider.config, _decoded(self._provider.config, given))
-        return provider_pb2.CheckResponse(inputs=request.news, failures=_failures(failures))
+        return rpc.CheckResponse(inputs=request.news, failures=_failures(failures))
 
-    def DiffConfig(self, request, context):  # noqa: N802
-        return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
+    def DiffConfig(self, request: rpc.DiffRequest, context: Context) -> rpc.DiffResponse:  # noqa: N802
+        return rpc.DiffResponse(changes=rpc.DiffResponse.DIFF_NONE)
 
-    def Configure(self, request, context):  # noqa: N802
+    def Configure(self, request: rpc.ConfigureRequest, context: Context) -> rpc.ConfigureResponse:  # noqa: N802
         config = plain(_decoded(self._provider.config or {}, from_wire(request.args)))
-        self._act(context, lambda: self._provider.configure(config) or {})
-        return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True, acceptResources=True)
+        self._act(context, lambda: self._provider.configure(config))
+        return rpc.ConfigureResponse(acceptSecrets=True, supportsPreview=True, acceptResources=True)
 
-    def Cancel(self, request, context):  # noqa: N802
+    def Cancel(self, request: empty_pb2.Empty, context: Context) -> empty_pb2.Empty:  # noqa: N802
         return empty_pb2.Empty()
 
-    def Check(self, request, context):  # noqa: N802
+    def Check(self, request: rpc.CheckRequest, context: Context) -> rpc.CheckResponse:  # noqa: N802
         resource = self._resource(request.urn, context)
         inputs, failures = check(resource.inputs, from_wire(request.news))
         if resource.autonamed and resource.autonamed not in inputs:
             old = plain(from_wire(request.olds)).get(resource.autonamed)
             inputs[resource.autonamed] = old or f"{request.urn.rpartition('::')[2]}-{secrets.token_hex(4)[:7]}"
-        return provider_pb2.CheckResponse(inputs=to_wire(inputs), failures=_failures(failures))
+        return rpc.CheckResponse(inputs=to_wire(inputs), failures=_failures(failures))
 
-    def Invoke(self, request, context):  # noqa: N802
+    def Invoke(self, request: rpc.InvokeRequest, context: Context) -> rpc.InvokeResponse:  # noqa: N802
         function = self._provider.functions.get(request.tok)
         if function is None:
             context.abort(grpc.StatusCode.NOT_FOUND, f"unknown function {request.tok!r}")
             raise AssertionError
         result = self._act(context, lambda: function(plain(from_wire(request.args))))
-        return provider_pb2.InvokeResponse(**{"return": to_wire(_marked(result, self._provider.secret_results))})
+        return rpc.InvokeResponse(**{"return": to_wire(_marked(result, self._provider.secret_results))})
 
-    def Diff(self, request, context):  # noqa: N802
+    def Diff(self, request: rpc.DiffRequest, context: Context) -> rpc.DiffResponse:  # noqa: N802
         resource = self._resource(request.urn, context)
         old = plain(from_wire(request.old_inputs if request.HasField("old_inputs") else request.olds))
         new = plain(from_wire(request.news))
         changed = [name for name in resource.inputs if old.get(name) != new.get(name)]
-        kinds = provider_pb2.PropertyDiff
+        kinds = rpc.PropertyDiff
         detailed, replaces = {}, []
         for name in changed:
             replace = resource.update is None or resource.inputs[name].replaces
             kind = "ADD" if name not in old else "DELETE" if name not in new else "UPDATE"
             detailed[name] = kinds(kind=getattr(kinds, kind + ("_REPLACE" if replace else "")), inputDiff=True)
             replaces += [name] if replace else []
-        response = provider_pb2.DiffResponse
+        response = rpc.DiffResponse
         return response(
             changes=response.DIFF_SOME if changed else response.DIFF_NONE,
             diffs=changed, replaces=replaces, detailedDiff=detailed, hasDetailedDiff=True,
         )  # fmt: skip
 
-    def Create(self, request, context):  # noqa: N802
+    def Create(self, request: rpc.CreateRequest, context: Context) -> rpc.CreateResponse:  # noqa: N802
         resource, given = self._resource(request.urn, context), from_wire(request.properties)
         if request.preview:
-            return provider_pb2.CreateResponse(properties=to_wire(given | dict.fromkeys(resource.outputs, UNKNOWN)))
+            return rpc.CreateResponse(properties=to_wire(given | dict.fromkeys(resource.outputs, UNKNOWN)))
         outputs = self._act(context, lambda: resource.create(plain(given), self._log(request.urn)))
         made = given | outputs
         number = resource.id_of(request.urn.rpartition("::")[2], plain(made))
-        return provider_pb2.CreateResponse(id=number, properties=to_wire(_marked(made, resource.secret_outputs)))
+        return rpc.CreateResponse(id=number, properties=to_wire(_marked(made, resource.secret_outputs)))
 
-    def Update(self, request, context):  # noqa: N802
+    def Update(self, request: rpc.UpdateRequest, context: Context) -> rpc.UpdateResponse:  # noqa: N802
         resource, given, olds = self._resource(request.urn, context), from_wire(request.news), from_wire(request.olds)
         if request.preview:
             kept = {name: value for name, value in olds.items() if name in resource.stable_outputs}
             preview = given | dict.fromkeys(resource.outputs, UNKNOWN) | kept
-            return provider_pb2.UpdateResponse(properties=to_wire(preview))
+            return rpc.UpdateResponse(properties=to_wire(preview))
         old = plain(olds)
-        assert resource.update is not None
-        outputs = self._act(context, lambda: resource.update(old, plain(given), self._log(request.urn)))
-        return provider_pb2.UpdateResponse(properties=to_wire(_marked(given | outputs, resource.secret_outputs)))
+        update = resource.update
+        assert update is not None
+        outputs = self._act(context, lambda: update(old, plain(given), self._log(request.urn)))
+        return rpc.UpdateResponse(properties=to_wire(_marked(given | outputs, resource.secret_outputs)))
 
-    def Read(self, request, context):  # noqa: N802
-        return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
+    def Read(self, request: rpc.ReadRequest, context: Context) -> rpc.ReadResponse:  # noqa: N802
+        return rpc.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
 
-    def Delete(self, request, context):  # noqa: N802
+    def Delete(self, request: rpc.DeleteRequest, context: Context) -> empty_pb2.Empty:  # noqa: N802
         resource, state = self._resource(request.urn, context), plain(from_wire(request.properties))
-        self._act(context, lambda: resource.delete(state, self._log(request.urn)) or {})
+        self._act(context, lambda: resource.delete(state, self._log(request.urn)))
         return empty_pb2.Empty()
 
     @staticmethod
-    def _act(context: grpc.ServicerContext, action: Callable[[], Values]) -> Values:
+    def _act(context: Context, action: Callable[[], T]) -> T:
         try:
             return action()
         except Exception as error:  # whatever the service or the network said is the resource's error

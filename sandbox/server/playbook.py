@@ -45,7 +45,7 @@ def systemctl(*arguments: str) -> None:
     subprocess.run(["systemctl", *arguments], check=True)
 
 
-def install_goofys(told: dict) -> None:
+def install_goofys(told: dict[str, object]) -> None:
     def var(name: str) -> object:
         return told[f"matrix_s3_media_store_{name}"]
 

@@ -64,7 +64,7 @@ class Bucket(Resource):
             "tagsAll": tags,
         }
 
-    def update(self, state: Values, inputs: Values, log: Log) -> Values:  # type: ignore[override]
+    def update(self, state: Values, inputs: Values, log: Log) -> Values:
         if not inputs.get("tags"):
             _client("s3").delete_bucket_tagging(Bucket=inputs["bucket"])
         return self._outputs(inputs, state["region"])
@@ -91,7 +91,7 @@ class BucketSetting(Resource):
         getattr(_client("s3"), self._put)(Bucket=inputs["bucket"], **self.body(inputs))
         return {}
 
-    def update(self, state: Values, inputs: Values, log: Log) -> Values:  # type: ignore[override]
+    def update(self, state: Values, inputs: Values, log: Log) -> Values:
         return self.create(inputs, log)
 
     def delete(self, state: Values, log: Log) -> None:
@@ -193,7 +193,7 @@ class User(Resource):
         )["User"]  # fmt: skip
         return {"arn": user["Arn"], "uniqueId": user["UserId"], "tagsAll": tags}
 
-    def update(self, state: Values, inputs: Values, log: Log) -> Values:  # type: ignore[override]
+    def update(self, state: Values, inputs: Values, log: Log) -> Values:
         iam, old, new = _client("iam"), state.get("tags") or {}, inputs.get("tags") or {}
         if gone := [name for name in old if name not in new]:
             iam.untag_user(UserName=inputs["name"], TagKeys=gone)
@@ -221,7 +221,7 @@ class UserPolicy(Resource):
         )
         return {}
 
-    def update(self, state: Values, inputs: Values, log: Log) -> Values:  # type: ignore[override]
+    def update(self, state: Values, inputs: Values, log: Log) -> Values:
         return self.create(inputs, log)
 
     def delete(self, state: Values, log: Log) -> None:

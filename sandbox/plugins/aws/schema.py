@@ -12,6 +12,8 @@ import pulumi._types as types
 
 from ..serving import Property
 
+_KINDS: dict[Any, type | tuple[type, ...]] = {bool: bool, int: (int, float), float: (int, float)}
+
 
 def inputs_of(resource: type, replaces: tuple[str, ...] = (), choices: dict[str, tuple[str, ...]] | None = None) -> Any:
     """A resource's inputs from the SDK, by its class there, such as `pulumi_aws.s3.Bucket`.
@@ -29,7 +31,7 @@ def inputs_of(resource: type, replaces: tuple[str, ...] = (), choices: dict[str,
     return properties
 
 
-def _properties(args: type) -> dict[str, Property]:
+def _properties(args: type[Any]) -> dict[str, Property]:
     names = types.input_type_py_to_pulumi_names(args)
     kinds = types.input_type_types(args)
     required = {
@@ -49,7 +51,7 @@ def _property(kind: Any) -> Property:
         return Property(dict)
     if types.is_input_type(kind):
         return Property(dict, fields=_properties(kind))
-    return Property({bool: bool, int: (int, float), float: (int, float)}.get(kind, str))
+    return Property(_KINDS.get(kind, str))
 
 
 def _bare(kind: Any) -> Any:

@@ -66,7 +66,7 @@ class _Command(Resource):
     def create(self, inputs: Values, log: Log) -> Values:
         return self._run(inputs.get("create"), inputs, {}, log)
 
-    def update(self, state: Values, inputs: Values, log: Log) -> Values:  # type: ignore[override]
+    def update(self, state: Values, inputs: Values, log: Log) -> Values:
         return self._run(inputs.get("update", inputs.get("create")), inputs, state, log)
 
     def delete(self, state: Values, log: Log) -> None:
@@ -212,7 +212,7 @@ class CopyToRemote(Resource):
             transport.close()
         return {}
 
-    def update(self, state: Values, inputs: Values, log: Log) -> Values:  # type: ignore[override]
+    def update(self, state: Values, inputs: Values, log: Log) -> Values:
         moved = state["remotePath"] != inputs["remotePath"]
         if moved or state["source"].get("hash") != inputs["source"].get("hash"):
             self.create(inputs, log)

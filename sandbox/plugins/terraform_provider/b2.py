@@ -69,7 +69,7 @@ class Bucket(Resource):
         made = _api().create_bucket(inputs["bucketName"], inputs["bucketType"], **self._arguments(inputs))
         return self._outputs(made)
 
-    def update(self, state: Values, inputs: Values, log: Log) -> Values:  # type: ignore[override]
+    def update(self, state: Values, inputs: Values, log: Log) -> Values:
         bucket = _api().get_bucket_by_id(state["bucketId"])
         return self._outputs(bucket.update(bucket_type=inputs["bucketType"], **self._arguments(inputs)))
 

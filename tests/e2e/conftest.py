@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ def sandbox() -> None:
 
 
 @pytest.fixture
-def begin() -> Iterator[Callable[..., world.Migration]]:
+def begin() -> Iterator[world.Begin]:
     """Makes a migration; its stack is forgotten afterwards."""
     made: list[world.Migration] = []
 
@@ -32,7 +32,7 @@ def begin() -> Iterator[Callable[..., world.Migration]]:
 
 
 @pytest.fixture(scope="module")
-def live():
+def live() -> Iterator[world.Migration]:
     """A live migration that tests may look at, not change."""
     migration = world.begin("live")
     migration.up("live")

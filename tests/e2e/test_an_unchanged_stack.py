@@ -6,10 +6,10 @@ import json
 import statistics
 import time
 
-from .world import synapse_started
+from .world import Migration, synapse_started
 
 
-def test_an_unchanged_stack_runs_no_command_and_takes_under_5_seconds(live):
+def test_an_unchanged_stack_runs_no_command_and_takes_under_5_seconds(live: Migration) -> None:
     since, seconds = synapse_started(), []
     for _ in range(3):
         start = time.monotonic()

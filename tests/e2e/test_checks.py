@@ -8,7 +8,7 @@ from sandbox import server, store
 from sandbox.plugins.command.resources import RESOURCES
 from sandbox.world import HOST_KEY, SERVER_ADDRESS, SSH_KEY
 
-from .world import STORE, on_disk, operate
+from .world import STORE, Begin, on_disk, operate
 
 OWN_FOLDERS = ("/etc/matrix-media-store", "/usr/local/lib/matrix-media-store")
 
@@ -19,7 +19,7 @@ def assert_untouched() -> None:
     assert not list(on_disk(Path("/etc/systemd/system")).rglob("*matrix-media-store*"))
 
 
-def test_a_wrong_configuration_fails_the_preview_with_every_problem_at_once(begin):
+def test_a_wrong_configuration_fails_the_preview_with_every_problem_at_once(begin: Begin) -> None:
     migration = begin("wrong", thin=20)
     stack = migration.stack
     stack.set("phase", "lvie")
@@ -42,7 +42,7 @@ def test_a_wrong_configuration_fails_the_preview_with_every_problem_at_once(begi
     assert_untouched()
 
 
-def test_every_failed_check_of_the_server_is_told_at_once_and_nothing_was_changed(begin):
+def test_every_failed_check_of_the_server_is_told_at_once_and_nothing_was_changed(begin: Begin) -> None:
     migration = begin("checks", thin=20)
     stack = migration.stack
     stack.set_secret("store.secretAccessKey", "wrong")
@@ -62,7 +62,7 @@ def test_every_failed_check_of_the_server_is_told_at_once_and_nothing_was_change
     assert_untouched()
 
 
-def test_a_missing_bucket_and_an_unreachable_store_have_their_own_words(begin):
+def test_a_missing_bucket_and_an_unreachable_store_have_their_own_words(begin: Begin) -> None:
     migration = begin("nobucket", thin=20)
     migration.stack.set("store.bucket", "no-such-bucket")
     result = migration.try_up("prepare")
@@ -73,7 +73,7 @@ def test_a_missing_bucket_and_an_unreachable_store_have_their_own_words(begin):
     assert_untouched()
 
 
-def test_a_store_that_is_a_mount_already_is_refused(begin):
+def test_a_store_that_is_a_mount_already_is_refused(begin: Begin) -> None:
     migration = begin("mounted", thin=20)
     server.ssh(f"mount -t tmpfs tmpfs {STORE}")
     result = migration.try_up("prepare")
@@ -81,7 +81,7 @@ def test_a_store_that_is_a_mount_already_is_refused(begin):
     assert_untouched()
 
 
-def test_another_servers_bucket_is_refused(begin):
+def test_another_servers_bucket_is_refused(begin: Begin) -> None:
     migration = begin("owned", thin=20)
     body = b'{"server": "other", "id": "0123456789", "epoch": 1}'
     store.client().put_object(Bucket=migration.bucket, Key=".matrix-media-store/owner.json", Body=body)
@@ -92,7 +92,7 @@ def test_another_servers_bucket_is_refused(begin):
     migration.up("mirror")
 
 
-def test_an_unreachable_server_plans_with_the_last_known_state_and_refuses_to_act(begin):
+def test_an_unreachable_server_plans_with_the_last_known_state_and_refuses_to_act(begin: Begin) -> None:
     migration = begin("away", thin=20)
     migration.up("mirror")
     server.kill()
@@ -107,7 +107,7 @@ def test_an_unreachable_server_plans_with_the_last_known_state_and_refuses_to_ac
     migration.assert_serves_locally()
 
 
-def test_another_host_key_is_refused(begin):
+def test_another_host_key_is_refused(begin: Begin) -> None:
     migration = begin("hostkey", thin=20)
     other = SSH_KEY.with_suffix(".pub").read_text().split()
     migration.stack.set("server.hostKey", " ".join(other[:2]))
@@ -116,7 +116,7 @@ def test_another_host_key_is_refused(begin):
     assert_untouched()
 
 
-def test_the_stand_in_copies_files_and_folders_as_the_published_plugin_does(begin, tmp_path):
+def test_the_stand_in_copies_files_and_folders_as_the_published_plugin_does(begin: Begin, tmp_path: Path) -> None:
     begin("copies", thin=20)
     host_key = " ".join(HOST_KEY.with_suffix(".pub").read_text().split()[:2])
     connection = {

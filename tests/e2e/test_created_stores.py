@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,13 @@ from b2sdk.v3.exception import B2Error
 from botocore.exceptions import ClientError
 
 from sandbox import aws, b2, server, stacks, store, synapse
+from sandbox.engine import Stack
 
 from .watch import CommandLines
-from .world import BACKUP, STORE, hash_on_server, mounted, on_disk, subset
+from .world import BACKUP, STORE, Begin, Migration, hash_on_server, mounted, on_disk, subset
 
 CUSTOMER_KEY = base64.b64encode(os.urandom(32)).decode()
-KINDS = {
+KINDS: dict[str, tuple[Callable[..., Stack], dict[str, str]]] = {
     "aws": (stacks.at_aws, {}),
     "aws-customer-key": (stacks.at_aws, {"customer_key": CUSTOMER_KEY}),
     "b2": (stacks.at_b2, {}),
@@ -36,7 +38,7 @@ def access_keys(kind: str) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_forward_to_clean_and_back_with_a_new_key_on_the_way_nothing_is_lost(begin, kind):
+def test_forward_to_clean_and_back_with_a_new_key_on_the_way_nothing_is_lost(begin: Begin, kind: str) -> None:
     make, options = KINDS[kind]
     migration = begin(kind, make, thin=30, **options)
     stack, before = migration.stack, access_keys(kind)
@@ -92,14 +94,14 @@ def assert_nobody_else_gets_in(key: str) -> None:
     assert server.ssh(as_user.format("nobody", path)).strip().endswith("Permission denied")
 
 
-def assert_only_the_customer_key_reads(migration, new) -> None:
+def assert_only_the_customer_key_reads(migration: Migration, new: synapse.Media) -> None:
     for key in (new.key, migration.media[0].key):
         with pytest.raises(ClientError) as caught:
             store.client().get_object(Bucket=migration.bucket, Key=key)
         assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
-def test_a_customer_key_works_with_goofys_which_warns_that_it_shows_it(begin):
+def test_a_customer_key_works_with_goofys_which_warns_that_it_shows_it(begin: Begin) -> None:
     migration = begin("goofys-key", stacks.at_aws, thin=40, customer_key=CUSTOMER_KEY)
     migration.stack.set("mount.program", "goofys")
     preview = migration.stack.must("preview")
@@ -122,7 +124,7 @@ def test_a_customer_key_works_with_goofys_which_warns_that_it_shows_it(begin):
     assert new.key in synapse.tree()
 
 
-def test_objects_stored_without_the_customer_key_are_found_before_the_window(begin):
+def test_objects_stored_without_the_customer_key_are_found_before_the_window(begin: Begin) -> None:
     migration = begin("mixed", stacks.at_aws, thin=40, customer_key=CUSTOMER_KEY)
     migration.up("prepare")
     own, other = migration.media[0].key, "local_content/zz/zz/not-in-the-local-store"
@@ -151,7 +153,7 @@ def test_objects_stored_without_the_customer_key_are_found_before_the_window(beg
     assert subset(migration.before, migration.objects()) == []
 
 
-def test_the_bucket_at_b2_is_what_the_manual_procedure_asks_for_and_its_key_sees_no_other(begin):
+def test_the_bucket_at_b2_is_what_the_manual_procedure_asks_for_and_its_key_sees_no_other(begin: Begin) -> None:
     other = "test-b2-other-bucket"
     b2.up()
     b2.forget_bucket(other)
@@ -187,7 +189,7 @@ def test_the_bucket_at_b2_is_what_the_manual_procedure_asks_for_and_its_key_sees
         s3.list_objects_v2(Bucket=other)
 
 
-def test_the_bucket_at_aws_is_private_tidy_and_takes_nothing_without_tls(begin):
+def test_the_bucket_at_aws_is_private_tidy_and_takes_nothing_without_tls(begin: Begin) -> None:
     migration = begin("aws-bucket", stacks.at_aws, thin=5)
     migration.up("prepare")
     s3, name = aws.client("s3"), {"Bucket": migration.bucket}

@@ -6,15 +6,17 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sandbox import aws, b2, process, stacks, store, synapse
+from sandbox.engine import Stack
 
-from .world import Migration, journal, on_disk, wait_for
+from .world import Begin, Migration, journal, on_disk, wait_for
 
-STORES = {"aws": stacks.at_aws, "b2": stacks.at_b2}
+STORES: dict[str, Callable[..., Stack]] = {"aws": stacks.at_aws, "b2": stacks.at_b2}
 
 
 def bucket_is_there(kind: str, name: str) -> bool:
@@ -35,7 +37,9 @@ def fill(migration: Migration) -> synapse.Media:
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_a_bucket_to_be_deleted_goes_with_all_in_it_from_every_phase_once_the_media_are_home(begin, kind):
+def test_a_bucket_to_be_deleted_goes_with_all_in_it_from_every_phase_once_the_media_are_home(
+    begin: Begin, kind: str
+) -> None:
     migration = begin(f"delete-{kind}", STORES[kind], thin=20)
     migration.stack.set("store.onDestroy", "delete")
     for phase in ("prepare", "mirror", "live", "clean"):
@@ -49,7 +53,7 @@ def test_a_bucket_to_be_deleted_goes_with_all_in_it_from_every_phase_once_the_me
         assert not on_disk(Path("/usr/local/lib/matrix-media-store")).exists()
 
 
-def test_a_retained_bucket_stays_with_all_in_it_from_every_phase(begin):
+def test_a_retained_bucket_stays_with_all_in_it_from_every_phase(begin: Begin) -> None:
     migration = begin("retain", stacks.at_aws, thin=20)
     for phase in ("prepare", "mirror", "live", "clean"):
         migration.up(phase)
@@ -63,7 +67,7 @@ def test_a_retained_bucket_stays_with_all_in_it_from_every_phase(begin):
         aws.forget_bucket(migration.bucket)
 
 
-def test_what_nobody_compared_keeps_a_bucket_from_being_emptied(begin):
+def test_what_nobody_compared_keeps_a_bucket_from_being_emptied(begin: Begin) -> None:
     migration = begin("strangers", stacks.at_aws, thin=20)
     migration.stack.set("store.onDestroy", "delete")
     migration.up("mirror")
@@ -79,7 +83,7 @@ def test_what_nobody_compared_keeps_a_bucket_from_being_emptied(begin):
     assert not bucket_is_there("aws", migration.bucket)
 
 
-def test_policy_and_key_outlive_a_restore_that_takes_long(begin):
+def test_policy_and_key_outlive_a_restore_that_takes_long(begin: Begin) -> None:
     migration = begin("slow", stacks.at_aws, thin=100)
     migration.up("clean")
     new = migration.upload()

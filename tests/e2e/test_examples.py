@@ -11,11 +11,11 @@ from sandbox import aws, b2
 from sandbox.engine import Stack
 from sandbox.world import ROOT, SSH_KEY
 
-PROVIDERS = {"existing": set(), "aws": {"aws"}, "b2": {"b2"}}
+PROVIDERS: dict[str, set[str]] = {"existing": set(), "aws": {"aws"}, "b2": {"b2"}}
 
 
 @pytest.mark.parametrize("kind", PROVIDERS)
-def test_the_example_previews_and_asks_for_no_other_provider(sandbox, kind):
+def test_the_example_previews_and_asks_for_no_other_provider(sandbox: None, kind: str) -> None:
     stack = Stack(f"sandbox-example-{kind}", extra=aws.environment() if kind == "aws" else {})
     stack.create({"phase": "prepare"}, {})
     try:

@@ -15,6 +15,7 @@ from sandbox.world import ROOT
 
 from .world import (
     STORE,
+    Begin,
     Migration,
     on_disk,
     operate,
@@ -56,7 +57,7 @@ def acknowledged(migration: Migration) -> bool:
     return True
 
 
-def test_the_playbook_takes_the_mount_over_and_gives_it_back_and_nothing_is_lost(begin):
+def test_the_playbook_takes_the_mount_over_and_gives_it_back_and_nothing_is_lost(begin: Begin) -> None:
     migration = begin("handover", thin=40)
     migration.up("live")
     run_playbook()  # it knows nothing of the bucket
@@ -105,7 +106,7 @@ def test_the_playbook_takes_the_mount_over_and_gives_it_back_and_nothing_is_lost
     migration.assert_serves_locally()
 
 
-def test_the_playbooks_mount_never_covers_a_local_store_that_serves(begin):
+def test_the_playbooks_mount_never_covers_a_local_store_that_serves(begin: Begin) -> None:
     """Its lines are in vars.yml too early, and still there on the way home."""
     migration = begin("handover-early", thin=20)
     migration.stack.set("mount.managedBy", "playbook")

@@ -27,14 +27,14 @@ matrix_s3_media_store_custom_endpoint: "{store.ENDPOINT}"
 """
 
 
-def test_a_vars_yml_leads_to_a_preview_in_less_than_a_minute(sandbox, tmp_path: Path):
+def test_a_vars_yml_leads_to_a_preview_in_less_than_a_minute(sandbox: None, tmp_path: Path) -> None:
     fresh_server(thin=5)
     stack = Stack("sandbox-init")
     stack.remove()
     stack.backend.mkdir(parents=True)
     (tmp_path / "vars.yml").write_text(VARS)
     host_key = " ".join(HOST_KEY.with_suffix(".pub").read_text().split()[:2])
-    command = [
+    command: list[str | Path] = [
         ROOT / ".venv/bin/python", "-m", "operations", "init", "--stack", stack.name, "--vars", tmp_path / "vars.yml",
         "--host", SERVER_ADDRESS, "--private-key", SSH_KEY,
     ]  # fmt: skip

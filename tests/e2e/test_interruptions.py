@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+from pathlib import Path
 
 from sandbox import server, store, synapse
 from sandbox.engine import Stack
@@ -15,6 +16,7 @@ from sandbox.world import ROOT
 from .world import (
     BACKUP,
     STORE,
+    Begin,
     Migration,
     journal,
     on_disk,
@@ -39,7 +41,7 @@ def kill_pulumi_during(migration: Migration, phase: str, at: str) -> None:
     wait_for(settled, every=0.2)
 
 
-def test_pulumi_killed_during_the_cutover_of_a_first_up_leaves_a_server_that_finishes_by_itself(begin):
+def test_pulumi_killed_during_the_cutover_of_a_first_up_leaves_a_server_that_finishes_by_itself(begin: Begin) -> None:
     migration = begin("killed")
     kill_pulumi_during(migration, "live", "cutover")
     assert journal()["phase"] == "live", "the server finished by itself"
@@ -60,7 +62,7 @@ def test_pulumi_killed_during_the_cutover_of_a_first_up_leaves_a_server_that_fin
     assert new.key in synapse.tree()
 
 
-def test_back_home_after_a_killed_up_although_the_state_never_saw_it_live(begin):
+def test_back_home_after_a_killed_up_although_the_state_never_saw_it_live(begin: Begin) -> None:
     migration = begin("unseen")
     migration.up("mirror")
     kill_pulumi_during(migration, "live", "cutover")
@@ -72,7 +74,7 @@ def test_back_home_after_a_killed_up_although_the_state_never_saw_it_live(begin)
     assert new.key in synapse.tree()
 
 
-def test_destroy_after_a_first_up_that_was_killed_brings_the_store_home(begin):
+def test_destroy_after_a_first_up_that_was_killed_brings_the_store_home(begin: Begin) -> None:
     migration = begin("destroyed")
     kill_pulumi_during(migration, "live", "cutover")
     new = migration.upload()
@@ -83,7 +85,7 @@ def test_destroy_after_a_first_up_that_was_killed_brings_the_store_home(begin):
     assert not on_disk(BACKUP).exists()
 
 
-def test_an_upgraded_agent_on_a_live_stack_is_one_update_that_stops_nothing(begin, tmp_path):
+def test_an_upgraded_agent_on_a_live_stack_is_one_update_that_stops_nothing(begin: Begin, tmp_path: Path) -> None:
     migration = begin("upgrade")
     migration.up("live")
     since = synapse_started()
@@ -101,7 +103,7 @@ def test_an_upgraded_agent_on_a_live_stack_is_one_update_that_stops_nothing(begi
     migration.assert_serves_from_bucket()
 
 
-def test_synapse_waits_for_the_mount_and_comes_up_by_itself_once_the_store_is_back(begin):
+def test_synapse_waits_for_the_mount_and_comes_up_by_itself_once_the_store_is_back(begin: Begin) -> None:
     migration = begin("guard")
     migration.up("live")
     store.down()
@@ -120,7 +122,7 @@ def test_synapse_waits_for_the_mount_and_comes_up_by_itself_once_the_store_is_ba
     assert list(on_disk(STORE).iterdir()) == []
 
 
-def test_a_killed_mount_comes_back_into_the_running_homeserver(begin):
+def test_a_killed_mount_comes_back_into_the_running_homeserver(begin: Begin) -> None:
     migration = begin("mount-killed")
     migration.up("live")
     since = synapse_started()
@@ -132,7 +134,7 @@ def test_a_killed_mount_comes_back_into_the_running_homeserver(begin):
     assert migration.objects()[new.key] == new.sha256
 
 
-def test_a_failed_proof_goes_back_to_the_local_store(begin):
+def test_a_failed_proof_goes_back_to_the_local_store(begin: Begin) -> None:
     migration = begin("unproven")
     migration.stack.set_secret("host.accessToken", "syt_not_a_token")
     result = migration.try_up("live")
@@ -146,7 +148,7 @@ def test_a_failed_proof_goes_back_to_the_local_store(begin):
     migration.assert_serves_from_bucket()
 
 
-def test_mount_settings_that_change_while_live_come_into_use_in_a_short_window(begin):
+def test_mount_settings_that_change_while_live_come_into_use_in_a_short_window(begin: Begin) -> None:
     migration = begin("remount")
     migration.up("live")
     old = server_processes(r"lib/matrix-media-store/goofys")

@@ -13,7 +13,19 @@ from sandbox.engine import PASSPHRASE, Stack
 from sandbox.world import LOGS, ROOT, SERVER, SSH_KEY
 
 from .watch import CommandLines
-from .world import BACKUP, STORE, VAR, flip_byte, hash_on_server, mounted, on_disk, subset, synapse_runs
+from .world import (
+    BACKUP,
+    STORE,
+    VAR,
+    Begin,
+    Migration,
+    flip_byte,
+    hash_on_server,
+    mounted,
+    on_disk,
+    subset,
+    synapse_runs,
+)
 
 #: Lines from the middle of the SSH key: the marks at its ends are in every key.
 SECRETS = [
@@ -40,7 +52,7 @@ def readable_by_others(root: Path) -> list[Path]:
     return found
 
 
-def test_forward_to_clean_and_back_nothing_is_lost_and_no_secret_shows(begin):
+def test_forward_to_clean_and_back_nothing_is_lost_and_no_secret_shows(begin: Begin) -> None:
     migration = begin("journey", thin=0)
     stack, token = migration.stack, migration.token
     with CommandLines() as lines:
@@ -94,7 +106,7 @@ def reported(stack: Stack, files: int) -> list[str]:
     return [page.stem.rpartition("-")[2] for page in pages]
 
 
-def test_every_host_command_depends_on_all_of_the_stores_resources_and_the_anchor_comes_first(live):
+def test_every_host_command_depends_on_all_of_the_stores_resources_and_the_anchor_comes_first(live: Migration) -> None:
     state = json.loads(live.stack.must("stack", "export"))
     resources = {item["urn"]: item for item in state["deployment"]["resources"]}
     # Components are no dependencies of their own; what can be deleted are the resources in them.
@@ -109,7 +121,7 @@ def test_every_host_command_depends_on_all_of_the_stores_resources_and_the_ancho
     assert commands["matrix-mount"] in resources[commands["matrix-media-store"]]["dependencies"]
 
 
-def test_the_state_holds_no_secret_in_plain_text(live):
+def test_the_state_holds_no_secret_in_plain_text(live: Migration) -> None:
     files = [path for path in live.stack.backend.rglob("*") if path.is_file()]
     assert any("checkpoint" in path.read_text() for path in files if path.suffix == ".json")
     for path in [*files, live.stack.config_file]:
@@ -117,21 +129,21 @@ def test_the_state_holds_no_secret_in_plain_text(live):
         assert PASSPHRASE not in path.read_text()
 
 
-def test_no_file_that_others_may_read_on_the_server_holds_a_secret(live):
+def test_no_file_that_others_may_read_on_the_server_holds_a_secret(live: Migration) -> None:
     for path in readable_by_others(SERVER):
         if path.stat().st_size < 50_000_000:
             content = path.read_bytes().decode(errors="replace")
             assert leaks(content, live.token) == [], path
 
 
-def test_the_engines_log_holds_no_secret(live):
+def test_the_engines_log_holds_no_secret(live: Migration) -> None:
     # At -v=9 the engine dumps every property it sends or receives, decrypted: nothing a program can mask.
     output = live.stack.must("preview", "--logtostderr", "--logflow", "-v=8")
     assert len(output) > 50_000
     assert leaks(output, live.token) == []
 
 
-def test_a_flipped_byte_in_the_bucket_is_found_before_clean_and_nothing_is_removed(begin):
+def test_a_flipped_byte_in_the_bucket_is_found_before_clean_and_nothing_is_removed(begin: Begin) -> None:
     migration = begin("flip")
     migration.up("live")
     victim = next(item for item in migration.media if item.size > 1000)
@@ -154,7 +166,7 @@ def test_a_flipped_byte_in_the_bucket_is_found_before_clean_and_nothing_is_remov
     assert synapse.download(migration.token, purged) is None
 
 
-def test_what_changed_while_live_comes_home_and_what_was_purged_does_not(begin):
+def test_what_changed_while_live_comes_home_and_what_was_purged_does_not(begin: Begin) -> None:
     migration = begin("changes")
     migration.up("live")
     thumbnail = next(path for path in migration.before if re.match(r"local_thumbnails/.*/320-", path))
@@ -177,7 +189,7 @@ def test_what_changed_while_live_comes_home_and_what_was_purged_does_not(begin):
     assert purged.key in kept["media-store-removed"]
 
 
-def test_rsync_through_the_mount_moves_the_store_as_well(begin):
+def test_rsync_through_the_mount_moves_the_store_as_well(begin: Begin) -> None:
     migration = begin("rsync")
     migration.stack.set("copy.method", "rsync")
     output = migration.up("live")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from sandbox import aws, server, stacks, store
 
-from .world import on_disk, wait_for
+from .world import Migration, on_disk, wait_for
 
 STAGING = "/var/lib/matrix-media-store/staging"
 #: As the agent calls it, without its patience.
@@ -21,7 +23,7 @@ RCLONE = (
 
 
 @pytest.fixture(scope="module")
-def prepared():
+def prepared() -> Iterator[Migration]:
     from . import world
 
     migration = world.begin("rights", stacks.at_aws, thin=5)
@@ -31,12 +33,11 @@ def prepared():
 
 
 def user() -> str:
-    return next(
-        one["UserName"] for one in aws.client("iam").list_users()["Users"] if "matrix-bucket" in one["UserName"]
-    )
+    users = aws.client("iam").list_users()["Users"]
+    return next(str(one["UserName"]) for one in users if "matrix-bucket" in one["UserName"])
 
 
-def own_client():
+def own_client() -> tuple[Any, dict[str, str]]:
     """With the key that the server has, and no other."""
     conf = on_disk(Path("/etc/matrix-media-store/rclone.conf")).read_text()
     values = dict(line.split(" = ", 1) for line in conf.splitlines() if " = " in line)
@@ -98,7 +99,7 @@ NEEDED = {
 }
 
 
-def test_with_all_its_rights_every_step_works_and_without_any_one_of_them_a_step_fails(prepared):
+def test_with_all_its_rights_every_step_works_and_without_any_one_of_them_a_step_fails(prepared: Migration) -> None:
     iam, name = aws.client("iam"), user()
     whole = iam.get_user_policy(UserName=name, PolicyName="media-store")["PolicyDocument"]
     granted = {action for statement in whole["Statement"] for action in statement["Action"]}
@@ -115,12 +116,12 @@ def test_with_all_its_rights_every_step_works_and_without_any_one_of_them_a_step
         assert found == failing, right
 
 
-def test_this_servers_rclone_names_an_acl_for_which_aws_wants_a_right(prepared):
+def test_this_servers_rclone_names_an_acl_for_which_aws_wants_a_right(prepared: Migration) -> None:
     said = server.ssh(f"echo x > /tmp/x; {RCLONE} -vv --dump headers copyto /tmp/x store:{prepared.bucket}/x 2>&1")
     assert "X-Amz-Acl: private" in said, "else s3:PutObjectAcl would be superfluous"
 
 
-def test_everything_else_is_denied(prepared):
+def test_everything_else_is_denied(prepared: Migration) -> None:
     s3, values = own_client()
     other = "test-rights-of-others"
     store.empty_bucket(other)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -84,7 +85,9 @@ def found_by_the_kernel(listener: Listener, before: set[Entry]) -> tuple[set[Ent
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(early=STEPS, late=STEPS)
-def test_whatever_is_done_the_kernel_tells_what_two_walks_tell(early, late):
+def test_whatever_is_done_the_kernel_tells_what_two_walks_tell(
+    early: list[tuple[str, ...]], late: list[tuple[str, ...]]
+) -> None:
     lay()
     with listening(STORE) as listener:
         assert listener, f"{GROUND} must lie on ext4 or xfs, and root must run this"
@@ -98,7 +101,7 @@ def test_whatever_is_done_the_kernel_tells_what_two_walks_tell(early, late):
         assert found_by_the_kernel(listener, before) == found_by_walks(before)
 
 
-def test_a_program_that_ends_with_a_file_still_open_is_told_of():
+def test_a_program_that_ends_with_a_file_still_open_is_told_of() -> None:
     lay()
     writer = "import sys; f = open(sys.argv[1], 'a'); print(flush=True); sys.stdin.read(); f.write('the end')"
     with subprocess.Popen(
@@ -113,7 +116,7 @@ def test_a_program_that_ends_with_a_file_still_open_is_told_of():
             assert listener.changed() == {"a/b"}
 
 
-def test_files_written_into_memory_are_told_of_once_they_are_closed():
+def test_files_written_into_memory_are_told_of_once_they_are_closed() -> None:
     lay()
     writer = "import mmap, sys; f = open(sys.argv[1], 'r+'); m = mmap.mmap(f.fileno(), 0); m[0:2] = b'AS'"
     with listening(STORE) as listener:
@@ -122,7 +125,7 @@ def test_files_written_into_memory_are_told_of_once_they_are_closed():
         assert listener.changed() == {"a/b"}
 
 
-def test_what_happens_elsewhere_on_the_disk_is_not_told():
+def test_what_happens_elsewhere_on_the_disk_is_not_told() -> None:
     lay()
     with listening(STORE) as listener:
         (OUTSIDE / "coming/a/b").write_text("x")
@@ -131,7 +134,7 @@ def test_what_happens_elsewhere_on_the_disk_is_not_told():
         assert listener and listener.changed() == set()
 
 
-def test_very_many_changes_are_told_without_loss():
+def test_very_many_changes_are_told_without_loss() -> None:
     lay()
     with listening(STORE) as listener:
         for number in range(30_000):  # above the kernel's usual limit of 16,384 events
@@ -139,14 +142,14 @@ def test_very_many_changes_are_told_without_loss():
         assert listener and listener.changed() == {f"b/{number}" for number in range(30_000)}
 
 
-def test_a_store_whose_folder_was_renamed_meanwhile_is_not_answered_for():
+def test_a_store_whose_folder_was_renamed_meanwhile_is_not_answered_for() -> None:
     lay()
     with listening(STORE) as listener:
         STORE.rename(Path(f"{STORE}-moved"))
         assert listener and listener.changed() is None
 
 
-def test_a_store_that_was_elsewhere_for_a_moment_is_not_answered_for():
+def test_a_store_that_was_elsewhere_for_a_moment_is_not_answered_for() -> None:
     lay()
     with listening(STORE) as listener:
         STORE.rename(f"{STORE}-moved")
@@ -156,7 +159,7 @@ def test_a_store_that_was_elsewhere_for_a_moment_is_not_answered_for():
         assert listener.changed() is None
 
 
-def test_a_disk_that_is_written_to_faster_than_can_be_heard_is_not_waited_for(monkeypatch):
+def test_a_disk_that_is_written_to_faster_than_can_be_heard_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     lay()
     with listening(STORE) as listener:
         assert listener
@@ -165,7 +168,7 @@ def test_a_disk_that_is_written_to_faster_than_can_be_heard_is_not_waited_for(mo
         assert listener.changed() is None
 
 
-def test_whatever_goes_wrong_in_the_thread_that_listens_is_no_silence(monkeypatch):
+def test_whatever_goes_wrong_in_the_thread_that_listens_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     lay()
     with listening(STORE) as listener:
         assert listener
@@ -177,7 +180,7 @@ def test_whatever_goes_wrong_in_the_thread_that_listens_is_no_silence(monkeypatc
         assert listener.changed() is None
 
 
-def test_without_the_right_to_open_folders_by_their_handles_there_is_no_listener():
+def test_without_the_right_to_open_folders_by_their_handles_there_is_no_listener() -> None:
     lay()
     program = (
         "import sys; from pathlib import Path; from agent.listener import listening\n"
@@ -187,7 +190,7 @@ def test_without_the_right_to_open_folders_by_their_handles_there_is_no_listener
     assert subprocess.check_output([*argv, STORE], cwd=ROOT, text=True) == "None\n"
 
 
-def test_with_another_folder_mounted_inside_there_is_no_listener():
+def test_with_another_folder_mounted_inside_there_is_no_listener() -> None:
     lay()
     subprocess.run(["mount", "--bind", OUTSIDE, STORE / "a/a"], check=True)
     try:

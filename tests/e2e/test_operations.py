@@ -9,13 +9,13 @@ from pathlib import Path
 from sandbox import server, store, synapse
 from sandbox.world import ROOT
 
-from .world import STORE, mounted, on_disk, operate, synapse_started
+from .world import STORE, Begin, mounted, on_disk, operate, synapse_started
 
 UNITS = Path("/etc/systemd/system")
 GUARD = UNITS / "matrix-synapse.service.d/matrix-media-store.conf"
 
 
-def test_rollback_from_live_by_history_number_serves_new_uploads_from_local_disk(begin):
+def test_rollback_from_live_by_history_number_serves_new_uploads_from_local_disk(begin: Begin) -> None:
     migration = begin("rollback")
     for phase in ("prepare", "mirror", "live"):
         migration.up(phase)
@@ -50,7 +50,7 @@ def test_rollback_from_live_by_history_number_serves_new_uploads_from_local_disk
     assert "6 unchanged" in migration.stack.must("up", "--yes", "--skip-preview")
 
 
-def test_a_number_that_is_not_there_and_a_stack_that_is_not_there_are_told(begin):
+def test_a_number_that_is_not_there_and_a_stack_that_is_not_there_are_told(begin: Begin) -> None:
     migration = begin("numbers", thin=5)
     unknown = operate(migration, "rollback", "--to", "99", "--yes")
     assert unknown.returncode == 2 and "there is no update 99" in unknown.stderr
@@ -61,7 +61,7 @@ def test_a_number_that_is_not_there_and_a_stack_that_is_not_there_are_told(begin
     assert other.returncode == 2 and "there is no stack 'nobody'" in other.stderr and "Traceback" not in other.stderr
 
 
-def test_what_was_changed_by_hand_is_drift_and_the_next_up_repairs_it_without_stopping_anything(begin):
+def test_what_was_changed_by_hand_is_drift_and_the_next_up_repairs_it_without_stopping_anything(begin: Begin) -> None:
     migration = begin("drift", thin=20)
     migration.up("live")
     well = operate(migration, "status")

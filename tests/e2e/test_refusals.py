@@ -7,10 +7,10 @@ from pathlib import Path
 from sandbox import server, synapse
 from sandbox.world import run
 
-from .world import BACKUP, STORE, journal, mounted, on_disk, synapse_started
+from .world import BACKUP, STORE, Begin, journal, mounted, on_disk, synapse_started
 
 
-def test_a_changed_host_key_and_a_wrong_ssh_key_are_refused_with_clear_words(begin, tmp_path):
+def test_a_changed_host_key_and_a_wrong_ssh_key_are_refused_with_clear_words(begin: Begin, tmp_path: Path) -> None:
     migration = begin("host-key", thin=5)
     right = migration.stack.must("config", "get", "--path", "server.hostKey").strip()
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "other")
@@ -28,7 +28,7 @@ def test_a_changed_host_key_and_a_wrong_ssh_key_are_refused_with_clear_words(beg
     assert not on_disk(Path("/usr/local/lib/matrix-media-store")).exists()
 
 
-def test_a_rebuilt_server_with_an_empty_disk_takes_over_its_bucket_only_when_told_to(begin):
+def test_a_rebuilt_server_with_an_empty_disk_takes_over_its_bucket_only_when_told_to(begin: Begin) -> None:
     lost = begin("lost", thin=30)
     lost.up("clean")
     lost.upload()
@@ -59,7 +59,7 @@ def test_a_rebuilt_server_with_an_empty_disk_takes_over_its_bucket_only_when_tol
     assert synapse.tree().items() >= files.items()
 
 
-def test_a_restore_after_clean_with_too_little_disk_is_refused_before_anything_stops(begin):
+def test_a_restore_after_clean_with_too_little_disk_is_refused_before_anything_stops(begin: Begin) -> None:
     migration = begin("small-disk", thin=20)
     storage = on_disk(STORE).parent
     server.down()
@@ -86,7 +86,7 @@ def test_a_restore_after_clean_with_too_little_disk_is_refused_before_anything_s
         run("umount", storage)
 
 
-def test_names_that_look_like_shell_commands_are_data(begin):
+def test_names_that_look_like_shell_commands_are_data(begin: Begin) -> None:
     trap = "$(touch /tmp/injected);`touch /tmp/injected`'\"; touch /tmp/injected #"
     migration = begin("injection", thin=5)
     storage = on_disk(STORE).parent

@@ -20,7 +20,7 @@ LOOK = Path(__file__).with_name("look.js").read_text()
 
 @pytest.mark.parametrize("width", [400, 1000])
 @pytest.mark.parametrize("dark", [False, True])
-def test_the_page_can_be_read_in_light_and_dark_on_a_wide_and_a_narrow_screen(dark, width):
+def test_the_page_can_be_read_in_light_and_dark_on_a_wide_and_a_narrow_screen(dark: bool, width: int) -> None:
     page = report.render("prod", "matrix.example.com", "media", VERDICT)
     shown = browser.document(f"{page}<script>{LOOK}</script>", dark=dark, width=width)
     found = re.search(r"<body[^>]*>(\{.*?\})\s*</body>", shown, re.S)
@@ -32,7 +32,7 @@ def test_the_page_can_be_read_in_light_and_dark_on_a_wide_and_a_narrow_screen(da
     assert seen["overflow"] <= 0
 
 
-def test_a_picture_of_it_is_not_blank():
+def test_a_picture_of_it_is_not_blank() -> None:
     picture = browser.screenshot(report.render("prod", "matrix.example.com", "media", VERDICT))
     assert struct.unpack(">II", picture[16:24]) == (1000, 1400)
     assert len(picture) > 20_000, "a picture of one colour takes far less"

@@ -57,7 +57,7 @@ def follow(commands: list[str], program: Path, env: Mapping[str, str], answers: 
     return said
 
 
-def test_the_runbook_word_for_word_ends_in_clean_and_leads_back(sandbox, tmp_path):
+def test_the_runbook_word_for_word_ends_in_clean_and_leads_back(sandbox: None, tmp_path: Path) -> None:
     fresh_server(thin=40)
     before = synapse.tree()
     store.empty_bucket(BUCKET)

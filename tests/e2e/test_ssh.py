@@ -14,7 +14,7 @@ from pathlib import Path
 from sandbox import server
 from sandbox.world import ROOT, SERVER_ADDRESS, SSH_KEY, run
 
-from .world import on_disk
+from .world import Begin, on_disk
 
 AGENT = Path("/usr/local/lib/matrix-media-store/agent.pyz")
 AUTHORIZED = Path("/root/.ssh/authorized_keys")
@@ -36,7 +36,7 @@ def ssh_agent(key: Path) -> Iterator[str]:
                 agent.terminate()
 
 
-def test_the_way_leads_through_a_jump_host_with_a_protected_key_or_the_agents(begin, tmp_path):
+def test_the_way_leads_through_a_jump_host_with_a_protected_key_or_the_agents(begin: Begin, tmp_path: Path) -> None:
     """The sandbox's server is its own jump host: 127.0.0.1, seen from there."""
     migration = begin("jump", thin=20)
     stack = migration.stack
@@ -66,7 +66,7 @@ def test_the_way_leads_through_a_jump_host_with_a_protected_key_or_the_agents(be
     assert not on_disk(AGENT).exists()
 
 
-def test_a_key_that_may_only_ask_for_the_status_previews_and_does_nothing_else(begin, tmp_path):
+def test_a_key_that_may_only_ask_for_the_status_previews_and_does_nothing_else(begin: Begin, tmp_path: Path) -> None:
     migration = begin("status-key", thin=20)
     stack = migration.stack
     before = on_disk(AUTHORIZED).read_text()
@@ -85,9 +85,10 @@ def test_a_key_that_may_only_ask_for_the_status_previews_and_does_nothing_else(b
         refused = previews.call("up", "--yes", "--skip-preview")
         assert refused.status != 0 and "may only ask for the status" in refused.output
         migration.assert_serves_locally()
-        asked = ["ssh", "-i", tmp_path / "previews", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
-                 "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-                 f"root@{SERVER_ADDRESS}"]  # fmt: skip
+        asked: list[str | Path] = [
+            "ssh", "-i", tmp_path / "previews", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
+            "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", f"root@{SERVER_ADDRESS}",
+        ]  # fmt: skip
         for command in ("id", "status; touch /root/outside", f"python3 {AGENT} converge --phase local"):
             done = subprocess.run([*asked, command], text=True, capture_output=True)
             assert done.returncode == 1 and "may only ask for the status" in done.stdout, done
@@ -95,7 +96,9 @@ def test_a_key_that_may_only_ask_for_the_status_previews_and_does_nothing_else(b
 
         stack.set("phase", "mirror")
         on_disk(AUTHORIZED).write_text(before)
-        administrators = [ROOT / ".venv/bin/python", "-m", "operations", "status", "--stack", stack.name]
+        administrators: list[str | Path] = [
+            ROOT / ".venv/bin/python", "-m", "operations", "status", "--stack", stack.name,
+        ]  # fmt: skip
         told = subprocess.run(administrators, cwd=ROOT, env=administrator.env, text=True, capture_output=True)
         assert told.returncode == 1 and "server.statusKeys" in told.stdout, told.stdout + told.stderr
         administrator.phase("mirror")

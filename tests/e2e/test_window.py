@@ -6,11 +6,11 @@ import pytest
 
 from sandbox import server, synapse
 
-from .world import BACKUP, STORE, Migration, mounted, on_disk, subset, synapse_runs
+from .world import BACKUP, STORE, Begin, Migration, mounted, on_disk, subset, synapse_runs
 
 
 @pytest.fixture
-def mirrored(begin) -> Migration:
+def mirrored(begin: Begin) -> Migration:
     migration = begin("window", thin=5)
     migration.up("mirror")
     return migration
@@ -25,7 +25,7 @@ def assert_all_in_bucket(migration: Migration) -> None:
     assert subset(synapse.tree(on_disk(BACKUP)), migration.objects()) == []
 
 
-def test_the_kernel_tells_what_came_changed_moved_and_went_as_the_services_stopped(mirrored):
+def test_the_kernel_tells_what_came_changed_moved_and_went_as_the_services_stopped(mirrored: Migration) -> None:
     first, second, third, fourth = sorted(path for path in mirrored.before if path.startswith("local_content/"))[:4]
     as_synapse_ends(
         f"cd {STORE}; mkdir -p local_content/zz/zz; echo late > local_content/zz/zz/late; echo more >> {first}; "
@@ -38,7 +38,9 @@ def test_the_kernel_tells_what_came_changed_moved_and_went_as_the_services_stopp
     assert not {second, third} & mirrored.objects().keys()
 
 
-def test_a_store_with_hard_links_is_walked_since_nobody_tells_of_what_comes_by_another_name(mirrored):
+def test_a_store_with_hard_links_is_walked_since_nobody_tells_of_what_comes_by_another_name(
+    mirrored: Migration,
+) -> None:
     path = next(path for path in mirrored.before if path.startswith("local_content/"))
     link = STORE.with_name("a-link-of-somebodys")
     server.ssh(f"ln '{STORE}/{path}' {link}")
@@ -49,7 +51,9 @@ def test_a_store_with_hard_links_is_walked_since_nobody_tells_of_what_comes_by_a
     assert_all_in_bucket(mirrored)
 
 
-def test_what_nobody_told_of_is_found_after_the_window_and_up_succeeds_once_it_is_in_the_bucket(mirrored):
+def test_what_nobody_told_of_is_found_after_the_window_and_up_succeeds_once_it_is_in_the_bucket(
+    mirrored: Migration,
+) -> None:
     path = next(path for path in mirrored.before if path.startswith("local_content/"))
     link = STORE.with_name("a-link-of-somebodys")
     as_synapse_ends(f"ln '{STORE}/{path}' {link}; echo unseen >> {link}\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -15,32 +16,32 @@ FOLDER = ROOT / ".github"
 FILES = [*FOLDER.glob("workflows/*.yml"), *FOLDER.glob("actions/*/action.yml")]
 
 
-def test_actionlint_has_nothing_to_say():
+def test_actionlint_has_nothing_to_say() -> None:
     files = [file for file in FILES if file.parent.name == "workflows"]
     assert {file.stem for file in files} == {"test", "preview", "up", "drift"}
     done = subprocess.run([parts.build("actionlint"), "-no-color", *files], cwd=ROOT, text=True, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_action_is_pinned_by_its_commit_and_says_its_version():
+def test_every_action_is_pinned_by_its_commit_and_says_its_version() -> None:
     used = [line for file in FILES for line in file.read_text().splitlines() if "uses:" in line and "./" not in line]
     assert used
     for line in used:
         assert re.search(r"@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line), line
 
 
-def test_the_workflows_make_targets_are_the_projects():
+def test_the_workflows_make_targets_are_the_projects() -> None:
     targets = set(re.findall(r"\bmake (?:--silent )?([a-z-]+)", "".join(file.read_text() for file in FILES)))
     known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert targets == {"test", "stacks", "status"} <= known
 
 
-def test_no_run_of_up_is_cancelled_and_a_forks_pull_request_is_not_previewed():
+def test_no_run_of_up_is_cancelled_and_a_forks_pull_request_is_not_previewed() -> None:
     up, preview = (_workflow(name) for name in ("up", "preview"))
     assert up["concurrency"]["cancel-in-progress"] is False and up["jobs"]["up"]["environment"]
     assert "head.repo.full_name == github.repository" in preview["jobs"]["stacks"]["if"]
     assert "secrets.SSH_KEY" not in (FOLDER / "workflows/preview.yml").read_text()
 
 
-def _workflow(name: str) -> dict:
-    return yaml.safe_load(Path(FOLDER, "workflows", f"{name}.yml").read_text())
+def _workflow(name: str) -> dict[str, Any]:
+    return dict(yaml.safe_load(Path(FOLDER, "workflows", f"{name}.yml").read_text()))

@@ -19,7 +19,7 @@ import yaml
 from sandbox import server, stacks, store, synapse
 from sandbox.demo import bucket_contents
 from sandbox.engine import Result, Stack
-from sandbox.server import on_disk
+from sandbox.server import on_disk as on_disk
 from sandbox.world import ROOT
 
 STORE = Path("/") / synapse.STORE
@@ -66,7 +66,8 @@ class Migration:
         return synapse.differing(self.token, self.media)
 
     def verdict(self) -> dict[str, Any]:
-        return json.loads(self.stack.must("stack", "output", "server", "--json"))
+        verdict: dict[str, Any] = json.loads(self.stack.must("stack", "output", "server", "--json"))
+        return verdict
 
     def playbook_lines(self) -> dict[str, Any]:
         """What the stack's outputs have the playbook's vars.yml say."""
@@ -85,6 +86,10 @@ class Migration:
         assert synapse_runs()
         assert subset(self.before, self.objects()) == []
         assert self.differing() == []
+
+
+#: What the fixture `begin` gives: `begin` below, whose stack is forgotten after the test.
+Begin = Callable[..., Migration]
 
 
 def begin(name: str, make: Callable[..., Stack] = stacks.existing, thin: int = 40, **options: Any) -> Migration:
@@ -142,15 +147,17 @@ def operate(migration: Migration, *arguments: str, answer: str = "") -> subproce
 def hash_on_server(folder: Path) -> dict[str, str]:
     """A tree as the homeserver's user sees it on the server, mounts included."""
     script = Path(__file__).with_name("hash_tree.py").read_text()
-    return json.loads(server.ssh(f"cd /; runuser -u matrix -- python3 - {folder}", stdin=script))
+    tree: dict[str, str] = json.loads(server.ssh(f"cd /; runuser -u matrix -- python3 - {folder}", stdin=script))
+    return tree
 
 
 def journal() -> dict[str, Any]:
     """The agent's journal, read from the server's disk without disturbing it."""
     try:
-        return json.loads(on_disk(VAR / "journal.json").read_text())
+        found: dict[str, Any] = json.loads(on_disk(VAR / "journal.json").read_text())
     except (FileNotFoundError, ValueError):
         return {}
+    return found
 
 
 def stage() -> str:
@@ -210,6 +217,6 @@ def run_playbook(told: Mapping[str, Any] = MappingProxyType({}), services: str =
 def flip_byte(bucket: str, key: str) -> bytes:
     """Change one byte of an object at equal size; returns the content from before."""
     s3 = store.client()
-    body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    body: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     s3.put_object(Bucket=bucket, Key=key, Body=bytes([body[0] ^ 1]) + body[1:])
     return body

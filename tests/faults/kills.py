@@ -8,6 +8,7 @@ import time
 from ..e2e.world import stage
 from . import injectors
 from .cases import Case
+from .scene import Scene
 
 #: Steps of the journal, each to be hit; then a wait from its begin, in seconds, at random up to this.
 STEPS = [
@@ -26,7 +27,7 @@ UPDATE = {"live": 7.5, "prepare": 7.0}
 
 
 def _after(seconds: float) -> injectors.Injector:
-    def inject(scene: injectors.Scene) -> None:
+    def inject(scene: Scene) -> None:
         time.sleep(seconds)  # a random moment is what is tested
         scene.step = stage()
         injectors.power_lost(scene)
@@ -41,7 +42,7 @@ def _kill(number: int, wait: float, start: str, target: str, at: str) -> Case:
 def plan(count: int, seed: int) -> list[Case]:
     """The moments. Pure."""
     chance = random.Random(seed)
-    cases = []
+    cases: list[Case] = []
     for start, target, at, longest in STEPS * IN_EACH:
         wait = chance.uniform(0, longest)
         cases.append(_kill(len(cases) + 1, wait, start, target, at))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sandbox import relay, stacks, store, synapse
 from sandbox.engine import Stack
+from sandbox.relay import Relay
 from sandbox.world import HOME, LOGS
 
 from ..e2e import world
@@ -37,10 +38,10 @@ class Scene:
     """What injectors work on."""
 
     migration: Migration
-    relay: relay.Relay
+    relay: Relay
     client: Client
     #: What undoes lasting faults once they were watched.
-    healing: list[Callable[[], None]] = field(default_factory=list)
+    healing: list[Callable[[], object]] = field(default_factory=list)
     engine: subprocess.Popen[str] | None = None
     engine_killed: bool = False
     #: The journal's step and stage when the fault came.
@@ -48,7 +49,7 @@ class Scene:
     _phase: str = ""
 
     @classmethod
-    def make(cls, trouble: relay.Relay, start: str, own_key: bool = False) -> Scene:
+    def make(cls, trouble: Relay, start: str, own_key: bool = False) -> Scene:
         """A fresh server in phase `start`; its store is behind the relay, and with `own_key` has a key to revoke."""
         migration = world.begin("faults", _stack, thin=30)
         stack = migration.stack

@@ -25,18 +25,18 @@ def trouble() -> Iterator[relay.Relay]:
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.chosen], ids=lambda case: case.name)
-def test_nothing_is_lost_services_run_and_the_next_up_completes(trouble, case: Case):
+def test_nothing_is_lost_services_run_and_the_next_up_completes(trouble: relay.Relay, case: Case) -> None:
     verdict = run_case(case, trouble)
     assert verdict.survived, verdict
     assert verdict.acknowledged > 10, "somebody uploaded all the time"
 
 
-def test_the_matrix_has_every_step_and_each_case_once():
+def test_the_matrix_has_every_step_and_each_case_once() -> None:
     assert len(CASES) >= 60 and len({case.name for case in CASES}) == len(CASES)
     assert sum(case.chosen for case in CASES) == 12
 
 
-def test_random_kills_hit_each_step_of_the_journal_and_are_the_same_for_a_seed():
+def test_random_kills_hit_each_step_of_the_journal_and_are_the_same_for_a_seed() -> None:
     cases = plan(50, seed=1)
     assert [case.name for case in cases] == [case.name for case in plan(50, seed=1)]
     for _, _, at, _ in STEPS:

@@ -32,10 +32,11 @@ class Answers(pulumi.runtime.Mocks):
             outputs |= {"applicationKeyId": "b2-key-id", "applicationKey": "SECRET-made"}
         return f"{args.name}-id", outputs
 
-    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[Any, Any]:
+    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
         if args.token == "b2:index/getAccountInfo:getAccountInfo":
-            return {"s3ApiUrl": "https://s3.us-west-002.backblazeb2.com", "accountAuthToken": secret("SECRET-token")}
-        return {}
+            url = "https://s3.us-west-002.backblazeb2.com"
+            return {"s3ApiUrl": url, "accountAuthToken": secret("SECRET-token")}, []
+        return {}, []
 
 
 class Monitor(mocks.MockMonitor):
@@ -49,16 +50,16 @@ class Monitor(mocks.MockMonitor):
         name = request.name if not request.type.startswith("matrix-media-store:store:") else f"{request.name} (store)"
         assert name not in self.requests, f"two resources named {name}"
         self.requests[name] = request
-        return super().RegisterResource(request)
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
 
 def record(program: Callable[[], Any]) -> tuple[dict[str, Request], Any]:
     """Run a program under mocks to its end; returns its registrations by name, and its awaited result."""
     monitor = Monitor()
     pulumi.runtime.set_mocks(Answers(), project="matrix-media-store", stack="test", monitor=monitor)
-    results = []
+    results: list[Any] = []
 
-    @pulumi.runtime.test
+    @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def run() -> Any:
         return pulumi.Output.from_input(program()).apply(results.append)
 
@@ -73,6 +74,5 @@ def secret(value: Any) -> dict[str, Any]:
 
 def is_secret(value: Any) -> bool:
     """Whether a property on the wire is marked as secret."""
-    return (
-        value.struct_value.fields["4dabf18193072939515e22adb298388d"].string_value == "1b47061264138c4ac30d75fd1eb44270"
-    )
+    mark = value.struct_value.fields["4dabf18193072939515e22adb298388d"].string_value
+    return bool(mark == "1b47061264138c4ac30d75fd1eb44270")

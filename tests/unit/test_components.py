@@ -7,6 +7,7 @@ import io
 import json
 import shlex
 import zipfile
+from typing import Any
 
 import pulumi
 import pytest
@@ -19,9 +20,11 @@ from components.host.observation import StartFrom
 from components.host.sections import api_token, shown
 from components.store import Store, make_store
 
-from .recording import is_secret, record
+from .recording import Request, is_secret, record
 from .test_settings import GOOD, HOST_KEY
 
+#: Registrations by name, and the server's verdict.
+Built = tuple[dict[str, Request], Any]
 COMMANDS = ("matrix-agent", "matrix-mount", "matrix-media-store")
 
 
@@ -32,8 +35,8 @@ class Stand(pulumi.CustomResource):
         super().__init__("test:store:Policy", name, {}, None)
 
 
-def program(phase: str = "mirror", after: str = "1", resources: int = 0, user: str = "root"):
-    def run():
+def program(phase: str = "mirror", after: str = "1", resources: int = 0, user: str = "root") -> Built:
+    def run() -> pulumi.Output[Any]:
         values = json.loads(json.dumps(GOOD)) | {"phase": phase}
         values["server"]["user"] = user
         settings = stack_settings.parse(values)
@@ -54,17 +57,17 @@ def program(phase: str = "mirror", after: str = "1", resources: int = 0, user: s
     return record(run)
 
 
-def depends_on(request) -> set[str]:
+def depends_on(request: Request) -> set[str]:
     """Names of the resources that must be there first."""
     return {urn.rpartition("::")[2] for urn in request.dependencies}
 
 
 @pytest.fixture(scope="module")
-def built():
+def built() -> Built:
     return program(resources=2)
 
 
-def test_urns_and_type_tokens_are_those_of_the_stacks_in_use(built):
+def test_urns_and_type_tokens_are_those_of_the_stacks_in_use(built: Built) -> None:
     requests, _ = built
     assert requests["matrix-bucket (store)"].type == "matrix-media-store:store:ExistingBucket"
     assert requests["matrix"].type == "matrix-media-store:host:MediaServer"
@@ -73,20 +76,20 @@ def test_urns_and_type_tokens_are_those_of_the_stacks_in_use(built):
         assert requests[name].parent.endswith("matrix-media-store:host:MediaServer::matrix")
 
 
-def test_every_host_command_depends_on_all_of_the_stores_resources(built):
+def test_every_host_command_depends_on_all_of_the_stores_resources(built: Built) -> None:
     requests, _ = built
     for name in COMMANDS:
         assert {"policy-0", "policy-1"} <= depends_on(requests[name])
 
 
-def test_the_anchor_comes_first_and_each_command_after_the_one_before(built):
+def test_the_anchor_comes_first_and_each_command_after_the_one_before(built: Built) -> None:
     requests, _ = built
     assert not depends_on(requests["matrix-agent"]) & set(COMMANDS)
     assert depends_on(requests["matrix-mount"]) & set(COMMANDS) == {"matrix-agent"}
     assert depends_on(requests["matrix-media-store"]) & set(COMMANDS) == {"matrix-agent", "matrix-mount"}
 
 
-def test_no_command_has_triggers_an_environment_or_protection(built):
+def test_no_command_has_triggers_an_environment_or_protection(built: Built) -> None:
     requests, _ = built
     for name in COMMANDS:
         fields = requests[name].object.fields
@@ -96,7 +99,7 @@ def test_no_command_has_triggers_an_environment_or_protection(built):
         assert not requests[name].deleteBeforeReplace
 
 
-def test_update_is_the_same_as_create_and_delete_leads_home(built):
+def test_update_is_the_same_as_create_and_delete_leads_home(built: Built) -> None:
     requests, _ = built
     deletes = {}
     for name in COMMANDS:
@@ -112,7 +115,7 @@ def test_update_is_the_same_as_create_and_delete_leads_home(built):
     assert deletes["matrix-media-store"][-7:] == ["converge", *mine, "--phase", "local", "--after", "any"]
 
 
-def test_secrets_travel_in_stdin_alone_and_are_marked(built):
+def test_secrets_travel_in_stdin_alone_and_are_marked(built: Built) -> None:
     requests, _ = built
     for name in COMMANDS:
         request = requests[name]
@@ -128,7 +131,7 @@ def test_secrets_travel_in_stdin_alone_and_are_marked(built):
         assert fields["hostKey"].string_value == HOST_KEY, "the server's key is pinned"
 
 
-def test_stdin_is_one_json_document_of_secrets(built):
+def test_stdin_is_one_json_document_of_secrets(built: Built) -> None:
     requests, _ = built
     stdin = {
         name: json.loads(requests[name].object.fields["stdin"].struct_value.fields["value"].string_value)
@@ -141,7 +144,7 @@ def test_stdin_is_one_json_document_of_secrets(built):
     assert stdin["matrix-agent"] == keys
 
 
-def test_the_text_shows_the_phase_and_the_generation_first():
+def test_the_text_shows_the_phase_and_the_generation_first() -> None:
     for phase, after in (("prepare", "0"), ("live", "7.9f3c")):
         requests, _ = program(phase=phase, after=after)
         words = shlex.split(requests["matrix-media-store"].object.fields["create"].string_value)
@@ -151,18 +154,18 @@ def test_the_text_shows_the_phase_and_the_generation_first():
         ]  # fmt: skip
 
 
-def test_another_user_than_root_runs_the_agent_with_sudo_that_never_asks():
+def test_another_user_than_root_runs_the_agent_with_sudo_that_never_asks() -> None:
     requests, _ = program(user="admin")
     for name in COMMANDS:
         assert requests[name].object.fields["create"].string_value.startswith("sudo -n python3 ")
 
 
-def test_the_verdict_is_the_last_json_line_and_no_secret(built):
+def test_the_verdict_is_the_last_json_line_and_no_secret(built: Built) -> None:
     _, verdict = built
     assert verdict == {"phase": "mirror", "generation": 2, "base": 1}
 
 
-def test_the_agent_is_the_same_bytes_each_time_and_stored_uncompressed():
+def test_the_agent_is_the_same_bytes_each_time_and_stored_uncompressed() -> None:
     first = zipapp.build()
     zipapp.build.cache_clear()
     assert zipapp.build() == first

@@ -14,7 +14,7 @@ from operations.concerned import ROOT, concerned, stacks
 KNOWN = {"stacks/Pulumi.a.yaml": "a", "stacks/Pulumi.b.yaml": "b"}
 
 
-def test_examples_are_no_stacks():
+def test_examples_are_no_stacks() -> None:
     files = [Path("x/Pulumi.b.yaml"), Path("x/Pulumi.example-aws.yaml"), Path("x/Pulumi.a.yaml")]
     assert stacks(files) == KNOWN
 
@@ -30,11 +30,11 @@ def test_examples_are_no_stacks():
         ([], []),
     ],
 )
-def test_a_stacks_own_file_concerns_it_and_the_program_all(changed, wanted):
+def test_a_stacks_own_file_concerns_it_and_the_program_all(changed: list[str], wanted: list[str]) -> None:
     assert concerned(KNOWN, changed) == wanted
 
 
-def test_it_runs_without_anything_installed_and_says_where_there_is_no_such_commit():
+def test_it_runs_without_anything_installed_and_says_where_there_is_no_such_commit() -> None:
     command = [sys.executable, "-S", "-m", "operations.concerned"]
     assert isinstance(json.loads(subprocess.check_output(command, cwd=ROOT)), list)
     unknown = subprocess.run([*command, "0" * 40], cwd=ROOT, text=True, capture_output=True)

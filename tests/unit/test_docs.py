@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -12,11 +13,11 @@ from sandbox.world import ROOT
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def test_the_page_of_settings_is_what_make_docs_writes():
+def test_the_page_of_settings_is_what_make_docs_writes() -> None:
     assert reference.PAGE.read_text() == reference.page(), "run make docs"
 
 
-def test_every_setting_of_the_examples_is_on_the_page_of_settings():
+def test_every_setting_of_the_examples_is_on_the_page_of_settings() -> None:
     page = reference.PAGE.read_text()
     for example in (ROOT / "stacks").glob("Pulumi.example-*.yaml"):
         section = ""
@@ -28,14 +29,14 @@ def test_every_setting_of_the_examples_is_on_the_page_of_settings():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_of_a_page_leads_somewhere(page):
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
     broken = [link for link in links if "://" not in link and not (page.parent / link).exists()]
     assert broken == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_make_target_of_a_page_is_there(page):
+def test_every_make_target_of_a_page_is_there(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
     commands = re.findall(r"`make ([a-z-]+)|^ *make ([a-z-]+)", page.read_text(), re.M)
     for target in {one or other for one, other in commands}:

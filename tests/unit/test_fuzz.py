@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -31,7 +32,7 @@ LEAVES = some.dictionaries(PATHS, some.text(max_size=8) | some.integers())
 
 @given(some.dictionaries(some.sampled_from([*GOOD, "copy", "mount", "migration", "host", "x"]), JSON))
 @settings(deadline=None)
-def test_a_configuration_of_any_shape_is_settings_or_lines_with_a_remedy(values):
+def test_a_configuration_of_any_shape_is_settings_or_lines_with_a_remedy(values: dict[str, Any]) -> None:
     try:
         assert isinstance(parse({**GOOD, **values}), Settings)
     except ConfigurationError as error:
@@ -40,24 +41,26 @@ def test_a_configuration_of_any_shape_is_settings_or_lines_with_a_remedy(values)
 
 
 @given(some.dictionaries(TEXT, TEXT, max_size=4))
-def test_configuration_values_that_are_no_json_are_told(config):
+def test_configuration_values_that_are_no_json_are_told(config: dict[str, Any]) -> None:
     config = {f"matrix-media-store:{key}": value for key, value in config.items()}
     with pytest.raises(ConfigurationError):
         stack_settings.read("matrix-media-store", config, set())
 
 
 @given(some.lists(TEXT, min_size=1, max_size=4), some.sampled_from(["root", "admin", "o'x"]))
-def test_any_setting_reaches_the_agent_as_one_word(words, user):
+def test_any_setting_reaches_the_agent_as_one_word(words: list[str], user: str) -> None:
     assert shlex.split(agent_text(user, "converge", *words), comments=True)[-len(words) :] == words
 
 
 @given(some.text(max_size=200))
-def test_any_output_is_searched_for_a_verdict_without_a_traceback(text):
+def test_any_output_is_searched_for_a_verdict_without_a_traceback(text: str) -> None:
     assert isinstance(last_json(text), dict)
 
 
 @given(LEAVES, LEAVES)
-def test_a_rollback_keeps_credentials_connection_and_keys_and_takes_all_else(now, then):
+def test_a_rollback_keeps_credentials_connection_and_keys_and_takes_all_else(
+    now: dict[str, str | int], then: dict[str, str | int]
+) -> None:
     wanted = rollback.target(now, then)
     for path in {*now, *then}:
         source = now if rollback.stays(path) else then
@@ -67,7 +70,7 @@ def test_a_rollback_keeps_credentials_connection_and_keys_and_takes_all_else(now
 
 
 @given(LEAVES, LEAVES)
-def test_a_history_never_shows_a_secret(before, after):
+def test_a_history_never_shows_a_secret(before: dict[str, str | int], after: dict[str, str | int]) -> None:
     for line in history.changes(before, after):
         path, _, values = line.partition(": ")
         if is_secret(path):
@@ -75,25 +78,25 @@ def test_a_history_never_shows_a_secret(before, after):
 
 
 @given(some.dictionaries(some.text("abc", min_size=1), JSON, max_size=3))
-def test_settings_by_path_are_all_of_them(config):
+def test_settings_by_path_are_all_of_them(config: dict[str, Any]) -> None:
     text = json.dumps(config)
     for path, value in history.leaves(config).items():
         assert json.dumps(value) in text and path.partition(".")[0].partition("[")[0] in config
 
 
-def test_named_settings_come_from_then_although_they_would_stay():
+def test_named_settings_come_from_then_although_they_would_stay() -> None:
     now, then = {"server.host": "new", "server.port": 22}, {"server.host": "old", "server.port": 2222}
     assert rollback.target(now, then, ["server.host"]) == {"server.host": "old", "server.port": 22}
     assert rollback.target(now, then, ["server"]) == then
 
 
-def test_what_was_agreed_to_once_is_not_agreed_to_again_by_a_rollback():
+def test_what_was_agreed_to_once_is_not_agreed_to_again_by_a_rollback() -> None:
     now = {"phase": "live"}
     then = {"phase": "clean", "migration.confirmed[0]": "a", "migration.deletionLimitPercent": 100, "store.adopt": True}
     assert rollback.target(now, then) == {"phase": "clean"}
 
 
-def test_what_the_file_holds_encrypted_is_never_shown_nor_written_in_plain_text():
+def test_what_the_file_holds_encrypted_is_never_shown_nor_written_in_plain_text() -> None:
     file = b"config:\n  matrix-media-store:mount:\n    goofysUrl:\n      secure: v1:x\n    memoryMax: 1G\n"
     secure = history.encrypted(file)
     assert secure == {"mount.goofysUrl"}

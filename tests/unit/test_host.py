@@ -10,12 +10,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent import VERSION
 from agent.settings import fingerprint
-from components.host import connection as connection_module
 from components.host import observation, zipapp
 from components.host.command import agent_text, last_json
 from components.host.connection import Connection, Hop, Unreachable, known_hosts, ssh_config
@@ -29,11 +29,11 @@ SERVER, JUMP = Hop("server.test", 2222, "root", "ssh-ed25519 AAAA"), Hop("jump.t
 CONNECTION = Connection(SERVER, private_key="KEY\n")
 
 
-def answering(monkeypatch, output: str) -> dict:
+def answering(monkeypatch: pytest.MonkeyPatch, output: str) -> dict[str, str]:
     """Make the server answer so; returns what it was asked."""
-    asked = {}
+    asked: dict[str, str] = {}
 
-    def ask(self, command, stdin, timeout):
+    def ask(self: Connection, command: str, stdin: str, timeout: float) -> str:
         asked.update(command=command, stdin=stdin)
         return output
 
@@ -49,7 +49,9 @@ def answering(monkeypatch, output: str) -> dict:
         (Observation("mirror", 5, "4.aaaa", running="live", running_after="4.bbbb"), "live", "4.bbbb"),
     ],
 )
-def test_the_text_is_that_of_the_run_that_did_it_where_all_is_done_or_under_way(seen, phase, after):
+def test_the_text_is_that_of_the_run_that_did_it_where_all_is_done_or_under_way(
+    seen: Observation, phase: str, after: str
+) -> None:
     assert seen.start_from(phase).after == after
 
 
@@ -62,12 +64,14 @@ def test_the_text_is_that_of_the_run_that_did_it_where_all_is_done_or_under_way(
         (Observation("mirror", 5, "4.aaaa", running="live", running_after="4.bbbb"), "prepare", "5"),
     ],
 )
-def test_where_something_is_to_be_done_the_text_is_a_new_one_even_at_a_generation_seen_before(seen, phase, generation):
+def test_where_something_is_to_be_done_the_text_is_a_new_one_even_at_a_generation_seen_before(
+    seen: Observation, phase: str, generation: str
+) -> None:
     first, second = seen.start_from(phase).after, seen.start_from(phase).after
     assert first.startswith(f"{generation}.") and second.startswith(f"{generation}.") and first != second
 
 
-def test_what_was_removed_or_edited_by_hand_makes_a_new_repair_and_what_was_not_none():
+def test_what_was_removed_or_edited_by_hand_makes_a_new_repair_and_what_was_not_none() -> None:
     well = Observation("live", 3, "2", repairs="aaaa")
     assert well.start_from("live").repairs == "aaaa"
     broken = Observation("live", 3, "2", repairs="aaaa", drift=["x.service is missing"])
@@ -76,7 +80,7 @@ def test_what_was_removed_or_edited_by_hand_makes_a_new_repair_and_what_was_not_
     assert Observation("local", 0, "0").start_from("live").repairs, "a new server gets all of it"
 
 
-def test_status_is_asked_with_an_agent_that_comes_along_and_without_secrets(monkeypatch):
+def test_status_is_asked_with_an_agent_that_comes_along_and_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = {"phase": "live", "generation": 3, "base": "2", "settled": True, "running": None, "store": {}}
     answer |= {"drift": ["x is missing"], "repairs": "aaaa", "stack": "test"}
     asked = answering(monkeypatch, "noise\n" + json.dumps(answer) + "\n")
@@ -86,7 +90,7 @@ def test_status_is_asked_with_an_agent_that_comes_along_and_without_secrets(monk
     assert "status --phase live --wait 0" in asked["command"]
 
 
-def test_an_update_waits_for_a_run_to_another_phase_and_a_preview_does_not(monkeypatch):
+def test_an_update_waits_for_a_run_to_another_phase_and_a_preview_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = answering(
         monkeypatch,
         '{"phase": "live", "generation": 3, "base": "2", "settled": true, "store": {}, "drift": [], "repairs": "a", '
@@ -96,13 +100,13 @@ def test_an_update_waits_for_a_run_to_another_phase_and_a_preview_does_not(monke
     assert f"--wait {observation.WAIT_SECONDS}" in asked["command"]
 
 
-def test_a_server_that_cannot_say_is_an_error_with_its_own_words(monkeypatch):
+def test_a_server_that_cannot_say_is_an_error_with_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, "bash: python3: command not found")
     with pytest.raises(ServerError, match="python3: command not found"):
         observe(CONNECTION, phase="live", host={}, migration={}, wait=False)
 
 
-def test_the_agent_really_runs_from_standard_input_alone():
+def test_the_agent_really_runs_from_standard_input_alone() -> None:
     text = agent_text("root", "status", "--version", piped=True)
     words = shlex.split(text)
     assert words[0] == "python3"
@@ -113,10 +117,12 @@ def test_the_agent_really_runs_from_standard_input_alone():
     assert done.stdout.strip() == VERSION, done.stderr
 
 
-def test_ssh_gets_the_pinned_key_only_and_no_secret_as_an_argument_or_in_its_environment(monkeypatch):
-    seen = {}
+def test_ssh_gets_the_pinned_key_only_and_no_secret_as_an_argument_or_in_its_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: dict[str, Any] = {}
 
-    def run(argv, env, **options):
+    def run(argv: list[str], env: dict[str, str], **options: Any) -> subprocess.CompletedProcess[str]:
         seen["words"] = [*argv, *env.values()]
         folder = Path(argv[argv.index("-F") + 1]).parent
         seen["files"] = {file.name: (file.read_text(), stat.S_IMODE(file.stat().st_mode)) for file in folder.iterdir()}
@@ -124,7 +130,7 @@ def test_ssh_gets_the_pinned_key_only_and_no_secret_as_an_argument_or_in_its_env
         seen["answer"] = asked.communicate()[0]
         return subprocess.CompletedProcess(argv, 255, "", "kex: Host key verification failed.\n")
 
-    monkeypatch.setattr(connection_module.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(Unreachable, match="Host key verification failed"):
         dataclasses.replace(CONNECTION, password="PASSWORD").ask("true", "", 5)
     assert seen["files"]["known_hosts"][0] == "server ssh-ed25519 AAAA\n"
@@ -142,7 +148,7 @@ def _asked(text: str, host: str) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in shown.splitlines())
 
 
-def test_ssh_understands_the_configuration_as_it_is_meant(tmp_path):
+def test_ssh_understands_the_configuration_as_it_is_meant(tmp_path: Path) -> None:
     folder = tmp_path / "with a blank"
     server = _asked(ssh_config(CONNECTION, folder), "server")
     assert server["hostname"] == "server.test" and server["port"] == "2222" and server["user"] == "root"
@@ -164,7 +170,7 @@ def test_ssh_understands_the_configuration_as_it_is_meant(tmp_path):
     assert agent["identitiesonly"] == "no" and agent["identityfile"] == "none"
 
 
-def test_the_plan_says_what_runs_how_much_and_what_is_in_the_way():
+def test_the_plan_says_what_runs_how_much_and_what_is_in_the_way() -> None:
     plan = {
         "steps": ["mirror -> live: stop matrix-synapse.service"], "files": 1200, "bytes": 3_000_000,
         "copy_files": 10, "copy_bytes": 1_000_000, "seconds": 2, "free_bytes": 5_000_000,
@@ -178,13 +184,13 @@ def test_the_plan_says_what_runs_how_much_and_what_is_in_the_way():
     assert problem[-1].endswith("but: a link")
 
 
-def test_the_last_json_line_counts():
+def test_the_last_json_line_counts() -> None:
     assert last_json('{"a": 1}\nnoise\n{"b": 2}\n') == {"b": 2}
     assert last_json("") == last_json(None) == {}
 
 
 @pytest.mark.parametrize("phase", ["prepare", "mirror", "live", "clean"])
-def test_each_phase_names_the_next_step_with_its_command(phase):
+def test_each_phase_names_the_next_step_with_its_command(phase: str) -> None:
     assert "pulumi config set phase" in next_step(phase, "/m/media-store")
 
 
@@ -193,7 +199,7 @@ USED = {"bucket": "media", "endpoint": "https://s3.eu-central-1.amazonaws.com", 
 AT_AWS = {"kind": "aws", "bucket": "media", "region": "eu-central-1"}
 
 
-def check_store(phase: str, used: dict, store: dict) -> str:
+def check_store(phase: str, used: dict[str, str], store: dict[str, str]) -> str:
     """What is said of a stack with this store, while the server is in that phase with the store it was told of."""
     settings = parse({**GOOD, "store": store})
     observed = observation.Observation(phase=phase, generation=1, base="0", store=used)
@@ -205,7 +211,7 @@ def check_store(phase: str, used: dict, store: dict) -> str:
 
 
 @pytest.mark.parametrize("phase", ["mirror", "live", "clean"])
-def test_another_store_or_customer_key_is_refused_before_any_resource_while_the_media_rely_on_it(phase):
+def test_another_store_or_customer_key_is_refused_before_any_resource_while_the_media_rely_on_it(phase: str) -> None:
     assert check_store(phase, USED, AT_AWS) == ""
     assert "store.bucket changed from media to other" in check_store(phase, USED, {**AT_AWS, "bucket": "other"})
     moved = check_store(phase, USED, {**AT_AWS, "region": "eu-west-1"})
@@ -217,14 +223,14 @@ def test_another_store_or_customer_key_is_refused_before_any_resource_while_the_
     assert "store.sseCustomerKey changed" in check_store(phase, with_key, AT_AWS)
 
 
-def test_in_prepare_the_store_may_change_unless_the_old_bucket_would_be_deleted_uncompared():
+def test_in_prepare_the_store_may_change_unless_the_old_bucket_would_be_deleted_uncompared() -> None:
     other = {**AT_AWS, "bucket": "other"}
     assert check_store("prepare", USED, other) == "" and check_store("local", {"bucket": ""}, other) == ""
     assert "store.onDestroy to retain" in check_store("prepare", USED, {**other, "onDestroy": "delete"})
     assert check_store("prepare", USED, {**AT_AWS, "sseCustomerKey": KEY}) == ""
 
 
-def test_a_second_stack_on_the_same_server_is_refused_unless_it_takes_over_or_nothing_holds_there():
+def test_a_second_stack_on_the_same_server_is_refused_unless_it_takes_over_or_nothing_holds_there() -> None:
     held = Observation("live", 3, "2", stack="prod")
     held.check_stack("prod", adopt=False)
     held.check_stack("other", adopt=True)
@@ -233,7 +239,7 @@ def test_a_second_stack_on_the_same_server_is_refused_unless_it_takes_over_or_no
         held.check_stack("other", adopt=False)
 
 
-def test_the_summary_says_how_much_for_how_long_and_where_the_local_copy_is():
+def test_the_summary_says_how_much_for_how_long_and_where_the_local_copy_is() -> None:
     verdict = {
         "phase": "live", "files": 1095, "bytes": 131054553, "window_seconds": 0.34, "services_stopped_seconds": 1.46,
     }  # fmt: skip

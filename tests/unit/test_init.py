@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from operations import init, vars_yml
-from operations.workspace import OperationError
+from operations.workspace import ROOT, OperationError
 
 HEAD = "matrix_domain: example.com\nmatrix_homeserver_implementation: synapse\n"
 AWS = (
@@ -39,6 +41,9 @@ KEY = "c2VjcmV0IGtleSBvZiBleGFjdGx5IDMyIGJ5dGVzISE="
 SSE = AWS + f'matrix_s3_media_store_sse_key: "{KEY}"\n'
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPq2Jg0XoBhBf1xEJ3Zs4xQyYJvWv1kWcQJ0m1jVb1aB"
 PRIVATE_KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nx\n-----END OPENSSH PRIVATE KEY-----\n"
+#: What pulumi was told: arguments, and the value on standard input.
+Calls = list[tuple[tuple[str, ...], str]]
+Made = Callable[..., Calls]
 
 
 class Answers:
@@ -60,15 +65,15 @@ class Answers:
 
 
 @pytest.fixture
-def made(tmp_path, monkeypatch):
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
     """Runs `init` on a text, and gives what pulumi was told: arguments, with the value on standard input."""
-    calls: list[tuple[tuple[str, ...], str]] = []
+    calls: Calls = []
     monkeypatch.setattr(init, "pulumi", lambda *arguments, value="": calls.append((arguments, value)))
-    monkeypatch.setattr(init, "config_file", lambda name: init.ROOT / "stacks" / "never-there.yaml")
+    monkeypatch.setattr(init, "config_file", lambda name: ROOT / "stacks" / "never-there.yaml")
     key = tmp_path / "key"
     key.write_text(PRIVATE_KEY)
 
-    def run(text: str, person: Answers | None = None, **more: Any) -> list[tuple[tuple[str, ...], str]]:
+    def run(text: str, person: Answers | None = None, **more: Any) -> Calls:
         file = tmp_path / "vars.yml"
         file.write_text(text)
         given = init.Given("prod", file, **{"private_key": key, "host_key": HOST_KEY, **more})
@@ -78,12 +83,12 @@ def made(tmp_path, monkeypatch):
     return run
 
 
-def plain(calls: list[tuple[tuple[str, ...], str]]) -> dict[str, str]:
+def plain(calls: Calls) -> dict[str, str]:
     (arguments,) = [arguments for arguments, _ in calls if "set-all" in arguments]
     return dict(pair.split("=", 1) for pair in arguments if "=" in pair)
 
 
-def secret(calls: list[tuple[tuple[str, ...], str]]) -> dict[str, str]:
+def secret(calls: Calls) -> dict[str, str]:
     return {arguments[4]: value for arguments, value in calls if "--secret" in arguments}
 
 
@@ -97,7 +102,9 @@ def secret(calls: list[tuple[tuple[str, ...], str]]) -> dict[str, str]:
     ],
     ids=["AWS", "custom endpoint", "B2", "SSE-C"],
 )
-def test_each_kind_of_vars_yml_becomes_a_stack_without_a_question(made, text, wanted):
+def test_each_kind_of_vars_yml_becomes_a_stack_without_a_question(
+    made: Made, text: str, wanted: dict[str, str]
+) -> None:
     person = Answers()
     calls = made(text, person)
     assert person.asked == []
@@ -112,7 +119,7 @@ def test_each_kind_of_vars_yml_becomes_a_stack_without_a_question(made, text, wa
     assert secret(calls) == wanted_secrets
 
 
-def test_a_protected_key_is_asked_for_its_password_and_another_port_is_kept(made, tmp_path):
+def test_a_protected_key_is_asked_for_its_password_and_another_port_is_kept(made: Made, tmp_path: Path) -> None:
     key = tmp_path / "protected"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "open sesame", "-f", key], check=True)
     person = Answers(Password="open sesame")
@@ -121,20 +128,20 @@ def test_a_protected_key_is_asked_for_its_password_and_another_port_is_kept(made
     assert plain(calls)["server.port"] == "2222" and secret(calls)["server.privateKeyPassword"] == "open sesame"
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     given = init.Given("never-there", tmp_path / "vars.yml")
     with pytest.raises(OperationError, match="the playbook's file cannot be read: .*vars.yml"):
         init.init(given, Answers(), lambda line: None)
 
 
-def test_no_secret_is_an_argument_or_in_a_repr(made):
+def test_no_secret_is_an_argument_or_in_a_repr(made: Made) -> None:
     calls = made(SSE)
     words = " ".join(word for arguments, _ in calls for word in arguments)
     assert not any(value in words for value in ("AKID", "SECRET", KEY, "PRIVATE KEY"))
     assert "SECRET" not in repr(vars_yml.read(SSE))
 
 
-def test_what_vault_or_a_template_hides_is_named_and_asked_for(made):
+def test_what_vault_or_a_template_hides_is_named_and_asked_for(made: Made) -> None:
     text = AWS.replace('"SECRET"', "!vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  3132\n").replace(
         '"AKID"', "\"{{ lookup('env', 'KEY') }}\""
     )
@@ -148,7 +155,7 @@ def test_what_vault_or_a_template_hides_is_named_and_asked_for(made):
     }
 
 
-def test_paths_that_were_moved_are_followed():
+def test_paths_that_were_moved_are_followed() -> None:
     text = HEAD + "matrix_base_data_path: /srv/matrix\n"
     assert vars_yml.read(text).settings["host.mediaStore"] == "/srv/matrix/synapse/storage/media-store"
     text = HEAD + "matrix_synapse_storage_path: /big/disk\nmatrix_server_fqn_matrix: m.example.com\n"
@@ -169,21 +176,23 @@ def test_paths_that_were_moved_are_followed():
         (SSE.replace(KEY, "short"), "store.sseCustomerKey: is not 32 bytes"),
     ],
 )
-def test_what_cannot_work_is_refused_with_a_reason_and_nothing_is_written(made, text, words):
-    calls: list[object] = []
+def test_what_cannot_work_is_refused_with_a_reason_and_nothing_is_written(made: Made, text: str, words: str) -> None:
+    calls: Calls = []
     with pytest.raises(OperationError, match=words):
         calls = made(text)
     assert calls == []
 
 
-def test_a_bucket_that_the_playbook_mounts_elsewhere_is_a_note():
+def test_a_bucket_that_the_playbook_mounts_elsewhere_is_a_note() -> None:
     text = AWS.replace("enabled: false", "enabled: true\nmatrix_s3_media_store_path: /matrix/s3-media-store")
     (note,) = vars_yml.read(text).notes
     assert "/matrix/s3-media-store too" in note
 
 
-def test_without_a_file_everything_is_asked_and_an_empty_address_means_aws(monkeypatch, tmp_path):
-    calls: list[tuple[tuple[str, ...], str]] = []
+def test_without_a_file_everything_is_asked_and_an_empty_address_means_aws(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calls: Calls = []
     monkeypatch.setattr(init, "pulumi", lambda *arguments, value="": calls.append((arguments, value)))
     key = tmp_path / "key"
     key.write_text(PRIVATE_KEY)
@@ -197,12 +206,12 @@ def test_without_a_file_everything_is_asked_and_an_empty_address_means_aws(monke
     assert settings["host.homeserverUrl"] == "https://m.example.org"
 
 
-def test_a_stack_that_is_there_is_left_alone():
+def test_a_stack_that_is_there_is_left_alone() -> None:
     with pytest.raises(OperationError, match="is there already"):
         init.init(init.Given("example-aws"), Answers(), lambda line: None)
 
 
-def test_where_a_secret_cannot_be_set_no_half_of_a_stack_stays(monkeypatch, tmp_path):
+def test_where_a_secret_cannot_be_set_no_half_of_a_stack_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     calls = []
 
     def pulumi(*arguments: str, value: str = "") -> None:
@@ -216,11 +225,11 @@ def test_where_a_secret_cannot_be_set_no_half_of_a_stack_stays(monkeypatch, tmp_
     assert calls[-1] == ("stack", "rm", "--yes", "prod")
 
 
-def test_a_host_key_counts_only_when_a_person_said_so(monkeypatch):
+def test_a_host_key_counts_only_when_a_person_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     class Done:
         stdout = f"# comment\nm.example.org {HOST_KEY}\n"
 
-    monkeypatch.setattr(init.subprocess, "run", lambda *_, **__: Done())
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: Done())
     assert init._host_key("m.example.org", 22, Answers(Is_it="yes"), lambda line: None) == HOST_KEY
     with pytest.raises(OperationError, match="not confirmed"):
         init._host_key("m.example.org", 22, Answers(), lambda line: None)

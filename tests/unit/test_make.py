@@ -23,7 +23,7 @@ def make(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["make", "-s", "sse-key", *arguments], cwd=ROOT, env=env, capture_output=True, text=True)
 
 
-def test_make_sse_key_sets_32_random_bytes_as_a_secret_once(tmp_path):
+def test_make_sse_key_sets_32_random_bytes_as_a_secret_once(tmp_path: Path) -> None:
     done = make(tmp_path, "STACK=prod")
     key = (tmp_path / "log.key").read_text()
     assert done.returncode == 0 and len(base64.b64decode(key, validate=True)) == 32
@@ -35,6 +35,6 @@ def test_make_sse_key_sets_32_random_bytes_as_a_secret_once(tmp_path):
     assert (tmp_path / "log.key").read_text() == key
 
 
-def test_make_sse_key_asks_for_the_stack(tmp_path):
+def test_make_sse_key_asks_for_the_stack(tmp_path: Path) -> None:
     done = make(tmp_path)
     assert done.returncode != 0 and "STACK=<name>" in done.stderr

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import yaml
+from pulumi import automation
 
 from components import playbook
 from operations import playbook_vars
 from operations.workspace import OperationError
 
+#: As far as the lines need a stack.
+PROD = cast(automation.Stack, SimpleNamespace(name="prod"))
 AWS = "https://s3.eu-central-1.amazonaws.com"
 
 
@@ -19,7 +23,7 @@ def read(values: dict[str, str | bool]) -> dict[str, object]:
     return dict(yaml.safe_load(playbook.lines(values)))
 
 
-def test_a_bucket_with_an_endpoint_of_its_own():
+def test_a_bucket_with_an_endpoint_of_its_own() -> None:
     assert read(playbook.variables("https://s3.example.com", "us-1", "media", "")) == {
         "matrix_s3_media_store_enabled": True,
         "matrix_s3_media_store_bucket_name": "media",
@@ -38,43 +42,45 @@ def test_a_bucket_with_an_endpoint_of_its_own():
         ("https://s3.example.com", "STANDARD_IA", True),
     ],
 )
-def test_the_endpoint_is_left_out_where_the_playbooks_own_storage_class_is_wanted(endpoint, storage_class, named):
+def test_the_endpoint_is_left_out_where_the_playbooks_own_storage_class_is_wanted(
+    endpoint: str, storage_class: str, named: bool
+) -> None:
     found = read(playbook.variables(endpoint, "eu-central-1", "media", storage_class))
     assert ("matrix_s3_media_store_custom_endpoint" in found) == named
 
 
-def test_keys_are_strings_whatever_they_look_like():
+def test_keys_are_strings_whatever_they_look_like() -> None:
     assert read(playbook.keys("0123", 'a: "b" #\\c')) == {
         "matrix_s3_media_store_aws_access_key": "0123",
         "matrix_s3_media_store_aws_secret_key": 'a: "b" #\\c',
     }
 
 
-def test_what_looks_like_a_template_is_told_to_be_none():
+def test_what_looks_like_a_template_is_told_to_be_none() -> None:
     for secret in ("a{{b}}", "a{%b", "a{#b"):
         assert playbook.lines(playbook.keys("k", secret)).endswith(f'_secret_key: !unsafe "{secret}"')
 
 
-def outputs(monkeypatch, managed_by: str) -> None:
+def outputs(monkeypatch: pytest.MonkeyPatch, managed_by: str) -> None:
     """The stack's, as the engine would print them."""
     shown = playbook.shown(managed_by, playbook.variables("https://s3.example.com", "us-1", "media", ""))
     known = {"playbookVars": shown, "playbookKeys": playbook.lines(playbook.keys("k", "s"))}
     monkeypatch.setattr(playbook_vars, "pulumi", lambda *arguments: json.dumps(known))
 
 
-def test_the_lines_come_with_the_keys_once_the_stack_lets_the_playbook_mount(monkeypatch):
+def test_the_lines_come_with_the_keys_once_the_stack_lets_the_playbook_mount(monkeypatch: pytest.MonkeyPatch) -> None:
     outputs(monkeypatch, "playbook")
-    found = yaml.safe_load(playbook_vars.lines(SimpleNamespace(name="prod")))
+    found = yaml.safe_load(playbook_vars.lines(PROD))
     assert len(found) == 7 and found["matrix_s3_media_store_aws_secret_key"] == "s"
 
 
-def test_before_that_they_are_refused_with_what_to_do(monkeypatch):
+def test_before_that_they_are_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     outputs(monkeypatch, "stack")
     with pytest.raises(OperationError, match="would cover a local media store.* -- pulumi config set --path mount.man"):
-        playbook_vars.lines(SimpleNamespace(name="prod"))
+        playbook_vars.lines(PROD)
 
 
-def test_a_stack_that_was_never_up_has_no_lines(monkeypatch):
+def test_a_stack_that_was_never_up_has_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(playbook_vars, "pulumi", lambda *arguments: "{}")
     with pytest.raises(OperationError, match="run pulumi up"):
-        playbook_vars.lines(SimpleNamespace(name="prod"))
+        playbook_vars.lines(PROD)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import html.parser
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from components import report
 
 BEGAN = 1_790_000_000  # 2026-09-21 14:13:20 UTC
-VERDICT = {
+VERDICT: dict[str, Any] = {
     "phase": "live", "serving": "bucket", "window_seconds": 0.4, "services_stopped_seconds": 2.1,
     "checked": {"time": BEGAN, "by": "mirror"}, "proof": {"sample_files": 25, "probe": True},
     "kinds": {"local_content": [10, 9_000_000_000], "local_thumbnails": [50, 1_000_000_000]},
@@ -24,16 +26,25 @@ VERDICT = {
 }  # fmt: skip
 
 
+class Words(html.parser.HTMLParser):
+    """Keeps what stands between the tags."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
 def text(page: str) -> str:
     """What a person reads, and nothing that a browser would fetch."""
-    words = []
-    parser = html.parser.HTMLParser()
-    parser.handle_data = words.append  # type: ignore[method-assign]
+    parser = Words()
     parser.feed(page.partition("</style>")[2])
-    return " ".join(" ".join(words).split())
+    return " ".join(" ".join(parser.words).split())
 
 
-def test_the_page_says_what_was_done_how_fast_and_what_it_costs():
+def test_the_page_says_what_was_done_how_fast_and_what_it_costs() -> None:
     page = report.render("prod", "matrix.example.com", "media", VERDICT)
     said = text(page)
     for words in (
@@ -47,20 +58,20 @@ def test_the_page_says_what_was_done_how_fast_and_what_it_costs():
     assert not re.search(r"(src|href)=|@import|url\(", page), "it is one file"
 
 
-def test_names_are_data_in_the_page():
+def test_names_are_data_in_the_page() -> None:
     assert "<script>" not in report.render("<script>", "<script>", "b", VERDICT)
 
 
-def test_going_back_has_another_colour_and_short_transitions_are_seen():
+def test_going_back_has_another_colour_and_short_transitions_are_seen() -> None:
     runs = [*VERDICT["runs"], {"from": "live", "to": "mirror", "began": BEGAN, "seconds": 5.0}]
     bars = report.bars(runs)
     assert [bar.back for bar in bars] == [False, False, False, True]
     assert min(bar.width for bar in bars) >= report.LEAST_WIDTH and bars[1].width > 90
 
 
-def test_an_update_that_did_nothing_leaves_no_other_page_and_a_server_without_a_run_none(tmp_path):
+def test_an_update_that_did_nothing_leaves_no_other_page_and_a_server_without_a_run_none(tmp_path: Path) -> None:
     page = report.leave(tmp_path, "prod", "m", "b", VERDICT)
-    assert page == tmp_path / "prod" / "2026-09-21-141340-live.html"
+    assert page and page == tmp_path / "prod" / "2026-09-21-141340-live.html"
     page.write_text("seen")
     assert report.leave(tmp_path, "prod", "m", "b", VERDICT) == page and page.read_text() == "seen"
     assert report.leave(tmp_path, "prod", "m", "b", {"phase": "local"}) is None
@@ -70,5 +81,5 @@ def test_an_update_that_did_nothing_leaves_no_other_page_and_a_server_without_a_
 @pytest.mark.parametrize(
     ("seconds", "words"), [(0.44, "0.4 s"), (12.3, "12 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (59.9, "60 s")]
 )
-def test_durations_are_for_people(seconds, words):
+def test_durations_are_for_people(seconds: float, words: str) -> None:
     assert report.duration(seconds) == words

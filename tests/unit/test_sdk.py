@@ -22,7 +22,7 @@ SDK = ROOT / "sdks/b2/pulumi_b2"
 PLUGIN = json.loads((SDK / "pulumi-plugin.json").read_text())
 
 
-def test_pulumi_yaml_and_the_sdk_name_the_same_provider_and_version():
+def test_pulumi_yaml_and_the_sdk_name_the_same_provider_and_version() -> None:
     package = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["packages"]["b2"]
     name, version = package["parameters"]
     assert (package["source"], package["version"]) == (PLUGIN["name"], PLUGIN["version"])
@@ -35,14 +35,14 @@ def test_pulumi_yaml_and_the_sdk_name_the_same_provider_and_version():
     assert f'base_provider_version="{package["version"]}"' in text and PLUGIN["parameterization"]["value"] in text
 
 
-def test_requirements_hold_the_line_that_pulumi_install_would_add():
+def test_requirements_hold_the_line_that_pulumi_install_would_add() -> None:
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     assert lines[-1] == "sdks/b2"
     assert not [line for line in lines if "--hash" in line], "pip would refuse the folder"
 
 
 @pytest.mark.parametrize("token", SCHEMA["resources"])
-def test_the_sdks_resources_have_the_tokens_and_properties_of_the_schema(token):
+def test_the_sdks_resources_have_the_tokens_and_properties_of_the_schema(token: str) -> None:
     import pulumi._types as types
     import pulumi_b2
 
@@ -55,7 +55,7 @@ def test_the_sdks_resources_have_the_tokens_and_properties_of_the_schema(token):
     assert set(schema["properties"]) <= outputs | {"id"}
 
 
-def test_a_lifecycle_rule_has_the_schemas_properties():
+def test_a_lifecycle_rule_has_the_schemas_properties() -> None:
     import pulumi._types as types
     import pulumi_b2
 
@@ -63,21 +63,21 @@ def test_a_lifecycle_rule_has_the_schemas_properties():
     assert names == set(SCHEMA["types"]["b2:index/BucketLifecycleRule:BucketLifecycleRule"]["properties"])
 
 
-def test_the_stand_in_takes_the_sdks_parameter_and_no_other():
+def test_the_stand_in_takes_the_sdks_parameter_and_no_other() -> None:
     value = base64.b64decode(PLUGIN["parameterization"]["value"])
     assert parameterize(value) == ("b2", SCHEMA["version"])
     with pytest.raises(RuntimeError, match="only"):
         parameterize(value.replace(b"backblaze/b2", b"hashicorp/random"))
 
 
-def test_the_stand_ins_have_the_versions_of_the_sdks():
+def test_the_stand_ins_have_the_versions_of_the_sdks() -> None:
     import pulumi_aws._utilities as aws_sdk
 
     assert PLUGINS["aws"] == aws_sdk.get_version() == AWS.version
 
 
 @pytest.mark.parametrize(("kind", "loaded"), [("existing", set()), ("aws", {"pulumi_aws"}), ("b2", {"pulumi_b2"})])
-def test_only_the_provider_of_the_stacks_own_kind_is_imported(kind, loaded):
+def test_only_the_provider_of_the_stacks_own_kind_is_imported(kind: str, loaded: set[str]) -> None:
     module = f"import sys, components.store.{kind}, components.host.media_server, components.settings"
     done = subprocess.run(
         [sys.executable, "-c", f"{module}; print(*{{name.partition('.')[0] for name in sys.modules}})"],

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from components.settings import ConfigurationError, Settings, parse, read
 
@@ -37,7 +41,7 @@ RSA = (
     "3sUhzkO7qUlRfwlxTtCp764tuwM6ww7pHiQUjPCJSgvM32jVXobunFDKNREMv4Kjanu+rMPNJUsSFnLljJw4pS6mh4DQLCIBs6EB"
     "bSL+rydgJWN4YqFY1aOc+xoZ/1paYKqhTrD9xGO4ZwEgd9cIoX9tAq9cz2A9zUEEtJniT6p10Xa0v/nF"
 )
-GOOD = {
+GOOD: dict[str, Any] = {
     "server": {
         "host": "matrix.example.com",
         "hostKey": HOST_KEY,
@@ -54,7 +58,7 @@ GOOD = {
 }
 
 
-def wrong(**changes) -> list[str]:
+def wrong(**changes: Any) -> list[str]:
     """The problems of a good configuration after changes: `a__b=value` sets a.b, None takes it away."""
     values = copy.deepcopy(GOOD)
     for path, value in changes.items():
@@ -71,7 +75,7 @@ def wrong(**changes) -> list[str]:
     return str(caught.value).splitlines()
 
 
-def test_a_good_configuration_needs_no_more_than_server_store_and_keys():
+def test_a_good_configuration_needs_no_more_than_server_store_and_keys() -> None:
     settings = parse(GOOD)
     assert settings.phase == "prepare"
     assert settings.host.media_store == "/matrix/synapse/storage/media-store"
@@ -139,13 +143,13 @@ def test_a_good_configuration_needs_no_more_than_server_store_and_keys():
         ({"phse": "live"}, "phse: is not a setting", "phase"),
     ],
 )  # fmt: skip
-def test_each_mistake_names_its_key_and_its_remedy(changes, key, remedy):
+def test_each_mistake_names_its_key_and_its_remedy(changes: dict[str, Any], key: str, remedy: str) -> None:
     (line,) = wrong(**changes)
     assert line.startswith(key)
     assert remedy in line.partition(" -- ")[2]
 
 
-def test_a_key_of_the_ssh_agent_needs_no_private_key_and_a_protected_one_its_password():
+def test_a_key_of_the_ssh_agent_needs_no_private_key_and_a_protected_one_its_password() -> None:
     server = {"host": "m.example.com", "hostKey": HOST_KEY}
     agent = parse({**GOOD, "server": {**server, "useAgent": True}}).server
     assert agent.private_key.get_secret_value() == ""
@@ -155,7 +159,7 @@ def test_a_key_of_the_ssh_agent_needs_no_private_key_and_a_protected_one_its_pas
     assert protected.private_key_password.get_secret_value() == "sesame" and "sesame" not in repr(protected)
 
 
-def test_all_mistakes_are_told_at_once_and_none_shows_a_secret():
+def test_all_mistakes_are_told_at_once_and_none_shows_a_secret() -> None:
     lines = wrong(phase="x", store__endpoint=None, server__privateKey="hunter2", copy__method="ftp")
     assert [line.partition(":")[0] for line in sorted(lines)] == [
         "copy.method", "phase", "server.privateKey", "store.endpoint",
@@ -163,43 +167,43 @@ def test_all_mistakes_are_told_at_once_and_none_shows_a_secret():
     assert "hunter2" not in "\n".join(lines)
 
 
-def config(values: dict) -> dict[str, str]:
+def config(values: dict[str, Any]) -> dict[str, str]:
     return {f"p:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
 
 
 SECRET_KEYS = {"p:server", "p:store", "p:host"}
 
 
-def test_the_engines_configuration_is_read_and_other_namespaces_are_passed_over():
+def test_the_engines_configuration_is_read_and_other_namespaces_are_passed_over() -> None:
     settings = read("p", {**config(GOOD), "aws:region": "x", "p:phase": "live"}, SECRET_KEYS)
     assert settings.phase == "live"
 
 
-def test_a_secret_in_plain_text_is_refused_with_the_command_that_mends_it():
+def test_a_secret_in_plain_text_is_refused_with_the_command_that_mends_it() -> None:
     with pytest.raises(ConfigurationError, match="store.secretAccessKey: lies in plain text.*--secret --path"):
         read("p", config(GOOD), SECRET_KEYS - {"p:store"})
 
 
-def test_a_group_that_is_no_object_is_told_with_the_other_mistakes():
+def test_a_group_that_is_no_object_is_told_with_the_other_mistakes() -> None:
     values = config(GOOD) | {"p:copy": "rsync", "p:phase": "x"}
     with pytest.raises(ConfigurationError) as caught:
         read("p", values, SECRET_KEYS)
     assert "copy: is not an object" in str(caught.value) and "phase:" in str(caught.value)
 
 
-def test_every_setting_has_a_description_and_a_remedy():
-    def fields(model):
+def test_every_setting_has_a_description_and_a_remedy() -> None:
+    def fields(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
         for name, field in model.model_fields.items():
             yield f"{model.__name__}.{name}", field
-            if hasattr(field.annotation, "model_fields"):
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
                 yield from fields(field.annotation)
 
     for name, field in fields(Settings):
         assert field.description, name
-        assert field.json_schema_extra["fix"], name
+        assert isinstance(field.json_schema_extra, dict) and field.json_schema_extra["fix"], name
 
 
-def test_the_example_stack_is_complete_but_for_its_secrets():
+def test_the_example_stack_is_complete_but_for_its_secrets() -> None:
     path = Path(__file__).parents[2] / "stacks/Pulumi.example-existing.yaml"
     document = yaml.safe_load(path.read_text())["config"]
     values = {key.partition(":")[2]: value for key, value in document.items()}

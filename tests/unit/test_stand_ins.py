@@ -7,6 +7,8 @@ import re
 import socket
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from pulumi.runtime.proto import provider_pb2
@@ -14,12 +16,12 @@ from pulumi_command import local, remote
 
 from sandbox.plugins.aws.resources import PROVIDER as AWS
 from sandbox.plugins.command.resources import RESOURCES
-from sandbox.plugins.serving import Provider, Servicer, check
+from sandbox.plugins.serving import Property, Provider, Servicer, Values, check
 from sandbox.plugins.terraform_provider.b2 import PROVIDER as B2
 from sandbox.plugins.values import SECRET, SIGNATURE, UNKNOWN, from_wire, to_wire
 from sandbox.world import ROOT
 
-PUBLISHED = {
+PUBLISHED: dict[str, type[Any]] = {
     "command:remote:Command": remote.CommandArgs,
     "command:remote:CopyToRemote": remote.CopyToRemoteArgs,
     "command:remote:CopyFile": remote.CopyFileArgs,
@@ -32,7 +34,7 @@ def camel(name: str) -> str:
     return re.sub(r"_(\w)", lambda match: match.group(1).upper(), name)
 
 
-def test_inputs_are_those_of_the_published_sdk():
+def test_inputs_are_those_of_the_published_sdk() -> None:
     assert set(RESOURCES) == set(PUBLISHED)
     for token, resource in RESOURCES.items():
         parameters = inspect.signature(PUBLISHED[token].__init__).parameters
@@ -41,8 +43,8 @@ def test_inputs_are_those_of_the_published_sdk():
         }
         assert {name: p.required for name, p in resource.inputs.items()} == wanted
     parameters = inspect.signature(remote.ConnectionArgs.__init__).parameters
-    wanted = {camel(name) for name in parameters if name != "__self__"}
-    assert set(RESOURCES["command:remote:Command"].inputs["connection"].fields) == wanted
+    names = {camel(name) for name in parameters if name != "__self__"}
+    assert set(RESOURCES["command:remote:Command"].inputs["connection"].fields or {}) == names
 
 
 @pytest.mark.parametrize(
@@ -55,12 +57,12 @@ def test_inputs_are_those_of_the_published_sdk():
         ({"connection": CONNECTION, "create": 5}, "create"),
     ],
 )
-def test_what_the_published_provider_refuses_is_refused(inputs, wrong):
+def test_what_the_published_provider_refuses_is_refused(inputs: dict[str, Any], wrong: str) -> None:
     _, failures = check(RESOURCES["command:remote:Command"].inputs, inputs)
     assert [name for name, _ in failures] == [wrong]
 
 
-def test_defaults_are_filled_and_the_connection_is_secret():
+def test_defaults_are_filled_and_the_connection_is_secret() -> None:
     filled, failures = check(RESOURCES["command:remote:Command"].inputs, {"connection": CONNECTION})
     assert not failures and filled["addPreviousOutputInEnv"] is True
     assert filled["connection"][SIGNATURE] == SECRET
@@ -69,12 +71,12 @@ def test_defaults_are_filled_and_the_connection_is_secret():
     }  # fmt: skip
 
 
-def diff(token: str, old: dict, new: dict):
+def diff(token: str, old: Values, new: Values) -> provider_pb2.DiffResponse:
     request = provider_pb2.DiffRequest(urn=f"urn:pulumi:s::p::{token}::n", olds=to_wire(old), news=to_wire(new))
     return Servicer(Provider("1.2.1", RESOURCES), None).Diff(request, None)
 
 
-def test_a_changed_trigger_replaces_and_any_other_change_updates():
+def test_a_changed_trigger_replaces_and_any_other_change_updates() -> None:
     base = {"create": "a", "triggers": ["1"], "connection": CONNECTION}
     assert diff("command:remote:Command", base, base | {"triggers": ["2"]}).replaces == ["triggers"]
     for change in ({"create": "b"}, {"connection": {"host": "i"}}, {"delete": "x"}, {"environment": {"A": "b"}}):
@@ -85,12 +87,13 @@ def test_a_changed_trigger_replaces_and_any_other_change_updates():
     assert moved.replaces == ["localPath"], "it has no update"
 
 
-def test_local_commands_run_with_stdin_environment_and_previous_output(tmp_path):
+def test_local_commands_run_with_stdin_environment_and_previous_output(tmp_path: Path) -> None:
     command = RESOURCES["command:local:Command"]
     lines: list[str] = []
     inputs = {"create": "cat; echo $A; echo err >&2", "stdin": "in\n", "environment": {"A": "b"}, "dir": str(tmp_path)}
     assert command.create(inputs, lines.append) == {"stdout": "in\nb", "stderr": "err"}
     assert lines == ["in", "b", "err"]
+    assert command.update
     again = {"create": "x", "update": "echo was $PULUMI_COMMAND_STDOUT"}
     assert command.update({"stdout": "old"}, again, lines.append)["stdout"] == "was old"
     quiet = again | {"addPreviousOutputInEnv": False, "logging": "none"}
@@ -100,7 +103,7 @@ def test_local_commands_run_with_stdin_environment_and_previous_output(tmp_path)
         command.create({"create": "echo no; exit 3"}, lines.append)
 
 
-def test_asset_paths_follow_the_documented_globs(tmp_path):
+def test_asset_paths_follow_the_documented_globs(tmp_path: Path) -> None:
     for name in ("assets/a/b.png", "src/index.js", "src/deep/x.js", "src/secret.js"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -108,17 +111,17 @@ def test_asset_paths_follow_the_documented_globs(tmp_path):
     assert set(RESOURCES["command:local:Command"].create(inputs, print)["assets"]) == {"assets/a/b.png", "src/index.js"}
 
 
-def test_unknown_values_and_secrets_survive_the_wire():
+def test_unknown_values_and_secrets_survive_the_wire() -> None:
     values = {"a": {SIGNATURE: SECRET, "value": "s"}, "b": UNKNOWN, "c": [1, True, None]}
     assert from_wire(to_wire(values)) == values
 
 
-def test_a_stand_in_ends_when_its_engine_is_gone():
+def test_a_stand_in_ends_when_its_engine_is_gone() -> None:
     plugin = ROOT / "sandbox/plugins/command/pulumi-resource-command"
     with socket.create_server(("127.0.0.1", 0)) as engine:
         address = f"127.0.0.1:{engine.getsockname()[1]}"
         process = subprocess.Popen([sys.executable, plugin, address], stdout=subprocess.PIPE, text=True)
-        assert int(process.stdout.readline()) > 0
+        assert process.stdout and int(process.stdout.readline()) > 0
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=3)
     assert process.wait(timeout=30) == 0
@@ -152,18 +155,20 @@ B2_BUCKET, B2_KEY = (
         (B2_KEY, {"keyName": "k", "capabilities": "all"}, "capabilities"),
     ],
 )
-def test_a_stand_in_refuses_what_the_published_schema_does_not_have(properties, values, refused):
+def test_a_stand_in_refuses_what_the_published_schema_does_not_have(
+    properties: dict[str, Property], values: dict[str, Any], refused: str
+) -> None:
     _, failures = check(properties, values)
     assert [name for name, _ in failures] == [refused]
 
 
-def test_a_bucket_with_another_name_is_another_bucket_and_tags_are_an_update():
+def test_a_bucket_with_another_name_is_another_bucket_and_tags_are_an_update() -> None:
     assert AWS_BUCKET["bucket"].replaces and not AWS_BUCKET["tags"].replaces
     assert B2_BUCKET["bucketName"].replaces and not B2_BUCKET["lifecycleRules"].replaces
     assert B2.resources["b2:index/applicationKey:ApplicationKey"].update is None, "every change replaces a key"
 
 
-def test_the_access_key_leaves_the_plugin_marked_as_secret():
+def test_the_access_key_leaves_the_plugin_marked_as_secret() -> None:
     assert "secret" in AWS.resources["aws:iam/accessKey:AccessKey"].secret_outputs
     assert "applicationKey" in B2.resources["b2:index/applicationKey:ApplicationKey"].secret_outputs
     assert B2.secret_results == ("accountAuthToken",)

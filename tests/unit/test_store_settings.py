@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import yaml
 
-from components.settings import ConfigurationError, parse, read
+from components.settings import AwsStore, B2Store, ConfigurationError, ExistingStore, Settings, parse, read
 from components.settings.fields import Section
 from components.settings.stores import STORES
 from sandbox.world import ROOT
@@ -19,11 +21,11 @@ AWS = {"kind": "aws", "bucket": "media", "region": "eu-central-1"}
 B2 = {"kind": "b2", "bucket": "media-bucket"}
 
 
-def settings(store: dict, **more):
+def settings(store: dict[str, Any], **more: Any) -> Settings:
     return parse({**GOOD, "store": store, **more})
 
 
-def problems(store: dict, **more) -> list[str]:
+def problems(store: dict[str, Any], **more: Any) -> list[str]:
     with pytest.raises(ConfigurationError) as caught:
         settings(store, **more)
     return str(caught.value).splitlines()
@@ -50,8 +52,9 @@ def problems(store: dict, **more) -> list[str]:
         ),
     ],
 )
-def test_a_preset_fills_in_endpoint_and_region(store, endpoint, region):
+def test_a_preset_fills_in_endpoint_and_region(store: dict[str, Any], endpoint: str, region: str) -> None:
     found = settings({**KEYS, **store}).store
+    assert isinstance(found, ExistingStore)
     assert (found.endpoint, found.region) == (endpoint, region)
 
 
@@ -68,7 +71,7 @@ def test_a_preset_fills_in_endpoint_and_region(store, endpoint, region):
         ({"endpoint": "https://fsn1.your-objectstorage.com", "region": "hel1"}, "store.endpoint:", "of hetzner in"),
     ],
 )
-def test_a_store_whose_parts_do_not_fit_is_refused(store, key, what):
+def test_a_store_whose_parts_do_not_fit_is_refused(store: dict[str, Any], key: str, what: str) -> None:
     (line,) = problems({**KEYS, **store})
     assert line.startswith(key) and what in line and " -- " in line
 
@@ -114,13 +117,15 @@ def test_a_store_whose_parts_do_not_fit_is_refused(store, key, what):
         (GOOD["store"], {"mount": {"program": "s3fs"}}, "mount.program:", "use auto, goofys or rclone"),
     ],
 )
-def test_what_cannot_work_is_refused_with_its_remedy(store, more, key, remedy):
+def test_what_cannot_work_is_refused_with_its_remedy(
+    store: dict[str, Any], more: dict[str, Any], key: str, remedy: str
+) -> None:
     (line,) = problems(store, **more)
     assert line.startswith(key)
     assert remedy in line.partition(" -- ")[2]
 
 
-def test_with_a_customer_key_rclone_mounts_unless_the_stack_says_goofys_which_warns():
+def test_with_a_customer_key_rclone_mounts_unless_the_stack_says_goofys_which_warns() -> None:
     assert settings(AWS).mount_program == "goofys" and not settings(AWS).warnings
     keyed = settings({**AWS, "sseCustomerKey": KEY})
     assert keyed.mount_program == "rclone" and not keyed.warnings
@@ -130,38 +135,44 @@ def test_with_a_customer_key_rclone_mounts_unless_the_stack_says_goofys_which_wa
     assert "every user of the server can read the key" in warning and KEY not in warning
 
 
-def test_rclone_mounts_where_goofys_breaks():
+def test_rclone_mounts_where_goofys_breaks() -> None:
     assert settings({**KEYS, "preset": "r2", "account": "ab"}).mount_program == "rclone"
 
 
-def test_awss_region_and_b2s_endpoint_are_the_providers_own_settings():
+def test_awss_region_and_b2s_endpoint_are_the_providers_own_settings() -> None:
     values = config({**GOOD, "store": {"kind": "aws", "bucket": "media"}})
-    assert read("p", {**values, "aws:region": "eu-west-1"}, SECRET_KEYS).store.region == "eu-west-1"
+    at_aws = read("p", {**values, "aws:region": "eu-west-1"}, SECRET_KEYS).store
+    assert isinstance(at_aws, AwsStore) and at_aws.region == "eu-west-1"
     with pytest.raises(ConfigurationError, match="store.region: is missing -- .*aws:region"):
         read("p", values, SECRET_KEYS)
     with pytest.raises(ConfigurationError, match="store.region: is not a setting for aws -- .*aws:region"):
         read("p", {**config({**GOOD, "store": AWS}), "aws:region": "eu-west-1"}, SECRET_KEYS)
-    at_b2 = config({**GOOD, "store": B2})
-    assert read("p", at_b2, SECRET_KEYS).store.api == ""
-    assert read("p", {**at_b2, "b2:endpoint": "production"}, SECRET_KEYS).store.api == ""
-    assert read("p", {**at_b2, "b2:endpoint": "http://b2.test"}, SECRET_KEYS).store.api == "http://b2.test"
+    asked: tuple[tuple[dict[str, str], str], ...] = (
+        ({}, ""),
+        ({"b2:endpoint": "production"}, ""),
+        ({"b2:endpoint": "http://b2.test"}, "http://b2.test"),
+    )
+    for told, api in asked:
+        at_b2 = read("p", {**config({**GOOD, "store": B2}), **told}, SECRET_KEYS).store
+        assert isinstance(at_b2, B2Store) and at_b2.api == api
 
 
-def test_a_customer_key_in_plain_text_is_refused():
+def test_a_customer_key_in_plain_text_is_refused() -> None:
     values = config({**GOOD, "store": {**AWS, "sseCustomerKey": KEY}})
     with pytest.raises(ConfigurationError, match="store.sseCustomerKey: lies in plain text"):
         read("p", values, SECRET_KEYS - {"p:store"})
 
 
-def test_every_setting_of_every_store_has_a_description_and_a_remedy():
+def test_every_setting_of_every_store_has_a_description_and_a_remedy() -> None:
     for model in STORES.values():
         assert issubclass(model, Section)
         for name, field in model.model_fields.items():
-            assert field.description and field.json_schema_extra["fix"], f"{model.__name__}.{name}"
+            more = field.json_schema_extra
+            assert field.description and isinstance(more, dict) and more["fix"], f"{model.__name__}.{name}"
 
 
 @pytest.mark.parametrize("kind", ["aws", "b2"])
-def test_the_example_stacks_are_complete_but_for_their_secrets(kind):
+def test_the_example_stacks_are_complete_but_for_their_secrets(kind: str) -> None:
     document = yaml.safe_load((ROOT / f"stacks/Pulumi.example-{kind}.yaml").read_text())["config"]
     flat = {
         key.replace("matrix-media-store:", "p:"): value if isinstance(value, str) else yaml.safe_dump(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pulumi
 import pytest
@@ -11,9 +12,11 @@ from google.protobuf import json_format
 from components import settings as stack_settings
 from components.store import Store, make_store
 
-from .recording import is_secret, record
+from .recording import Request, is_secret, record
 from .test_settings import GOOD
 
+#: Registrations by type and name, the store's values once known, and the store.
+Built = tuple[dict[str, Request], list[Any], Store]
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 AWS = {"kind": "aws", "bucket": "media", "region": "eu-central-1"}
 B2 = {"kind": "b2", "bucket": "media-bucket"}
@@ -29,7 +32,7 @@ TLS_ONLY = {
 }  # fmt: skip
 
 
-def rights(*, bucket: list[str], objects: list[str]) -> dict:
+def rights(*, bucket: list[str], objects: list[str]) -> dict[str, Any]:
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -53,11 +56,11 @@ TO_EMPTY = rights(
 )
 
 
-def build(values: dict):
+def build(values: dict[str, Any]) -> Built:
     """The store's registrations by type and name, and the store's values once known."""
     stores: list[Store] = []
 
-    def program():
+    def program() -> pulumi.Output[list[Any]]:
         settings = stack_settings.parse({**GOOD, "store": values})
         store = make_store("matrix-bucket", settings)
         stores.append(store)
@@ -70,19 +73,19 @@ def build(values: dict):
     return requests, known, stores[0]
 
 
-def properties(request) -> dict:
+def properties(request: Request) -> dict[str, Any]:
     """What the program gave, with JSON documents read."""
     found = json_format.MessageToDict(request.object)
     return {name: json.loads(value) if name == "policy" else value for name, value in found.items()}
 
 
 @pytest.fixture(scope="module")
-def at_aws():
+def at_aws() -> Built:
     return build(AWS)
 
 
 @pytest.fixture(scope="module")
-def at_b2():
+def at_b2() -> Built:
     return build(B2)
 
 
@@ -140,18 +143,18 @@ AWS_RESOURCES = {
 CREDENTIALS = {"matrix-bucket-user", "matrix-bucket-user-policy", "matrix-bucket-key-1"}
 
 
-def children(requests) -> dict:
+def children(requests: dict[str, Request]) -> dict[str, Request]:
     """The component's own resources by name, without the component."""
     return {r.name: r for r in requests.values() if not r.type.startswith(("matrix-media-store:", "pulumi:"))}
 
 
-def test_the_bucket_at_aws_has_these_properties_and_no_others(at_aws):
+def test_the_bucket_at_aws_has_these_properties_and_no_others(at_aws: Built) -> None:
     requests, _, _ = at_aws
     found = {name: (request.type, properties(request)) for name, request in children(requests).items()}
     assert found == AWS_RESOURCES
 
 
-def test_what_is_at_aws_is_kept_on_destroy_but_for_the_credentials(at_aws):
+def test_what_is_at_aws_is_kept_on_destroy_but_for_the_credentials(at_aws: Built) -> None:
     requests, _, _ = at_aws
     for name, request in children(requests).items():
         assert request.retainOnDelete == (name not in CREDENTIALS), name
@@ -159,7 +162,7 @@ def test_what_is_at_aws_is_kept_on_destroy_but_for_the_credentials(at_aws):
         assert request.parent.endswith("matrix-media-store:store:AwsBucket::matrix-bucket"), name
 
 
-def test_with_on_destroy_delete_nothing_at_aws_is_kept_and_the_user_may_empty_the_bucket():
+def test_with_on_destroy_delete_nothing_at_aws_is_kept_and_the_user_may_empty_the_bucket() -> None:
     requests, _, store = build({**AWS, "onDestroy": "delete"})
     assert store.empty_on_destroy
     assert not any(request.retainOnDelete for request in children(requests).values())
@@ -167,7 +170,7 @@ def test_with_on_destroy_delete_nothing_at_aws_is_kept_and_the_user_may_empty_th
     assert "forceDestroy" not in properties(children(requests)["matrix-bucket"]), "the agent compares, then empties"
 
 
-def test_changes_of_the_buckets_access_wait_for_each_other(at_aws):
+def test_changes_of_the_buckets_access_wait_for_each_other(at_aws: Built) -> None:
     requests, _, _ = at_aws
 
     def after(name: str) -> set[str]:
@@ -178,7 +181,7 @@ def test_changes_of_the_buckets_access_wait_for_each_other(at_aws):
     assert "matrix-bucket-versioning" in after("matrix-bucket-lifecycle"), "it speaks of noncurrent versions"
 
 
-def test_a_customer_key_is_allowed_in_the_bucket_and_reaches_the_server():
+def test_a_customer_key_is_allowed_in_the_bucket_and_reaches_the_server() -> None:
     requests, _, store = build({**AWS, "sseCustomerKey": KEY})
     rules = properties(children(requests)["matrix-bucket-encryption"])["rules"]
     assert rules[0]["blockedEncryptionTypes"] == ["NONE"]
@@ -186,7 +189,7 @@ def test_a_customer_key_is_allowed_in_the_bucket_and_reaches_the_server():
     assert KEY not in str([properties(request) for request in children(requests).values()])
 
 
-def test_a_new_key_generation_is_another_key_of_the_same_user():
+def test_a_new_key_generation_is_another_key_of_the_same_user() -> None:
     requests, _, store = build({**AWS, "keyGeneration": 2})
     made = children(requests)
     assert "matrix-bucket-key-2" in made and "matrix-bucket-key-1" not in made
@@ -196,12 +199,12 @@ def test_a_new_key_generation_is_another_key_of_the_same_user():
 
 
 @pytest.mark.parametrize("values", [AWS, B2])
-def test_every_resource_of_a_store_must_be_there_while_the_server_uses_it(values):
+def test_every_resource_of_a_store_must_be_there_while_the_server_uses_it(values: dict[str, Any]) -> None:
     requests, _, store = build(values)
     assert {resource._name for resource in store.ready} == set(children(requests))
 
 
-def test_the_server_gets_address_and_key_of_the_bucket_at_aws(at_aws):
+def test_the_server_gets_address_and_key_of_the_bucket_at_aws(at_aws: Built) -> None:
     _, known, store = at_aws
     endpoint, region, bucket, key_id, secret, *marks = known
     assert (endpoint, region, bucket) == ("https://s3.eu-central-1.amazonaws.com", "eu-central-1", "media")
@@ -210,17 +213,17 @@ def test_the_server_gets_address_and_key_of_the_bucket_at_aws(at_aws):
     assert "SECRET" not in repr(store) and store.storage_class == "STANDARD"
 
 
-def test_chinas_regions_have_a_domain_of_their_own():
+def test_chinas_regions_have_a_domain_of_their_own() -> None:
     _, known, _ = build({**AWS, "region": "cn-north-1"})
     assert known[0] == "https://s3.cn-north-1.amazonaws.com.cn"
 
 
-def test_the_access_key_is_a_secret_in_the_state(at_aws, at_b2):
+def test_the_access_key_is_a_secret_in_the_state(at_aws: Built, at_b2: Built) -> None:
     assert "secret" in children(at_aws[0])["matrix-bucket-key-1"].additionalSecretOutputs
     assert "applicationKey" in children(at_b2[0])["matrix-bucket-key-1"].additionalSecretOutputs
 
 
-def test_the_bucket_at_b2_has_these_properties_and_no_others(at_b2):
+def test_the_bucket_at_b2_has_these_properties_and_no_others(at_b2: Built) -> None:
     requests, _, _ = at_b2
     found = {name: (request.type, properties(request)) for name, request in children(requests).items()}
     assert found == {
@@ -249,7 +252,7 @@ def test_the_bucket_at_b2_has_these_properties_and_no_others(at_b2):
     }
 
 
-def test_what_is_at_b2_is_kept_on_destroy_but_for_the_key(at_b2):
+def test_what_is_at_b2_is_kept_on_destroy_but_for_the_key(at_b2: Built) -> None:
     for on_destroy, (requests, _, store) in (("retain", at_b2), ("delete", build({**B2, "onDestroy": "delete"}))):
         made = children(requests)
         assert made["matrix-bucket"].retainOnDelete == (on_destroy == "retain")
@@ -260,7 +263,7 @@ def test_what_is_at_b2_is_kept_on_destroy_but_for_the_key(at_b2):
             assert request.parent.endswith("matrix-media-store:store:B2Bucket::matrix-bucket")
 
 
-def test_address_and_region_of_b2_come_from_the_account(at_b2):
+def test_address_and_region_of_b2_come_from_the_account(at_b2: Built) -> None:
     _, known, _ = at_b2
     endpoint, region, bucket, key_id, secret, *marks = known
     assert (endpoint, region) == ("https://s3.us-west-002.backblazeb2.com", "us-west-002")
@@ -268,7 +271,7 @@ def test_address_and_region_of_b2_come_from_the_account(at_b2):
     assert marks == [True, True, False], "the account's answer holds a token, its address is none"
 
 
-def test_secrets_are_marked_on_their_way_to_the_server(at_aws):
+def test_secrets_are_marked_on_their_way_to_the_server(at_aws: Built) -> None:
     requests, _, _ = at_aws
     for request in children(requests).values():
         for name, value in request.object.fields.items():

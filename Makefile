@@ -28,12 +28,12 @@ help:
 	@echo 'make docs          write docs/configuration.md of the descriptions of the settings'
 	@echo 'make lock          pin the dependencies anew'
 
-.venv/installed: requirements-dev.txt sdks/b2/pyproject.toml
+.venv/installed: requirements-dev.txt pyproject.toml sdks/b2/pyproject.toml
 	@echo 'installing Python packages into .venv ...'
 	@sandbox/prerequisites python
 	@python3 -m venv .venv
 	@.venv/bin/pip install --quiet --require-hashes -r requirements-dev.txt
-	@.venv/bin/pip install --quiet --no-deps --no-build-isolation --no-index sdks/b2
+	@.venv/bin/pip install --quiet --no-deps --no-build-isolation --no-index sdks/b2 -e .
 	@touch $@
 
 prerequisites: .venv/installed
@@ -133,6 +133,6 @@ docs: .venv/installed
 lock: .venv/installed
 	@.venv/bin/pip install --quiet uv
 	@.venv/bin/uv pip compile --quiet --universal --no-annotate --no-header pyproject.toml -o requirements.txt
-	@echo sdks/b2 >> requirements.txt # without hashes: `pulumi install` adds this line, and pip cannot hash a folder
+	@printf '%s\n' '-e .' sdks/b2 >> requirements.txt # media-store, and the line that `pulumi install` would add
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header pyproject.toml --group dev -o requirements-dev.txt
 	@echo b2 | .venv/bin/uv pip compile --quiet --universal --python-version 3.9 --generate-hashes --no-annotate --no-header - -o agent/b2-requirements.txt

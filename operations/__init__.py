@@ -1,1 +1,1 @@
-"""What an administrator asks of a stack besides `pulumi preview` and `pulumi up`: history, rollback, status."""
+"""What an administrator asks of a stack besides `pulumi preview` and `pulumi up`: the verbs of `media-store`."""

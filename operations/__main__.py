@@ -1,21 +1,27 @@
-"""`python -m operations init|history|rollback|status|playbook-vars --stack NAME`, or `fleet`; see each verb's --help.
-
-Exit status: 0 done, 1 drift was found or nothing was agreed to, 2 it could not be done.
-"""
+"""The command `media-store`: a verb, and for all but `fleet` the stack it is for; see each verb's --help."""
 
 from __future__ import annotations
 
 import argparse
 import getpass
 import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from pulumi.automation.errors import CommandError
+from pulumi.automation.errors import CommandError, InvalidVersionError
 
-from . import fleet, history, init, playbook_vars, rollback, status
+from . import fleet, history, init, playbook_vars, rollback, sse_key, status
 from .workspace import OperationError, config_file, last_line, opened
+
+STATUSES = """\
+exit status:
+  0    it is done
+  1    drift was found, or nothing was agreed to
+  2    it could not be done; one line says what is wrong and, after --, what to do
+  130  it was interrupted"""
 
 
 def _history(arguments: argparse.Namespace) -> int:
@@ -31,7 +37,7 @@ def _rollback(arguments: argparse.Namespace) -> int:
             return True
         try:
             return input(f"apply this to {arguments.stack}? Type yes: ").strip() == "yes"
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             return False
 
     with opened(arguments.stack) as stack:
@@ -70,8 +76,8 @@ class _Terminal:
     def _read(self, how: Callable[[str], str], question: str) -> str:
         try:
             return how(question).strip()
-        except (EOFError, KeyboardInterrupt):
-            raise OperationError("no answer; nothing was written") from None
+        except EOFError:
+            raise OperationError("no answer; nothing was written -- answer each question") from None
 
 
 def _init(arguments: argparse.Namespace) -> int:
@@ -94,48 +100,85 @@ def _fleet(arguments: argparse.Namespace) -> int:
     return 2 if any(preview.problem for preview in found) else 0
 
 
+def _sse_key(arguments: argparse.Namespace) -> int:
+    print("\n".join(sse_key.make(arguments.stack)))
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the words, as all errors are said."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message} -- see {self.prog} --help\n")
+
+
 def parser() -> argparse.ArgumentParser:
-    main = argparse.ArgumentParser(prog="python -m operations", description=__doc__)
-    verbs = main.add_subparsers(dest="verb", required=True)
-    past = verbs.add_parser("history", help="list the stack's updates and what each changed")
-    past.set_defaults(run=_history)
-    back = verbs.add_parser("rollback", help="go back to the configuration of an earlier update")
-    back.add_argument("--to", type=int, required=True, metavar="N", help="the update's number in the history")
-    back.add_argument(
-        "--named", action="append", default=[], metavar="SETTING",
-        help="take this one from then too, although it is a credential, the connection or a key",
+    main = _Parser(
+        prog="media-store",
+        description="What you ask of a stack besides `pulumi preview` and `pulumi up`.",
+        epilog=STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = main.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs, each with its own --help")
+
+    def verb(
+        name: str, run: Callable[[argparse.Namespace], int], what: str, example: str = "--stack prod"
+    ) -> argparse.ArgumentParser:
+        made = verbs.add_parser(
+            name,
+            help=what,
+            description=f"{what[0].upper()}{what[1:]}.",
+            epilog=f"example: media-store {name} {example}".rstrip(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        made.set_defaults(run=run)
+        if "--stack" in example:
+            made.add_argument("--stack", required=True, metavar="NAME", help="the stack")
+        return made
+
+    new = verb(
+        "init", _init, "make a new stack, from a playbook's vars.yml or from answers",
+        "--stack prod --vars vars.yml --private-key ~/.ssh/id_ed25519",
     )  # fmt: skip
-    back.add_argument("--yes", action="store_true", help="do not ask")
-    back.set_defaults(run=_rollback)
-    now = verbs.add_parser("status", help="compare server and bucket with the stack")
-    now.add_argument("--json", action="store_true", help="for machines")
-    now.set_defaults(run=_status)
-    lines = verbs.add_parser("playbook-vars", help="the lines for vars.yml with which the playbook mounts the bucket")
-    lines.set_defaults(run=_playbook_vars)
-    new = verbs.add_parser("init", help="make a new stack, from a playbook's vars.yml or from answers")
-    new.set_defaults(run=_init)
     new.add_argument("--vars", type=Path, metavar="FILE", help="the playbook's inventory/host_vars/<domain>/vars.yml")
     new.add_argument("--host", default="", help="name or address of the server")
     new.add_argument("--port", type=int, default=22, help="port of SSH")
     new.add_argument("--user", default="", help="SSH user; root where it is left out")
     new.add_argument("--private-key", type=Path, metavar="FILE", help="SSH private key")
     new.add_argument("--host-key", default="", help="the server's, where it was checked already; else it is asked for")
-    verbs.add_parser("fleet", help="preview every stack under stacks/").set_defaults(run=_fleet)
-    for verb in (past, back, now, lines, new):
-        verb.add_argument("--stack", required=True)
+    now = verb("status", _status, "compare server and bucket with the stack")
+    now.add_argument("--json", action="store_true", help="for machines")
+    verb("history", _history, "list the stack's updates and what each changed")
+    back = verb("rollback", _rollback, "go back to the configuration of an earlier update", "--stack prod --to 3")
+    back.add_argument("--to", type=int, required=True, metavar="N", help="the update's number in the history")
+    back.add_argument(
+        "--named", action="append", default=[], metavar="SETTING",
+        help="take this one from then too, although it is a credential, the connection or a key",
+    )  # fmt: skip
+    back.add_argument("--yes", action="store_true", help="do not ask")
+    verb("playbook-vars", _playbook_vars, "print the lines, with keys, with which the playbook mounts the bucket")
+    verb("fleet", _fleet, "preview every stack under stacks/ side by side", "")
+    verb("sse-key", _sse_key, "make a key for SSE-C and set it as a secret of the stack")
     return main
 
 
-def main() -> int:
-    arguments = parser().parse_args()
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a verb; its exit status."""
+    arguments = parser().parse_args(words)
     try:
         return int(arguments.run(arguments))
-    except OperationError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (OperationError, InvalidVersionError) as error:
+        problem = str(error)
     except CommandError as error:
-        print(f"error: {last_line(error)}", file=sys.stderr)
+        problem = last_line(error)
     except FileNotFoundError as error:
-        print(f"error: {error.filename} is not there -- the stack's configuration is read from it", file=sys.stderr)
+        is_program = os.sep not in str(error.filename)
+        remedy = "install it, or put it on the PATH" if is_program else "the stack's configuration is read from it"
+        problem = f"{error.filename} is not there -- {remedy}"
+    except KeyboardInterrupt as interrupt:
+        print(f"error: {str(interrupt) or 'interrupted -- run it again'}", file=sys.stderr)
+        return 130
+    print(f"error: {problem}", file=sys.stderr)
     return 2
 
 

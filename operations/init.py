@@ -103,7 +103,7 @@ def _private_key(given: Given, person: Person) -> str:
 
 def _text(file: Path, what: str) -> str:
     try:
-        return file.expanduser().read_text()  # not every shell makes a home of `KEY=~/...`
+        return file.expanduser().read_text()  # no shell makes a home of `--vars=~/...`
     except OSError as error:
         raise OperationError(f"{what} cannot be read: {error}") from None
 
@@ -152,6 +152,6 @@ def _write(stack: str, settings: Mapping[str, str], secrets: Mapping[str, str]) 
         pulumi("config", "set-all", "--path", *pairs, "--stack", stack)
         for path, value in secrets.items():
             pulumi("config", "set", "--secret", "--path", path, "--stack", stack, value=value)
-    except OperationError:
+    except (OperationError, KeyboardInterrupt):
         pulumi("stack", "rm", "--yes", stack)
         raise

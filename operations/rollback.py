@@ -46,7 +46,7 @@ def chosen(found: Sequence[Update], number: int) -> Update:
     """The update of that number; OperationError where there is none to go back to. Pure."""
     update = next((one for one in found if one.number == number), None)
     if update is None:
-        raise OperationError(f"there is no update {number} -- `make history STACK=…` lists them")
+        raise OperationError(f"there is no update {number} -- `media-store history` lists them")
     if update.kind == "destroy":
         raise OperationError(f"update {number} destroyed the stack -- `pulumi destroy` does that again")
     return update
@@ -123,9 +123,11 @@ def rollback(
         if file.read_bytes() != before:
             raise OperationError(f"{file} was changed meanwhile; nothing was done -- start again")
         os.replace(new, file)
+    go_on = f"{file} has the new configuration: run pulumi up to go on"
     try:
         stack.up(on_output=say)
-    except (automation.errors.CommandError, KeyboardInterrupt) as error:
-        reason = last_line(error) if isinstance(error, automation.errors.CommandError) else "interrupted"
-        raise OperationError(f"{reason} -- {file} has the new configuration: run pulumi up to go on") from None
+    except automation.errors.CommandError as error:
+        raise OperationError(f"{last_line(error)} -- {go_on}") from None
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted -- {go_on}") from None
     return True

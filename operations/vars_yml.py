@@ -55,7 +55,7 @@ def load(text: str) -> dict[str, Any]:
     if text.startswith("$ANSIBLE_VAULT"):
         raise OperationError(
             "the file is encrypted as a whole -- give it decrypted: "
-            "make init STACK=… VARS=<(ansible-vault view vars.yml), or leave VARS out and answer"
+            "media-store init --vars <(ansible-vault view vars.yml) --stack …, or leave --vars out and answer"
         )
     try:
         document = yaml.load(text, _Loader)

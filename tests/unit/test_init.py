@@ -211,16 +211,17 @@ def test_a_stack_that_is_there_is_left_alone() -> None:
         init.init(init.Given("example-aws"), Answers(), lambda line: None)
 
 
-def test_where_a_secret_cannot_be_set_no_half_of_a_stack_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("problem", [OperationError("passphrase must be set"), KeyboardInterrupt("Ctrl-C")])
+def test_where_a_secret_cannot_be_set_no_half_of_a_stack_stays(monkeypatch, problem):
     calls = []
 
     def pulumi(*arguments: str, value: str = "") -> None:
         calls.append(arguments)
         if "--secret" in arguments:
-            raise OperationError("passphrase must be set")
+            raise problem
 
     monkeypatch.setattr(init, "pulumi", pulumi)
-    with pytest.raises(OperationError, match="passphrase"):
+    with pytest.raises(type(problem), match=str(problem)):
         init._write("prod", {"phase": "prepare"}, {"store.accessKeyId": "A"})
     assert calls[-1] == ("stack", "rm", "--yes", "prod")
 

@@ -1,0 +1,161 @@
+"""The command `media-store`: its words, its exit statuses, and what users see where something fails."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pulumi.automation import CommandResult
+from pulumi.automation.errors import CommandError
+
+from operations import __main__ as command
+from operations import fleet, rollback, status
+from operations.workspace import OperationError
+from sandbox.world import ROOT
+
+VERBS = ("init", "status", "history", "rollback", "playbook-vars", "fleet", "sse-key")
+#: A `pulumi` that writes down what it is asked, and keeps one key.
+PULUMI = """#!/bin/sh
+echo "$@" >> "$LOG"
+case "$2" in
+get) test -e "$LOG.key" && exit
+    echo "error: configuration key 'store.sseCustomerKey' not found for stack 'prod'" >&2
+    exit 255 ;;
+set) cat > "$LOG.key" ;;
+esac
+"""
+#: One that is asked for something when somebody presses Ctrl-C.
+INTERRUPTED = """#!/bin/sh
+kill -INT $PPID
+exec sleep 20
+"""
+BROKEN = "#!/bin/sh\necho 'error: incorrect passphrase' >&2\nexit 255\n"
+
+
+def installed(folder: Path, *words: str, pulumi: str = "") -> subprocess.CompletedProcess[str]:
+    """The installed script from another folder, with a pretended `pulumi` or none."""
+    if pulumi:
+        (folder / "pulumi").write_text(pulumi)
+        (folder / "pulumi").chmod(0o755)
+    path = f"{folder}:{os.environ['PATH']}" if pulumi else str(folder)
+    return subprocess.run(
+        [ROOT / ".venv/bin/media-store", *words], cwd=folder, text=True, capture_output=True,
+        env={**os.environ, "PATH": path, "LOG": str(folder / "log")},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs in the background ignores it
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_each_verb_has_an_example_that_its_parser_takes(verb, tmp_path):
+    done = installed(tmp_path, verb, "--help")
+    examples = re.findall(r"^example: media-store (.*)$", done.stdout, re.MULTILINE)
+    assert done.returncode == 0 and len(examples) == 1
+    assert command.parser().parse_args(examples[0].split()).verb == verb
+
+
+def test_the_help_says_every_verb_and_what_the_exit_statuses_are(tmp_path):
+    told = installed(tmp_path, "--help").stdout
+    assert re.findall(r"^    ([a-z-]+)", told, re.MULTILINE) == list(VERBS)
+    assert re.findall(r"^  (\d+) ", told, re.MULTILINE) == ["0", "1", "2", "130"]
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["stats"], ["status"], ["rollback", "--stack", "prod"], ["fleet", "--stack", "x"]]
+)
+def test_wrong_words_are_one_line_and_status_2(words, tmp_path):
+    done = installed(tmp_path, *words)
+    assert done.returncode == 2 and done.stdout == ""
+    assert re.fullmatch(r"error: .* -- see media-store.* --help\n", done.stderr)
+
+
+def test_sse_key_sets_32_random_bytes_as_a_secret_once(tmp_path):
+    done = installed(tmp_path, "sse-key", "--stack", "prod", pulumi=PULUMI)
+    key = (tmp_path / "log.key").read_text()
+    assert done.returncode == 0 and len(base64.b64decode(key, validate=True)) == 32
+    log = (tmp_path / "log").read_text()
+    assert "config set --secret --path store.sseCustomerKey --stack prod" in log
+    assert key not in log + done.stdout + done.stderr and "keep a copy" in done.stdout
+    again = installed(tmp_path, "sse-key", "--stack", "prod", pulumi=PULUMI)
+    assert again.returncode == 2 and "has store.sseCustomerKey already" in again.stderr
+    assert key not in again.stdout + again.stderr and (tmp_path / "log.key").read_text() == key
+
+
+def test_sse_key_sets_nothing_where_nobody_can_say_whether_there_is_a_key(tmp_path):
+    done = installed(tmp_path, "sse-key", "--stack", "prod", pulumi=BROKEN)
+    assert done.returncode == 2 and done.stderr == "error: incorrect passphrase\n"
+
+
+def test_ctrl_c_ends_with_130_and_one_line(tmp_path):
+    done = installed(tmp_path, "sse-key", "--stack", "prod", pulumi=INTERRUPTED)
+    assert done.returncode == 130 and done.stderr == "error: interrupted -- run it again\n"
+
+
+@pytest.mark.parametrize("words", [["history", "--stack", "prod"], ["fleet"], ["sse-key", "--stack", "prod"]])
+def test_without_pulumi_that_is_what_is_told(words, tmp_path):
+    done = installed(tmp_path, *words)
+    assert done.returncode == 2
+    assert done.stderr == "error: pulumi is not there -- install it, or put it on the PATH\n"
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs a verb on a stack that is there; its exit status and what it printed on standard error."""
+    monkeypatch.setattr(command, "opened", lambda name: contextlib.nullcontext(None))
+
+    def run(*words: str) -> tuple[int, str]:
+        return command.main(words), capsys.readouterr().err
+
+    return run
+
+
+def raising(error: BaseException) -> Any:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(("drift", "ended"), [([], 0), (["the mount is gone -- run pulumi up"], 1)])
+def test_status_ends_with_1_where_there_is_drift(run, monkeypatch, drift, ended):
+    found = status.Status("prod", "matrix.example.com", "live", {}, drift)
+    monkeypatch.setattr(status, "ask", lambda stack: found)
+    assert run("status", "--stack", "prod", "--json") == (ended, "")
+
+
+def test_status_ends_with_2_where_the_server_cannot_be_asked(run, monkeypatch):
+    monkeypatch.setattr(status, "ask", raising(OperationError("the server cannot be reached -- check server.host")))
+    assert run("status", "--stack", "prod") == (2, "error: the server cannot be reached -- check server.host\n")
+
+
+def test_what_the_engine_says_is_one_line_and_status_2(run, monkeypatch):
+    said = CommandResult(stdout="Updating (prod)", stderr="error: the stack is currently locked\n", code=255)
+    monkeypatch.setattr(status, "ask", raising(CommandError(said)))
+    assert run("status", "--stack", "prod") == (2, "error: the stack is currently locked\n")
+
+
+@pytest.mark.parametrize(("answer", "ended"), [("yes", 0), ("no", 1), (EOFError(), 1), (KeyboardInterrupt(), 130)])
+def test_rollback_ends_with_1_where_nobody_agreed(run, monkeypatch, answer, ended):
+    monkeypatch.setattr(rollback, "rollback", lambda stack, number, named, agreed, say: agreed())
+    monkeypatch.setattr("builtins.input", raising(answer) if isinstance(answer, BaseException) else lambda _: answer)
+    assert run("rollback", "--stack", "prod", "--to", "3")[0] == ended
+
+
+def test_a_rollback_that_was_interrupted_says_how_to_go_on(run, monkeypatch):
+    monkeypatch.setattr(rollback, "rollback", raising(KeyboardInterrupt("interrupted -- run pulumi up to go on")))
+    assert run("rollback", "--stack", "prod", "--to", "3", "--yes") == (
+        130,
+        "error: interrupted -- run pulumi up to go on\n",
+    )
+
+
+@pytest.mark.parametrize(("problem", "ended"), [("", 0), ("the stack is currently locked", 2)])
+def test_fleet_ends_with_2_where_a_stack_could_not_be_previewed(run, monkeypatch, problem, ended):
+    monkeypatch.setattr(fleet, "preview_all", lambda: [fleet.Preview("prod", "live", {}, problem)])
+    assert run("fleet")[0] == ended

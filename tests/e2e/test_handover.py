@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 import yaml
 
 from agent.places import MOUNT_UNIT, PLAYBOOK_UNIT
 from sandbox import server
-from sandbox.world import ROOT
 
 from .world import (
     STORE,
@@ -31,11 +29,8 @@ UNITS = Path("/etc/systemd/system")
 
 
 def lines_for_the_playbook(migration: Migration) -> dict[str, object]:
-    """As `make playbook-vars` prints them, read as Ansible would."""
-    done = subprocess.run(
-        ["make", "--silent", "playbook-vars", f"STACK={migration.stack.name}"],
-        cwd=ROOT, env=migration.stack.env, text=True, capture_output=True,
-    )  # fmt: skip
+    """As `media-store playbook-vars` prints them, read as Ansible would."""
+    done = operate(migration, "playbook-vars")
     assert done.returncode == 0 and "ansible-vault" in done.stderr, done.stderr
     return dict(yaml.safe_load(done.stdout))
 

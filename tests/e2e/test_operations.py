@@ -55,7 +55,7 @@ def test_a_number_that_is_not_there_and_a_stack_that_is_not_there_are_told(begin
     unknown = operate(migration, "rollback", "--to", "99", "--yes")
     assert unknown.returncode == 2 and "there is no update 99" in unknown.stderr
     other = subprocess.run(
-        [ROOT / ".venv/bin/python", "-m", "operations", "status", "--stack", "nobody"],
+        [ROOT / ".venv/bin/media-store", "status", "--stack", "nobody"],
         cwd=ROOT, env=migration.stack.env, text=True, capture_output=True,
     )  # fmt: skip
     assert other.returncode == 2 and "there is no stack 'nobody'" in other.stderr and "Traceback" not in other.stderr

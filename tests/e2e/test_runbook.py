@@ -72,6 +72,7 @@ def test_the_runbook_word_for_word_ends_in_clean_and_leads_back(sandbox: None, t
     env = {
         **engine.environment(), "HOME": str(home), "PULUMI_BACKEND_URL": f"file://{tmp_path}/state",
         "PULUMI_SKIP_CONFIRMATIONS": "true",  # nobody is there to say yes
+        "PYTHONPATH": str(program),  # `media-store` lies in the checkout's environment, and is to act on the copy
     }  # fmt: skip
     prepare, mirror, live, clean, back = chapters()
 

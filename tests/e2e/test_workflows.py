@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from operations.__main__ import parser
 from sandbox import parts
 from sandbox.world import ROOT
 
@@ -30,10 +32,13 @@ def test_every_action_is_pinned_by_its_commit_and_says_its_version() -> None:
         assert re.search(r"@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line), line
 
 
-def test_the_workflows_make_targets_are_the_projects() -> None:
-    targets = set(re.findall(r"\bmake (?:--silent )?([a-z-]+)", "".join(file.read_text() for file in FILES)))
-    known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert targets == {"test", "stacks", "status"} <= known
+def test_the_commands_of_the_workflows_are_the_projects():
+    text = "".join(file.read_text() for file in FILES)
+    targets = set(re.findall(r"^ *- run: (?:sudo )?make ([a-z-]+)", text, re.MULTILINE))
+    assert targets == {"test"} <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"-m ([a-z.]+)", text)) == {"operations.concerned"}
+    (words,) = re.findall(r"\.venv/bin/media-store (.*)$", text, re.MULTILINE)
+    assert parser().parse_args(shlex.split(words)).verb == "status"
 
 
 def test_no_run_of_up_is_cancelled_and_a_forks_pull_request_is_not_previewed() -> None:

@@ -136,10 +136,10 @@ def mounted(path: Path) -> bool:
 
 
 def operate(migration: Migration, *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
-    """`python -m operations` with these words, for the migration's stack, or for the whole fleet."""
+    """`media-store` with these words, for the migration's stack, or for the whole fleet."""
     stack = [] if arguments == ("fleet",) else ["--stack", migration.stack.name]
     return subprocess.run(
-        [ROOT / ".venv/bin/python", "-m", "operations", *arguments, *stack],
+        [ROOT / ".venv/bin/media-store", *arguments, *stack],
         cwd=ROOT, env=migration.stack.env, text=True, capture_output=True, input=answer,
     )  # fmt: skip
 

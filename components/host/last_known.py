@@ -8,7 +8,7 @@ import pulumi
 
 from .observation import Observation, StartFrom
 
-#: What a preview says then; `make fleet` looks for it.
+#: What a preview says then; `media-store fleet` looks for it.
 LAST_KNOWN = "planning with the last known state"
 
 

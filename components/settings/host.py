@@ -93,7 +93,7 @@ class Mount(Section):
     managed_by: Literal["stack", "playbook"] = setting(
         "stack",
         "Who mounts the bucket as the media store: this stack, or the playbook once it has the lines of "
-        "`make playbook-vars`; guard, watchdog and status stay",
+        "`media-store playbook-vars`; guard, watchdog and status stay",
         "use stack or playbook",
     )
 

@@ -31,7 +31,7 @@ def _customer_key() -> Any:
         SecretStr(""),
         "Key with which the store encrypts every object (SSE-C), as base64 of 32 bytes (secret, optional). "
         "Without it nothing in the bucket can be read: keep a copy elsewhere",
-        "make one and set it with `make sse-key STACK=<name>`",
+        "make one and set it with `media-store sse-key --stack <name>`",
     )
 
 

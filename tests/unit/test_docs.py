@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from operations import reference
+from operations.__main__ import parser
 from sandbox.world import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -41,3 +42,20 @@ def test_every_make_target_of_a_page_is_there(page: Path) -> None:
     commands = re.findall(r"`make ([a-z-]+)|^ *make ([a-z-]+)", page.read_text(), re.M)
     for target in {one or other for one, other in commands}:
         assert re.search(rf"^{target}:", makefile, re.M), f"make {target}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, *sorted((ROOT / "stacks").glob("*.yaml"))], ids=lambda page: page.name)
+def test_every_media_store_command_of_a_page_is_one_that_the_command_takes(page):
+    commands = re.findall(r"(?:`|^[ #]*)media-store ([a-z-]+)([^`\n]*)", page.read_text(), re.M)
+    for verb, options in commands:
+        if not verb.startswith("--"):
+            with pytest.raises(SystemExit, match="0"):
+                parser().parse_args([verb, "--help"])
+        if "--stack" in options:
+            parser().parse_args([verb, *options.replace("<number>", "3").split()])
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/runbook.md"])
+def test_a_page_says_where_the_command_lies_before_it_uses_it(page):
+    before, found, _ = (ROOT / page).read_text().partition("media-store init")
+    assert found and "source .venv/bin/activate" in before and "`.venv/bin/media-store`" in before

@@ -9,7 +9,7 @@ COMPILE := .venv/bin/uv pip compile --quiet --universal --no-annotate --no-heade
 help:
 	@echo 'make demo          set up the sandbox and move its media store to its S3 store (first time 10-15 min, then 1)'
 	@echo 'make test          all tests: lint, unit, and end to end in the sandbox'
-	@echo 'make lint          ruff, mypy in strict mode, and shellcheck'
+	@echo 'make lint          ruff, mypy in strict mode, who imports whom, Python 3.9 for the agent, and shellcheck'
 	@echo 'make unit          components and agent, without the sandbox (under a minute)'
 	@echo 'make e2e           end to end in the sandbox; ONLY=words picks tests by name'
 	@echo 'make faults        every fault at every step (under an hour); ONLY=words picks by name, AGAIN=1 what failed'
@@ -18,7 +18,7 @@ help:
 	@echo 'make sandbox       start the sandbox and leave it running'
 	@echo 'make sandbox-stop  end what runs; what was built stays'
 	@echo 'make sandbox-down  end the sandbox and remove all that it built'
-	@echo 'make docs          write docs/configuration.md of the descriptions of the settings'
+	@echo 'make docs          write the parts of docs/ that are made of the code'
 	@echo 'make lock          pin the dependencies anew'
 
 .venv/installed: requirements-dev.txt pyproject.toml sdks/b2/pyproject.toml
@@ -40,7 +40,9 @@ lint: .venv/installed
 	@shellcheck sandbox/prerequisites .ci/run
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
+	@.venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports --no-cache
 	@.venv/bin/mypy
+	@.venv/bin/vermin --quiet --no-tips --violations --target=3.9- agent tests/agent
 
 unit: .venv/installed
 	@$(PYTEST) tests/unit tests/agent
@@ -71,10 +73,14 @@ sandbox-down: .venv/installed
 
 docs: .venv/installed
 	@$(PYTHON) -m operations.reference
+	@$(PYTHON) -m operations.state_machine
 
 lock: .venv/installed
 	@.venv/bin/pip install --quiet uv
 	@$(COMPILE) pyproject.toml -o requirements.txt
 	@printf '%s\n' '-e .' sdks/b2 >> requirements.txt # media-store, and the line that `pulumi install` would add
 	@$(COMPILE) --generate-hashes pyproject.toml --group dev -o requirements-dev.txt
-	@echo b2 | $(COMPILE) --generate-hashes --python-version 3.9 - -o agent/b2-requirements.txt
+	@echo b2 | $(COMPILE) --generate-hashes --python-version 3.9 - -o agent/copying/b2-requirements.txt
+	@printf '%s\n' 'pytest>=8.3,<9' 'hypothesis>=6.100,<7' 'botocore>=1.35,<2' | \
+		.venv/bin/uv pip compile --quiet --no-annotate --no-header --generate-hashes --python-version 3.9 \
+		--python-platform linux - -o tests/agent/requirements-3.9.txt

@@ -13,8 +13,8 @@ from components.host.connection import Connection, Unreachable
 from components.host.last_known import LAST_KNOWN, last_known
 from components.host.media_server import MediaServer
 from components.host.observation import StartFrom
-from components.host.sections import api_token, host_section, migration_section, shown
-from components.outputs import next_step, shown_verdict, summary
+from components.host.sections import api_token, asked_with, sections
+from components.outputs import SERVER_SEEN, next_step, shown_verdict, summary
 from components.settings import Settings
 from components.store import make_store
 
@@ -23,14 +23,16 @@ NAME = "matrix"
 REPORTS = Path(__file__).with_name("reports")
 
 
-def look(settings: Settings, connection: Connection, preview: bool) -> pulumi.Input[StartFrom]:
-    """Look at the server before anything is declared; a preview prints what would change there."""
+def look(settings: Settings, connection: Connection, preview: bool) -> tuple[pulumi.Input[StartFrom], bool]:
+    """Look at the server before anything is declared; a preview prints what would change there.
+
+    Returns what the commands start from, and whether the server was seen.
+    """
     try:
         observed = observation.observe(
             connection,
             phase=settings.phase,
-            host=host_section(settings, pulumi.get_stack()),
-            migration=migration_section(settings),
+            sections=asked_with(settings, pulumi.get_stack()),
             wait=not preview,
         )
         observed.check_stack(pulumi.get_stack(), settings.store.adopt)
@@ -43,7 +45,7 @@ def look(settings: Settings, connection: Connection, preview: bool) -> pulumi.In
                 "server.jumpHostKey, where they are set); nothing was changed"
             ) from None
         pulumi.log.warn(f"the server {settings.server.host} cannot be reached ({error}): {LAST_KNOWN}")
-        return last_known(settings.phase)
+        return last_known(settings.phase), False
     except (observation.WrongStack, observation.WrongStore) as error:
         raise pulumi.RunError(str(error)) from None
     except observation.ServerError as error:
@@ -51,7 +53,7 @@ def look(settings: Settings, connection: Connection, preview: bool) -> pulumi.In
     if preview:
         for line in observation.plan_lines(observed, settings.phase):
             pulumi.log.info(line)
-    return observed.start_from(settings.phase)
+    return observed.start_from(settings.phase), True
 
 
 def main() -> None:
@@ -64,17 +66,18 @@ def main() -> None:
         pulumi.log.warn(warning)
 
     connection = Connection.of(settings.server)
-    start = look(settings, connection, preview)
+    start, seen = look(settings, connection, preview)
     store = make_store(f"{NAME}-bucket", settings)
     server = MediaServer(
         NAME,
         connection=connection,
         store=store,
-        sections=shown(settings, store, pulumi.get_stack()),
+        sections=sections(settings, store, pulumi.get_stack()),
         token=api_token(settings),
         phase=settings.phase,
         start=start,
     )
+    pulumi.export(SERVER_SEEN, seen)
     pulumi.export("phase", server.verdict.apply(lambda v: v.get("phase", settings.phase)))
     pulumi.export("bucket", store.bucket)
     pulumi.export("endpoint", store.endpoint)

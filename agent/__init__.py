@@ -1,4 +1,4 @@
-"""The agent that runs on the server: Python 3.9+, standard library only, shipped as one zipapp."""
+"""This package is the agent that runs on the server: Python 3.9+, the standard library only, shipped as one zipapp.
 
-#: Raised with each change of the agent; the stack shows it in the command that installs the agent.
-VERSION = "0.1.0"
+docs/architecture.md says which rooms it has and who may import whom; tests/unit/test_rooms.py keeps it so.
+"""

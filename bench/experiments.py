@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import server, synapse
+from sandbox.caches import drop_caches
+from sandbox.million import BODY
 from sandbox.world import HOME, ROOT
 
 from . import media
-from .caches import drop_caches
 from .contenders import CONTENDERS, MANUAL, PROGRAM, manual, mounted, rsync
 from .distance import far_away
 from .ground import MEDIA_STORE, TOOLS, Ground, await_mount, converge, on_server, seconds
-from .million import BODY
 
 Record = dict[str, Any]
 #: A slow contender copies so many files; how long more would take is calculated from that.
@@ -162,7 +162,7 @@ def million(files: int) -> Record:
             (root / path).write_bytes(BODY)
         done.touch()
     # A process of its own: its memory is then the agent's alone.
-    answer = subprocess.check_output([sys.executable, "-m", "bench.million", root], cwd=ROOT, text=True)
+    answer = subprocess.check_output([sys.executable, "-m", "sandbox.million", root], cwd=ROOT, text=True)
     record: Record = {"files": files, **json.loads(answer.splitlines()[-1])}
     say(f"{files:,} files: {record}")
     return record

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import server, stacks, store, synapse
+from sandbox.caches import drop_caches
 from sandbox.engine import Stack
-from sandbox.world import BIN
+from sandbox.world import BIN, ROOT
 
 from . import media
-from .caches import drop_caches
 
 BUCKET = "bench"
 MEDIA_STORE = f"/{synapse.STORE}"
@@ -77,7 +77,7 @@ def _equip(endpoint: str) -> None:
         file.chmod(0o600)
     tools = server.on_disk(Path(TOOLS))
     tools.mkdir(parents=True, exist_ok=True)
-    for tool in (BIN / "s5cmd", *map(Path(__file__).with_name, ("loader.py", "clients.py"))):
+    for tool in (BIN / "s5cmd", ROOT / "sandbox/loader.py", Path(__file__).with_name("clients.py")):
         (tools / tool.name).write_bytes(tool.read_bytes())
         (tools / tool.name).chmod(0o755)
 

@@ -1,1 +1,1 @@
-"""What a stack is made of: settings, the store, and the host."""
+"""This package has what a stack is made of: settings, the store, and the host."""

@@ -1,9 +1,12 @@
-"""What `pulumi up` says at its end."""
+"""This module makes what `pulumi up` says at its end."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+#: The output that says whether the server was asked, and not only its last known state; `fleet` looks at it.
+SERVER_SEEN = "serverSeen"
 
 _NEXT = {
     "prepare": "copy while everything runs: pulumi config set phase mirror && pulumi up",
@@ -19,7 +22,7 @@ def _backup(media_store: str) -> str:
 
 
 def next_step(phase: str, media_store: str) -> str:
-    """The next step with its command."""
+    """Return what to do after `phase`, with its command; it is empty for a phase without a next step."""
     return _NEXT.get(phase, "").format(backup=_backup(media_store))
 
 
@@ -28,12 +31,15 @@ _FOR_THE_REPORT = ("runs", "kinds", "checked")
 
 
 def shown_verdict(verdict: Mapping[str, Any]) -> dict[str, Any]:
-    """The verdict as `pulumi up` shows it, and as the next one finds it in the state."""
+    """Return the verdict as `pulumi up` shows it, and as the next update finds it in the state."""
     return {name: value for name, value in verdict.items() if name not in _FOR_THE_REPORT}
 
 
 def summary(verdict: Mapping[str, Any], media_store: str) -> str:
-    """What holds now, in a sentence: how much, how long services stood still, and where the local copy is. Pure."""
+    """Return what holds now, in a sentence. It is pure.
+
+    It says how much was compared, how long services stood still, and where the local copy is.
+    """
     said = []
     if "files" in verdict:
         said.append(

@@ -1,1 +1,1 @@
-"""What an administrator asks of a stack besides `pulumi preview` and `pulumi up`: the verbs of `media-store`."""
+"""This package has the verbs of `media-store`, which are asked of a stack besides `pulumi preview` and `pulumi up`."""

@@ -1,4 +1,7 @@
-"""The command `media-store`: a verb, and for all but `fleet` the stack it is for; see each verb's --help."""
+"""This module is the command `media-store`: a verb, and for all but `fleet` the stack it is for.
+
+See each verb's --help.
+"""
 
 from __future__ import annotations
 
@@ -62,15 +65,21 @@ def _playbook_vars(arguments: argparse.Namespace) -> int:
 
 
 class _Terminal:
-    """A person at a terminal; or answers piped in, a line each."""
+    """A `_Terminal` is a person at a terminal, or answers piped in, a line each."""
 
     def ask(self, question: str, default: str = "") -> str:
+        """Return the answer to a question, or the default where it is empty.
+
+        Raises OperationError at the input's end.
+        """
         return self._read(input, f"{question}{f' [{default}]' if default else ''}: ") or default
 
     def ask_secret(self, question: str) -> str:
+        """Return the answer to a question, which a terminal does not show. Raises OperationError at the input's end."""
         return self._read(getpass.getpass if sys.stdin.isatty() else input, f"{question} (not shown): ")
 
     def agrees(self, question: str) -> bool:
+        """Return whether the answer is `yes`. Raises OperationError at the input's end."""
         return self._read(input, f"{question} Type yes: ") == "yes"
 
     def _read(self, how: Callable[[str], str], question: str) -> str:
@@ -106,13 +115,15 @@ def _sse_key(arguments: argparse.Namespace) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the words, as all errors are said."""
+    """This parser says in one line what is wrong with the words, as all errors are said."""
 
     def error(self, message: str) -> NoReturn:
+        """End the program with exit status 2 and one line that says what is wrong."""
         self.exit(2, f"error: {message} -- see {self.prog} --help\n")
 
 
 def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line; each verb's function is its `run`."""
     main = _Parser(
         prog="media-store",
         description="What you ask of a stack besides `pulumi preview` and `pulumi up`.",
@@ -163,7 +174,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run a verb; its exit status."""
+    """Run a verb, and return the exit status, which `STATUSES` explains; errors are one line each."""
     arguments = parser().parse_args(words)
     try:
         return int(arguments.run(arguments))

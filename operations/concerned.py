@@ -1,5 +1,7 @@
-"""`python3 -m operations.concerned [COMMIT]`: the stacks under stacks/, as JSON; with a commit, those that the
-changes since then concern. Needs git and nothing installed."""
+"""`python3 -m operations.concerned [COMMIT]` prints the stacks under stacks/ as JSON.
+
+With a commit, it prints those that the changes since then concern. It needs git, and nothing installed.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +17,20 @@ PROGRAM = ("__main__.py", "Pulumi.yaml", "requirements.txt", "agent/", "componen
 
 
 def stacks(files: Iterable[Path]) -> dict[str, str]:
-    """Stacks by the path of their file; examples are none. Pure."""
+    """Return the stacks' names by the path of their file; examples are no stacks. It is pure."""
     names = {f"stacks/{file.name}": file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in files}
     return {path: name for path, name in sorted(names.items()) if not name.startswith("example-")}
 
 
 def concerned(known: dict[str, str], changed: Sequence[str]) -> list[str]:
-    """All of them where the program changed, else those whose own file did. Pure."""
+    """Return all stacks where the program changed, else those whose own file did. It is pure."""
     if any(path.startswith(PROGRAM) for path in changed):
         return list(known.values())
     return [name for path, name in known.items() if path in changed]
 
 
 def main() -> int:
+    """Print the stacks, and return the exit status: 0, or 2 where git failed and has said why."""
     known = stacks(ROOT.glob("stacks/Pulumi.*.yaml"))
     chosen = list(known.values())
     if len(sys.argv) > 1:

@@ -1,4 +1,4 @@
-"""Many servers, each a stack: what `pulumi up` would change on each, previewed side by side."""
+"""This module previews what `pulumi up` would change on many servers, each a stack, side by side."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pulumi import automation
 
-from components.host.last_known import LAST_KNOWN
+from components.outputs import SERVER_SEEN
 
 from .workspace import PROJECT, ROOT, config_file, last_line, selected
 
@@ -18,7 +18,7 @@ AT_ONCE = 4
 
 @dataclass(frozen=True)
 class Preview:
-    """What a stack would do, by kind of change; or why it cannot be told."""
+    """A `Preview` is what a stack would do, by kind of change, or why that cannot be told."""
 
     stack: str
     phase: str
@@ -29,32 +29,42 @@ class Preview:
 
 
 def members(names: Sequence[str]) -> list[str]:
-    """Of the backend's stacks those that have their configuration under stacks/."""
+    """Return those of the backend's stacks that have their configuration under stacks/."""
     return sorted(name for name in names if config_file(name).exists())
 
 
 def preview_all() -> list[Preview]:
-    """Preview every stack; one that fails does not keep the others."""
+    """Preview every stack; one that fails has a `problem` and does not keep the others.
+
+    Raises OperationError where the backend does not list the stacks.
+    """
     workspace = automation.LocalWorkspace(work_dir=str(ROOT))
     with selected(workspace), ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(_preview, members([stack.name for stack in workspace.list_stacks()])))
 
 
 def _preview(name: str) -> Preview:
-    phase = "?"
+    phase, events = "?", list[automation.EngineEvent]()
     try:
         stack = automation.Stack.select(name, automation.LocalWorkspace(work_dir=str(ROOT)))
         entry = stack.get_all_config().get(f"{PROJECT}:phase")
         phase = entry.value if entry else "prepare"
-        preview = stack.preview()
+        preview = stack.preview(on_event=events.append)
     except automation.errors.CommandError as error:
         return Preview(name, phase, {}, last_line(error))
     changes: dict[str, int] = {kind: count for kind, count in preview.change_summary.items() if kind != "same"}
-    return Preview(name, phase, changes, seen=LAST_KNOWN not in preview.stdout)
+    return Preview(name, phase, changes, seen=server_seen(events))
+
+
+def server_seen(events: Sequence[automation.EngineEvent]) -> bool:
+    """Return whether a preview asked the server, by the stack's own output among the engine's events. It is pure."""
+    told = [event.res_outputs_event.metadata.new for event in events if event.res_outputs_event]
+    outputs = [state.outputs or {} for state in told if state and state.type == "pulumi:pulumi:Stack"]
+    return all(bool(each.get(SERVER_SEEN, True)) for each in outputs)
 
 
 def lines(previews: Sequence[Preview]) -> list[str]:
-    """For people. Pure."""
+    """Return the previews as a table for people, a line each. It is pure."""
     if not previews:
         return ["no stack has its configuration under stacks/ and is known to the backend"]
     width = max(len(preview.stack) for preview in previews)

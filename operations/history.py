@@ -1,4 +1,4 @@
-"""A stack's updates, numbered, with what each changed in the configuration."""
+"""This module lists a stack's updates, numbered, with what each changed in the configuration."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Leaves = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Update:
-    """One update: its number (1 is the stack's first), kind, time, result, and the whole configuration it had."""
+    """An `Update` has its number (1 is the stack's first), kind, time, result, and the configuration it had."""
 
     number: int
     kind: str
@@ -33,13 +33,15 @@ class Update:
 
     @property
     def phase(self) -> str:
+        """Return the phase that the update's configuration asked for."""
         return str(self.config.get("phase", "prepare"))
 
 
 def leaves(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Every single setting by its path, as `pulumi config set --path` takes it: `store.bucket`, `copy.exclude[0]`.
+    """Return every single setting by its path, as `pulumi config set --path` takes it.
 
-    Keys of the project lose its name, as they do in that command; a provider's keep theirs. Pure.
+    Such paths are `store.bucket` and `copy.exclude[0]`. Keys of the project lose its name, as they do in that command;
+    a provider's keep theirs. It is pure.
     """
     found: dict[str, Any] = {}
     for key, value in config.items():
@@ -60,7 +62,7 @@ def _below(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def plain(entry: automation.ConfigValue) -> Any:
-    """The value of a configuration entry as the engine lists it: an object, where it holds one, as JSON. Pure."""
+    """Return the value of a configuration entry as the engine lists it: an object from its JSON. It is pure."""
     try:
         parsed = json.loads(entry.value)
     except ValueError:
@@ -69,7 +71,10 @@ def plain(entry: automation.ConfigValue) -> Any:
 
 
 def number(entries: Sequence[automation.UpdateSummary]) -> list[Update]:
-    """Updates, the oldest first. Backends other than Pulumi Cloud give no numbers: they are counted. Pure."""
+    """Return the updates, the oldest first. It is pure.
+
+    Backends other than Pulumi Cloud give them no numbers: they are counted.
+    """
     oldest_first = list(reversed(entries))
     return [
         Update(
@@ -84,7 +89,10 @@ def number(entries: Sequence[automation.UpdateSummary]) -> list[Update]:
 
 
 def updates(stack: automation.Stack) -> list[Update]:
-    """All updates of the stack, the oldest first. Secrets are decrypted in memory only: see `shown`."""
+    """Return all updates of the stack, the oldest first. Secrets are decrypted in memory only, see `shown`.
+
+    Raises pulumi.automation.errors.CommandError where the engine fails.
+    """
     entries: list[automation.UpdateSummary] = []
     page = 1
     while found := stack.history(page_size=PAGE, page=page):
@@ -96,21 +104,24 @@ def updates(stack: automation.Stack) -> list[Update]:
 
 
 def encrypted(file: bytes) -> set[str]:
-    """Settings that are encrypted in a stack's file, whatever they are: their values are not for showing. Pure."""
+    """Return the paths of the settings that are encrypted in a stack's file: their values are not for showing.
+
+    It is pure.
+    """
     config = (yaml.safe_load(file) or {}).get("config") or {}
     ending = ".secure"
     return {path.removesuffix(ending) for path in leaves(config) if path.endswith(ending)}
 
 
 def shown(path: str, value: Any, secure: Collection[str] = ()) -> str:
-    """A setting's value for people; a secret never."""
+    """Return a setting's value for people; a secret is never among it."""
     if value is None:
         return "(not set)"
     return "[secret]" if is_secret(path) or path in secure else str(value)
 
 
 def changes(before: Leaves, after: Leaves, secure: Collection[str] = ()) -> list[str]:
-    """A line for each setting that differs; `secure` are further ones that are not shown. Pure."""
+    """Return a line for each setting that differs; `secure` are further ones that are not shown. It is pure."""
     lines = []
     for path in sorted({*before, *after}):
         old, new = before.get(path), after.get(path)
@@ -120,7 +131,7 @@ def changes(before: Leaves, after: Leaves, secure: Collection[str] = ()) -> list
 
 
 def table(found: Sequence[Update], secure: Collection[str] = ()) -> list[str]:
-    """The history for people, the newest first; under each update what it changed. Pure."""
+    """Return the history for people, the newest first; under each update stands what it changed. It is pure."""
     lines = [f"{'number':>6}  {'time (UTC)':<19}  {'kind':<8}  {'phase':<8}  result"]
     for update in reversed(found):
         earlier = next((one for one in reversed(found) if one.number < update.number), None)

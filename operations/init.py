@@ -1,4 +1,7 @@
-"""A new stack from a playbook's vars.yml, or from answers: written only once all of it would be accepted."""
+"""This module makes a new stack from a playbook's vars.yml, or from answers.
+
+It is written only once all of it would be accepted.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +32,21 @@ OPTIONAL = {"store.sseCustomerKey": "Key for SSE-C (base64 of 32 bytes)"}
 
 
 class Person(Protocol):
-    """Who answers."""
+    """A `Person` is who answers the questions."""
 
-    def ask(self, question: str, default: str = "") -> str: ...
-    def ask_secret(self, question: str) -> str: ...
-    def agrees(self, question: str) -> bool: ...
+    def ask(self, question: str, default: str = "") -> str:
+        """Return the answer to a question, or the default where it is empty."""
+
+    def ask_secret(self, question: str) -> str:
+        """Return the answer to a question, which is not shown."""
+
+    def agrees(self, question: str) -> bool:
+        """Return whether the answer is yes."""
 
 
 @dataclass(frozen=True)
 class Given:
-    """What the command line says already; empty where it does not."""
+    """A `Given` is what the command line says already; a field is empty where it does not."""
 
     stack: str
     vars_file: Path | None = None
@@ -50,7 +58,7 @@ class Given:
 
 
 def init(given: Given, person: Person, say: Callable[[str], None]) -> None:
-    """Ask, check, write. Raises OperationError; nothing is written then."""
+    """Ask, check, and write a new stack. Raises OperationError; nothing is written then."""
     file = config_file(given.stack)
     if file.exists():
         raise OperationError(f"{file.relative_to(ROOT)} is there already -- choose another name, or change it")
@@ -109,7 +117,7 @@ def _text(file: Path, what: str) -> str:
 
 
 def _host_key(host: str, port: int, person: Person, say: Callable[[str], None]) -> str:
-    """The server's key as it shows itself, once a person said that it is the right one."""
+    """Return the key that the server shows, once a person said that it is the right one."""
     done = subprocess.run(
         ["ssh-keyscan", "-T", "10", "-p", str(port), "-t", "ed25519", host],
         capture_output=True, text=True, stdin=subprocess.DEVNULL,
@@ -126,7 +134,7 @@ def _host_key(host: str, port: int, person: Person, say: Callable[[str], None]) 
 
 
 def nested(values: Mapping[str, str]) -> dict[str, Any]:
-    """Settings by path as the stack's file nests them. Pure."""
+    """Return settings by path as the stack's file nests them. It is pure."""
     made: dict[str, Any] = {}
     for path, value in values.items():
         section, dot, name = path.partition(".")
@@ -145,7 +153,10 @@ def _check(values: Mapping[str, str]) -> None:
 
 
 def _write(stack: str, settings: Mapping[str, str], secrets: Mapping[str, str]) -> None:
-    """Secrets go by standard input; where something fails, no half of a stack stays behind."""
+    """Make the stack and write its settings; where that fails, no half of a stack stays behind.
+
+    Secrets go by standard input.
+    """
     pulumi("stack", "init", stack, "--no-select")
     try:
         pairs = [part for path, value in settings.items() for part in ("--plaintext", f"{path}={value}")]

@@ -1,4 +1,4 @@
-"""The lines for the playbook's vars.yml, with the keys, from the stack's outputs."""
+"""This module makes the lines for the playbook's vars.yml, with the keys, from the stack's outputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ OUTPUTS = ("playbookVars", "playbookKeys")
 
 
 def lines(stack: automation.Stack) -> str:
-    """YAML, with secrets in plain text: for a file that Ansible Vault is to encrypt. Raises OperationError."""
+    """Return the lines as YAML, with secrets in plain text, for a file that Ansible Vault is to encrypt.
+
+    Raises OperationError where the stack has none, or they would do harm.
+    """
     outputs = json.loads(pulumi("stack", "output", "--json", "--show-secrets", "--stack", stack.name))
     if any(name not in outputs for name in OUTPUTS):
         raise OperationError("the stack has no such outputs yet -- run pulumi up")

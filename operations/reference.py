@@ -1,4 +1,7 @@
-"""docs/configuration.md: every setting, from its own description. `python -m operations.reference` writes it."""
+"""This module makes docs/configuration.md: every setting, from its own description.
+
+`python -m operations.reference` writes it.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,7 @@ def _table(model: type[BaseModel], section: str) -> list[str]:
 
 
 def page() -> str:
-    """The whole page. Pure."""
+    """Return the text of the whole page. It is pure."""
     phase = Settings.model_fields["phase"]
     lines = [
         HEAD,

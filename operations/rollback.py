@@ -1,9 +1,8 @@
-"""Back to the configuration of an earlier update: shown, asked, then applied.
+"""This module goes back to the configuration of an earlier update: shown, asked, then applied.
 
-Credentials, the connection and keys stay the current ones unless named: old ones may be revoked, or lead
-to a server that is gone. The stack's file changes only once the change was agreed to; until then a copy
-beside it is previewed. If this ends in between, the file is as it was; once it is replaced, `pulumi up`
-goes on where this ended.
+Credentials, the connection and keys stay the current ones unless named: old ones may be revoked, or lead to a server
+that is gone. The stack's file changes only once the change was agreed to; until then a copy beside it is previewed. If
+this ends in between, the file is as it was; once it is replaced, `pulumi up` goes on where this ended.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ KEPT = ("server", "store.keyGeneration", "store.adopt", "migration.confirmed", "
 
 
 def stays(path: str) -> bool:
-    """Whether a setting keeps its current value in a rollback that does not name it. Pure."""
+    """Return whether a setting keeps its current value in a rollback that does not name it. It is pure."""
     return ":" in path or is_secret(path) or _covered(path, KEPT)
 
 
 def target(now: Leaves, then: Leaves, named: Collection[str] = ()) -> dict[str, object]:
-    """The configuration to go to. Pure."""
+    """Return the configuration to go to, made of the present one and an earlier one. It is pure."""
     kept = {path: value for path, value in now.items() if stays(path) and not _covered(path, named)}
     back = {path: value for path, value in then.items() if not stays(path) or _covered(path, named)}
     return {**kept, **back}
@@ -43,7 +42,7 @@ def _covered(path: str, named: Collection[str]) -> bool:
 
 
 def chosen(found: Sequence[Update], number: int) -> Update:
-    """The update of that number; OperationError where there is none to go back to. Pure."""
+    """Return the update of that number. Raises OperationError where there is none to go back to. It is pure."""
     update = next((one for one in found if one.number == number), None)
     if update is None:
         raise OperationError(f"there is no update {number} -- `media-store history` lists them")
@@ -74,12 +73,12 @@ def write_target(stack: automation.Stack, file: Path, now: Leaves, wanted: Leave
 
 
 def _whole(path: str) -> str:
-    """A setting, or the list that a value is in."""
+    """Return the path of a setting, or of the list that a value is in."""
     return path.partition("[")[0]
 
 
 def _section(path: str) -> str:
-    """The whole entry in the stack's file that a setting is in."""
+    """Return the name of the whole entry in the stack's file that a setting is in."""
     return re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
@@ -88,7 +87,10 @@ def _text(value: object) -> str:
 
 
 def _form(path: str, value: object, secure: Collection[str]) -> list[str]:
-    """How `pulumi config set` is to store a value. It takes `5` for a number, and random letters for a secret."""
+    """Return the options by which `pulumi config set` stores a value as what it is.
+
+    Without them it takes `5` for a number, and random letters for a secret.
+    """
     if is_secret(path) or path in secure:
         return ["--secret"]
     if isinstance(value, str):
@@ -99,7 +101,7 @@ def _form(path: str, value: object, secure: Collection[str]) -> list[str]:
 def rollback(
     stack: automation.Stack, number: int, named: Collection[str], agreed: Callable[[], bool], say: Callable[[str], None]
 ) -> bool:
-    """Preview, ask, apply; whether it was agreed to. Raises OperationError."""
+    """Preview, ask and apply; return whether it was agreed to. Raises OperationError where it cannot be done."""
     file = config_file(stack.name)
     before = file.read_bytes()
     secure = encrypted(before)

@@ -1,4 +1,4 @@
-"""A key with which the store encrypts every object (SSE-C): made here, and set as a secret of the stack."""
+"""This module makes a key with which the store encrypts every object (SSE-C), and sets it as a secret of the stack."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make(stack: str) -> list[str]:
 
 
 def _is_set(stack: str) -> bool:
-    """Whether the stack has a key. A stack that cannot be asked is an error: it may have one."""
+    """Return whether the stack has a key. Raises OperationError for a stack that cannot be asked: it may have one."""
     try:
         pulumi("config", "get", "--path", SETTING, "--stack", stack)
     except OperationError as error:

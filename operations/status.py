@@ -1,18 +1,18 @@
-"""What holds on the server and in the bucket, against what the stack says."""
+"""This module compares what holds on the server and in the bucket with what the stack says."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pulumi import automation
 
-from agent import VERSION
+from agent.model.protocol import Status as Seen
+from agent.model.protocol import Sum
 from components import settings as stack_settings
-from components.host import observation
+from components.host import observation, zipapp
 from components.host.connection import Connection, Unreachable
-from components.host.sections import host_section, migration_section
+from components.host.sections import asked_with
 from components.settings import Settings
 
 from .workspace import PROJECT, OperationError
@@ -23,21 +23,21 @@ SERVED = {"prepare": "local", "mirror": "local", "live": "bucket", "clean": "buc
 
 @dataclass(frozen=True)
 class Status:
-    """`drift` has a line for each thing that is not as the stack says; the rest is what was seen."""
+    """A `Status` is what was seen; `drift` has a line for each thing that is not as the stack says."""
 
     stack: str
     server: str
     wanted: str
-    seen: Mapping[str, Any]
+    seen: Seen
     drift: list[str] = field(default_factory=list)
 
 
-def _side(count: Mapping[str, int] | None) -> str:
+def _side(count: Sum | None) -> str:
     return f"{count['files']:,} files, {count['bytes'] / 1e6:,.1f} MB" if count else "none"
 
 
-def compare(settings: Settings, seen: Mapping[str, Any]) -> list[str]:
-    """What differs, a line each with its remedy. Pure."""
+def compare(settings: Settings, seen: Seen) -> list[str]:
+    """Return what differs, a line each with its remedy. It is pure."""
     wanted, found = settings.phase, []
     if seen["running"]:
         return [f"a run to {seen['running']['target']} is under way -- look again when it is done"]
@@ -47,8 +47,9 @@ def compare(settings: Settings, seen: Mapping[str, Any]) -> list[str]:
         found.append(f"phase {wanted} was not finished or not proven -- run pulumi up")
     if seen["phase"] != "local":
         found += _mount(seen)
-    if seen["version"] not in ("", VERSION):
-        found.append(f"the agent on the server is {seen['version']}, the program's {VERSION} -- run pulumi up")
+    if seen["version"] not in ("", zipapp.version()):
+        agents = f"the agent on the server is {seen['version']}, the program's {zipapp.version()}"
+        found.append(f"{agents} -- run pulumi up")
     found += [f"{line} -- run pulumi up" for line in seen["drift"]]
     stopped = [unit for unit, state in seen["services"].items() if state == "failed"]
     found += [f"{unit} failed -- see journalctl -u {unit} on the server" for unit in stopped]
@@ -57,7 +58,7 @@ def compare(settings: Settings, seen: Mapping[str, Any]) -> list[str]:
     return found + _files(settings, seen)
 
 
-def _mount(seen: Mapping[str, Any]) -> list[str]:
+def _mount(seen: Seen) -> list[str]:
     serves_from_bucket = SERVED.get(seen["phase"]) == "bucket"
     if serves_from_bucket and seen["trouble"]:
         return [f"the bucket does not serve as the media store: {seen['trouble']} -- see journalctl on the server"]
@@ -66,8 +67,11 @@ def _mount(seen: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _files(settings: Settings, seen: Mapping[str, Any]) -> list[str]:
-    """Counts never match to the file, since people upload and delete; what is suspicious is told."""
+def _files(settings: Settings, seen: Seen) -> list[str]:
+    """Return a line where the bucket lacks suspiciously many files, or cannot be listed.
+
+    Counts never match to the file, since people upload and delete.
+    """
     if "remote_problem" in seen:
         return [f"the bucket cannot be listed: {seen['remote_problem']} -- check the store's key and endpoint"]
     known, remote = seen.get("known"), seen.get("remote")
@@ -83,10 +87,10 @@ def _files(settings: Settings, seen: Mapping[str, Any]) -> list[str]:
 
 
 def lines(status: Status) -> list[str]:
-    """For people. Pure."""
+    """Return the status in lines for people. It is pure."""
     seen = status.seen
-    ago = seen.get("checked_seconds_ago")
-    checked = f"{ago / 3600:,.1f} hours ago, by {seen['checked']['by']}" if ago is not None else "never"
+    ago, last = seen.get("checked_seconds_ago"), seen["checked"]
+    checked = f"{ago / 3600:,.1f} hours ago, by {last['by']}" if ago is not None and last else "never"
     services = ", ".join(f"{unit} {state}" for unit, state in seen["services"].items()) or "none"
     mounted = f" (mounted by {seen['mounted_by']})" if seen["mounted"] else ""
     said = [
@@ -105,12 +109,12 @@ def lines(status: Status) -> list[str]:
 
 
 def document(status: Status) -> dict[str, Any]:
-    """For machines."""
+    """Return the status as a document for machines."""
     return asdict(status)
 
 
 def ask(stack: automation.Stack) -> Status:
-    """Read configuration, server and bucket. Raises OperationError."""
+    """Read configuration, server and bucket, and return what holds. Raises OperationError where that cannot be done."""
     config = stack.get_all_config()
     try:
         settings = stack_settings.read(
@@ -119,7 +123,7 @@ def ask(stack: automation.Stack) -> Status:
         seen = observation.ask_status(
             Connection.of(settings.server),
             "--count",
-            sections={"host": host_section(settings, stack.name), "migration": migration_section(settings)},
+            sections=asked_with(settings, stack.name),
             seconds=observation.ASK_SECONDS,
         )
     except stack_settings.ConfigurationError as error:

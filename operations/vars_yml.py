@@ -1,4 +1,4 @@
-"""What a playbook's `inventory/host_vars/<domain>/vars.yml` says of the media store. Pure."""
+"""This module reads what a playbook's `inventory/host_vars/<domain>/vars.yml` says of the media store. It is pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STORE = "matrix_s3_media_store_"
 
 @dataclass(frozen=True)
 class Found:
-    """Settings by path, in plain text and secret; and what the file holds that nobody can read here."""
+    """A `Found` has settings by path, in plain text and secret, and what the file holds that nobody can read here."""
 
     settings: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -31,11 +31,11 @@ class Found:
 
 
 class _Hidden(str):
-    """A value that only Ansible can tell."""
+    """A `_Hidden` stands for a value that only Ansible can tell; its text says why."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Knows that there are tags of Ansible."""
+    """This loader of YAML knows that Ansible has tags of its own."""
 
 
 def _vault(loader: yaml.SafeLoader, node: yaml.Node) -> _Hidden:
@@ -51,7 +51,7 @@ _Loader.add_multi_constructor("!", _as_it_is)
 
 
 def load(text: str) -> dict[str, Any]:
-    """The file's variables; those that a template makes are hidden. Raises OperationError."""
+    """Return the file's variables; those that a template makes are hidden. Raises OperationError where it has none."""
     if text.startswith("$ANSIBLE_VAULT"):
         raise OperationError(
             "the file is encrypted as a whole -- give it decrypted: "
@@ -71,7 +71,7 @@ def load(text: str) -> dict[str, Any]:
 
 
 def read(text: str) -> Found:
-    """The stack's settings that follow from the file. Raises OperationError where the migration cannot work."""
+    """Return the stack's settings that follow from the file. Raises OperationError where the migration cannot work."""
     values = load(text)
     implementation = str(values.get("matrix_homeserver_implementation", "synapse"))
     if implementation != "synapse":
@@ -112,7 +112,7 @@ def _told(value: object) -> bool:
 
 
 def _media_store(values: Mapping[str, Any]) -> str:
-    """Where the playbook lays the media store; hidden where a template says."""
+    """Return where the playbook lays the media store; it is hidden where a template says."""
     base = values.get("matrix_base_data_path", BASE_PATH)
     synapse = values.get("matrix_synapse_base_path", f"{base}/synapse")
     storage = values.get("matrix_synapse_storage_path", f"{synapse}/storage")
@@ -123,7 +123,7 @@ def _media_store(values: Mapping[str, Any]) -> str:
 
 
 def _enabled(values: Mapping[str, Any], media_store: str) -> str:
-    """A note, or an OperationError where the playbook itself mounts the bucket over the media store."""
+    """Return a note. Raises OperationError where the playbook itself mounts the bucket over the media store."""
     path = values.get(f"{_STORE}path")
     if path is None or path == media_store:
         raise OperationError(
@@ -135,7 +135,7 @@ def _enabled(values: Mapping[str, Any], media_store: str) -> str:
 
 
 def _place(values: Mapping[str, Any], notes: list[str]) -> dict[str, str]:
-    """Endpoint and region; a known store gives the region in its address, whatever the file says."""
+    """Return endpoint and region; a known store's address says the region, whatever the file says."""
     if not any(name.startswith(_STORE) for name in values):
         return {}
     region = values.get(f"{_STORE}region", REGION)

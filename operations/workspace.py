@@ -1,4 +1,4 @@
-"""A stack through Pulumi's Automation API, on whatever backend the user is logged in to."""
+"""This module opens a stack through Pulumi's Automation API, on whatever backend the user is logged in to."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class OperationError(Exception):
-    """Something an administrator can mend, in one line."""
+    """This error is something that an administrator can mend; it is told in one line."""
 
 
 @contextlib.contextmanager
 def opened(name: str) -> Iterator[automation.Stack]:
-    """The stack. Which one plain `pulumi` commands act on stays as it was. Raises OperationError."""
+    """Give the stack of that name. Raises OperationError where it cannot be selected.
+
+    Which stack plain `pulumi` commands act on stays as it was.
+    """
     workspace = automation.LocalWorkspace(work_dir=str(ROOT))
     with selected(workspace):
         try:
@@ -35,7 +38,7 @@ def opened(name: str) -> Iterator[automation.Stack]:
 
 @contextlib.contextmanager
 def selected(workspace: automation.Workspace) -> Iterator[None]:
-    """Whatever is selected inside, afterwards it is what it was. Raises OperationError."""
+    """Let the body select any stack; afterwards the one that was selected before is so again. Raises OperationError."""
     try:
         before = next((stack.name for stack in workspace.list_stacks() if stack.current), None)
     except automation.errors.CommandError as error:
@@ -48,25 +51,28 @@ def selected(workspace: automation.Workspace) -> Iterator[None]:
 
 
 def last_line(error: Exception) -> str:
-    """The engine's own word for what went wrong."""
+    """Return the engine's own word for what went wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = [line for line in lines if line.startswith("error:") or line.startswith("stderr: error:")]
     return (said or lines or ["pulumi failed"])[-1].removeprefix("stderr: ").removeprefix("error: ")
 
 
 def config_file(name: str) -> Path:
-    """Where the stack's configuration lies; the name may say an organisation too, as on Pulumi Cloud."""
+    """Return the path of the stack's configuration; the name may say an organisation too, as on Pulumi Cloud."""
     return ROOT / "stacks" / f"Pulumi.{name.rpartition('/')[2]}.yaml"
 
 
 def read_config(stack: automation.Stack, file: Path) -> dict[str, Any]:
-    """The whole configuration in a file, decrypted."""
+    """Return the whole configuration in a file, decrypted. Raises OperationError where the engine cannot read it."""
     text = pulumi("config", "--show-secrets", "--json", *_of(stack, file))
     return {key: entry.get("objectValue", entry["value"]) for key, entry in json.loads(text).items()}
 
 
 def edit_config(stack: automation.Stack, file: Path, *arguments: str, value: str = "") -> None:
-    """`pulumi config …` on a configuration file; a value goes by standard input, where nobody sees it."""
+    """Run `pulumi config …` on a configuration file; a value goes by standard input, where nobody sees it.
+
+    Raises OperationError where the engine refuses.
+    """
     pulumi("config", *arguments, *_of(stack, file), value=value)
 
 
@@ -75,7 +81,10 @@ def _of(stack: automation.Stack, file: Path) -> list[str]:
 
 
 def pulumi(*arguments: str, value: str = "") -> str:
-    """What the engine's command line says; `value` is its standard input. Raises OperationError with its own word."""
+    """Run the engine's command line with `value` on its standard input, and return its standard output.
+
+    Raises OperationError with its own word where it fails.
+    """
     done = subprocess.run(
         ["pulumi", *arguments, "--non-interactive"], cwd=ROOT, input=value, capture_output=True, text=True
     )

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""ssh's question for a key's password; the answer is in the file that the environment names."""
+"""This program answers ssh's question for a key's password, with the file that the environment names."""
 
 import os
 from pathlib import Path

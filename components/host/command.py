@@ -1,8 +1,9 @@
-"""The only place that makes a remote command, so its discipline stands here.
+"""This module is the only place that makes a remote command, so its discipline stands here.
 
-Secrets travel in `stdin` alone, as one JSON document. Everything else stands as quoted JSON in the
-command's text, so that a preview shows what changes. Nothing goes to the environment. There are no
-triggers: a changed trigger replaces, and to replace a live store is to undo and redo the migration.
+Secrets travel in `stdin` alone, as one JSON document. Everything else stands as quoted JSON in the command's text, so
+that a preview shows what changes. Nothing goes to the environment. There are no triggers: a changed trigger replaces,
+and to replace a live store is to undo and redo the migration.
+https://www.pulumi.com/registry/packages/command/api-docs/remote/command/
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ from typing import Any
 import pulumi
 from pulumi_command import remote
 
-from agent import VERSION
-
+from . import zipapp
 from .connection import Connection
 
 AGENT_PATH = "/usr/local/lib/matrix-media-store/agent.pyz"
@@ -26,17 +26,24 @@ _BOOTSTRAP = Path(__file__).with_name("bootstrap.py").read_text().strip()
 
 
 def agent_text(user: str, *arguments: str, piped: bool = False) -> str:
-    """The shell command that runs the agent: the one on the server, or one that comes with stdin."""
+    """Return the shell command that runs the agent with these arguments, as root.
+
+    The agent is the one on the server, or with `piped` one that comes on standard input.
+    """
     program = (
-        ["python3", "-c", f"# agent {VERSION}: {arguments[0]}\n{_BOOTSTRAP}"] if piped else ["python3", AGENT_PATH]
+        ["python3", "-c", f"# agent {zipapp.version()}: {arguments[0]}\n{_BOOTSTRAP}"]
+        if piped
+        else ["python3", AGENT_PATH]
     )
     sudo = [] if user == "root" else ["sudo", "-n"]
     return shlex.join([*sudo, *program, *arguments])
 
 
 def delete_text(user: str, *arguments: str) -> str:
-    """Undo with the agent on the server; nothing to do where it is gone: the anchor's own undo comes last,
-    and brings an agent along."""
+    """Return the shell command that undoes with the agent on the server, and does nothing where that is gone.
+
+    The undo of the command that lays the agent comes last, and brings an agent along.
+    """
     return f"test ! -e {AGENT_PATH} || {agent_text(user, *arguments)}"
 
 
@@ -50,7 +57,7 @@ def host_command(
     depends_on: Sequence[pulumi.Resource],
     parent: pulumi.Resource,
 ) -> remote.Command:
-    """A command that is run to create and, the same, to update; `delete` undoes it."""
+    """Return a remote command that is run to create and to update; `delete` undoes it."""
     return remote.Command(
         name,
         connection=connection.args(),
@@ -68,11 +75,12 @@ def host_command(
 
 
 def verdict(stdout: pulumi.Output[str]) -> pulumi.Output[dict[str, Any]]:
-    """The JSON line that ends a verb's output. Holds no secret, so the mark is taken off."""
+    """Return the JSON document that ends a verb's output. It holds no secret, so the mark of one is taken off."""
     return pulumi.Output.unsecret(stdout).apply(last_json)
 
 
 def last_json(text: str | None) -> dict[str, Any]:
+    """Return the last line of `text` that is a JSON object; it is empty where there is none."""
     for line in reversed((text or "").splitlines()):
         if line.startswith("{"):
             with contextlib.suppress(ValueError):

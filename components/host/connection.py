@@ -1,4 +1,4 @@
-"""One connection to the server, for the engine's commands and for the program's own question."""
+"""This module is the connection to the server, for the engine's commands and for the program's own question."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _ASKPASS = Path(__file__).with_name("askpass.py")
 
 
 class Unreachable(Exception):
-    """The server did not answer over SSH, or refused the key."""
+    """This error says that the server did not answer over SSH, or refused the key."""
 
 
 @dataclass(frozen=True)
 class Hop:
-    """A machine that SSH goes to, and the one host key that is accepted there."""
+    """A `Hop` is a machine that SSH goes to, with the one host key that is accepted there."""
 
     host: str
     port: int
@@ -34,7 +34,10 @@ class Hop:
 
 @dataclass(frozen=True)
 class Connection:
-    """The server, the jump host before it if there is one, and the key for both; the SSH agent's where it is empty."""
+    """A `Connection` is the server, the jump host before it if there is one, and the key for both.
+
+    Where the key is empty, the SSH agent's keys are used.
+    """
 
     server: Hop
     jump: Hop | None = None
@@ -43,6 +46,7 @@ class Connection:
 
     @classmethod
     def of(cls, server: Server) -> Connection:
+        """Return the connection that the stack's settings describe."""
         jump = Hop(server.jump_host, server.jump_port, server.jump_user, _type_and_key(server.jump_host_key))
         key = server.private_key.get_secret_value().strip()
         return cls(
@@ -54,10 +58,14 @@ class Connection:
 
     @property
     def user(self) -> str:
+        """Return the SSH user on the server."""
         return self.server.user
 
     def args(self) -> ConnectionArgs:
-        """For `command.remote.Command`, which finds the SSH agent by itself."""
+        """Return the arguments for `command.remote.Command`, which finds the SSH agent by itself.
+
+        https://www.pulumi.com/registry/packages/command/api-docs/remote/command/
+        """
         key = pulumi.Output.secret(self.private_key) if self.private_key else None
         password = pulumi.Output.secret(self.password) if self.password else None
         proxy = None
@@ -81,9 +89,10 @@ class Connection:
         )
 
     def ask(self, command: str, stdin: str, timeout: float) -> str:
-        """Run a command now; returns its standard output, whatever its exit status.
+        """Run a command now, and return its standard output, whatever its exit status; `timeout` is in seconds.
 
-        Raises Unreachable with ssh's own words. The key and its password lie in 0600 files only meanwhile.
+        Where that is empty it is the standard error. Raises Unreachable with ssh's own words. The key and its password
+        lie in files of mode 0600 meanwhile, and only then.
         """
         with tempfile.TemporaryDirectory(prefix="matrix-media-store-") as name:
             folder = Path(name)
@@ -119,7 +128,10 @@ class Connection:
 
 
 def ssh_config(connection: Connection, folder: Path) -> str:
-    """ssh's configuration with its files in `folder`. Pure."""
+    """Return ssh's configuration with its files in `folder`. It is pure.
+
+    https://man7.org/linux/man-pages/man5/ssh_config.5.html
+    """
     options = {
         "BatchMode": "no" if connection.password else "yes",
         "PreferredAuthentications": "publickey",
@@ -151,7 +163,7 @@ def ssh_config(connection: Connection, folder: Path) -> str:
 
 
 def known_hosts(connection: Connection) -> str:
-    """The one key that is accepted of each. Pure."""
+    """Return the text of a known_hosts file with the one key that is accepted of each machine. It is pure."""
     return "".join(f"{name} {hop.host_key}\n" for name, hop in _hops(connection).items())
 
 

@@ -1,4 +1,4 @@
-"""The server's state as the last update saw it, for previews where the server cannot be reached."""
+"""This module has the server's state as the last update saw it, for previews that cannot reach the server."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pulumi
 
 from .observation import Observation, StartFrom
 
-#: What a preview says then; `media-store fleet` looks for it.
+#: What a preview says that could not reach the server.
 LAST_KNOWN = "planning with the last known state"
 
 
 def last_known(phase: str) -> pulumi.Output[StartFrom]:
-    """What to start from, by the stack's own outputs; a stack never updated has none."""
+    """Return what to start from, by the stack's own outputs; a stack never updated starts from phase local."""
     this = pulumi.StackReference(f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}")
 
     def start_from(known: list[Any]) -> StartFrom:
@@ -27,5 +27,5 @@ def last_known(phase: str) -> pulumi.Output[StartFrom]:
 
 
 def _text(base: Any) -> str:
-    """Stacks of earlier versions have a number there, which comes back as 2.0."""
+    """Return the base as text: stacks of earlier versions have a number there, which comes back as 2.0."""
     return base if isinstance(base, str) else str(int(base))

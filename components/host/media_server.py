@@ -1,7 +1,7 @@
-"""The server as a component: agent, mount, media store, in this order.
+"""This module is the server as a component: agent, mount, media store, in this order.
 
-The agent comes first and is the anchor: putting it there risks nothing, and deleting it brings the
-store home. Whatever a killed `pulumi up` left behind, something in the state leads back.
+The agent comes first and is the anchor: putting it there risks nothing, and deleting it brings the store home. Whatever
+a killed `pulumi up` left behind, something in the state leads back.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import pulumi
-
-from agent import VERSION
 
 from ..settings import Phase
 from ..store import Store
@@ -22,9 +20,9 @@ from .sections import Sections, store_keys
 
 
 class MediaServer(pulumi.ComponentResource):
-    """Holds the server to a phase."""
+    """A `MediaServer` is the component that holds the server to a phase."""
 
-    #: The agent's last word.
+    #: The verdict of the command that brings the server to its phase.
     verdict: pulumi.Output[dict[str, Any]]
     #: The mark of the last repair.
     repairs: pulumi.Output[str]
@@ -45,7 +43,7 @@ class MediaServer(pulumi.ComponentResource):
         user = connection.user
 
         def text(*arguments: pulumi.Input[str], piped: bool = False, **shown: Any) -> pulumi.Output[str]:
-            """The agent's command; its settings are the last argument."""
+            """Return the shell command for the agent with these arguments; its settings are the last one."""
             document = pulumi.Output.json_dumps(shown, sort_keys=True)
             words = pulumi.Output.all(*arguments, "--settings", document)
             return words.apply(lambda known: agent_text(user, *known, piped=piped))
@@ -58,7 +56,7 @@ class MediaServer(pulumi.ComponentResource):
             f"{name}-agent",
             connection=connection,
             run=text(
-                "install", "--agent-version", VERSION, "--sha256", zipapp.sha256(), "--repairs", self.repairs,
+                "install", "--sha256", zipapp.sha256(), "--repairs", self.repairs,
                 piped=True, host=sections.host, store=sections.store,
             ),
             delete=text("uninstall", *mine, *emptying, piped=True, host=sections.host, store=sections.store),
@@ -78,7 +76,7 @@ class MediaServer(pulumi.ComponentResource):
         media_store = host_command(
             f"{name}-media-store",
             connection=connection,
-            run=text("converge", "--phase", phase, "--after", after, migration=sections.migration),
+            run=text("converge", "--phase", phase, "--after", after, copy=sections.copy, migration=sections.migration),
             delete=delete_text(user, "converge", *mine, "--phase", "local", "--after", "any"),
             secrets=token,
             depends_on=[*store.ready, agent, mount],

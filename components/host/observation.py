@@ -1,4 +1,4 @@
-"""What the server says of itself, asked before anything is declared. Read only."""
+"""This module asks the server what holds there, before anything is declared. It only reads."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import cast
 
-from agent.settings import fingerprint
+from agent.model.fingerprint import fingerprint
+from agent.model.protocol import Plan, Status, StoreSeen
 
 from ..settings import AnyStore, B2Store
 from . import zipapp
@@ -23,25 +24,25 @@ WAIT_SECONDS = 300
 
 
 class ServerError(Exception):
-    """The server answered, and could not say what holds there."""
+    """This error says that the server answered, and could not say what holds there."""
 
 
 class WrongStack(Exception):
-    """Another stack holds the server to its phase."""
+    """This error says that another stack holds the server to its phase."""
 
 
 class WrongStore(Exception):
-    """The media lie in another store than the stack says."""
+    """This error says that the media lie in another store than the stack says."""
 
 
 def _mark() -> str:
-    """What tells the run of a program apart from all others, so that its command is a new one."""
+    """Return what tells the run of a program apart from all others, so that its command is a new one."""
     return secrets.token_hex(4)
 
 
 @dataclass(frozen=True)
 class StartFrom:
-    """What the commands say they start from. Where there is nothing to do it is what they said before.
+    """A `StartFrom` is what the commands say they start from: the same as before where there is nothing to do.
 
     :param after: the generation seen, for the media store's phase.
     :param repairs: marks the last repair of what the stack laid on the server.
@@ -53,7 +54,7 @@ class StartFrom:
 
 @dataclass(frozen=True)
 class Observation:
-    """The journal of the server: its phase, and from what the last run there started."""
+    """An `Observation` is what the server's journal says: its phase, and from what the last run there started."""
 
     phase: str
     generation: int
@@ -67,13 +68,13 @@ class Observation:
     #: What is not as it was laid, a line each.
     drift: Sequence[str] = ()
     #: The store that the server was told to use last: bucket, endpoint, fingerprint of the customer's key.
-    store: Mapping[str, str] = field(default_factory=dict)
-    plan: Mapping[str, Any] = field(default_factory=dict)
+    store: StoreSeen | None = None
+    plan: Plan = field(default_factory=lambda: Plan())
     #: The stack that the server was told of last.
     stack: str = ""
 
     def check_stack(self, stack: str, adopt: bool) -> None:
-        """Raises WrongStack where two stacks would pull the server to and fro."""
+        """Raise WrongStack where two stacks would pull the server to and fro."""
         if self.stack not in ("", stack) and self.phase != "local" and not adopt:
             raise WrongStack(
                 f"another stack, {self.stack}, holds this server in phase {self.phase} -- use that one, or destroy it "
@@ -81,13 +82,13 @@ class Observation:
             )
 
     def check_store(self, wanted: AnyStore, customer_key: str) -> None:
-        """Raises WrongStore where the media lie in another store, or under another key, than the stack says.
+        """Raise WrongStore where the media lie in another store, or under another key, than the stack says.
 
         The agent would refuse too, but only after the resources of the store that serves were changed.
         """
-        bucket = self.store.get("bucket", "")
-        if not bucket:
+        if not self.store or not self.store["bucket"]:
             return
+        bucket = self.store["bucket"]
         endpoint = "" if isinstance(wanted, B2Store) else wanted.endpoint_used
         changes = [("store.bucket", bucket, wanted.bucket)]
         if endpoint:
@@ -112,10 +113,11 @@ class Observation:
             )
 
     def start_from(self, phase: str) -> StartFrom:
-        """So an unchanged stack has unchanged commands, and a changed server or wish has new ones.
+        """Return what the commands are to start from, for that phase.
 
-        A server that was rebuilt, or set back to an earlier image, may show a generation that the stack knows
-        already: the mark makes it a new command all the same.
+        So an unchanged stack has unchanged commands, and a changed server or wish has new ones. A server that was
+        rebuilt, or set back to an earlier image, may show a generation that the stack knows already: the mark makes it
+        a new command all the same.
         """
         if self.running == phase:
             after = self.running_after
@@ -127,10 +129,11 @@ class Observation:
         return StartFrom(after, _mark() if broken else str(self.repairs))
 
 
-def ask_status(
-    connection: Connection, *options: str, sections: Mapping[str, Section], seconds: float
-) -> dict[str, Any]:
-    """The agent's status, from an agent that comes along. Raises Unreachable or ServerError."""
+def ask_status(connection: Connection, *options: str, sections: Mapping[str, Section], seconds: float) -> Status:
+    """Return the status from an agent that comes along; `seconds` is how long that may take.
+
+    Raises Unreachable or ServerError.
+    """
     settings = json.dumps(sections, sort_keys=True)
     command = agent_text(connection.user, "status", *options, "--settings", settings, piped=True)
     output = connection.ask(command, json.dumps({"agent": zipapp.encoded()}), seconds)
@@ -138,15 +141,18 @@ def ask_status(
     if "phase" not in answer:
         problems = answer.get("error") or output.strip().splitlines()[-3:] or ["no answer"]
         raise ServerError("; ".join(problems))
-    return answer
+    return cast(Status, answer)
 
 
-def observe(connection: Connection, *, phase: str, host: Section, migration: Section, wait: bool) -> Observation:
-    """What holds on the server, and what `phase` would change there. Raises Unreachable or ServerError."""
+def observe(connection: Connection, *, phase: str, sections: Mapping[str, Section], wait: bool) -> Observation:
+    """Return what holds on the server, and what `phase` would change there. Raises Unreachable or ServerError.
+
+    With `wait`, it first waits up to WAIT_SECONDS for a run to another phase.
+    """
     seconds = WAIT_SECONDS if wait else 0
     answer = ask_status(
         connection, "--phase", phase, "--wait", str(seconds),
-        sections={"host": host, "migration": migration}, seconds=ASK_SECONDS + seconds,
+        sections=sections, seconds=ASK_SECONDS + seconds,
     )  # fmt: skip
     running = answer.get("running")
     return Observation(
@@ -165,7 +171,7 @@ def observe(connection: Connection, *, phase: str, host: Section, migration: Sec
 
 
 def plan_lines(observed: Observation, phase: str) -> list[str]:
-    """The plan in words, for a preview."""
+    """Return the plan in words, for a preview."""
     if observed.running:
         return [f"a run to {observed.running} is under way on the server; `pulumi up` waits for it"]
     plan = observed.plan

@@ -1,4 +1,4 @@
-"""The stack's settings as the agent takes them: what may be shown, and what is secret."""
+"""This module makes the agent's settings of the stack's: what may be shown, and what is secret."""
 
 from __future__ import annotations
 
@@ -8,74 +8,129 @@ from typing import Any
 
 import pulumi
 
+from agent.model.settings import (
+    CopySettings,
+    HostSettings,
+    MigrationSettings,
+    MountSettings,
+    StoreSettings,
+    shown,
+)
+
 from ..settings import Settings
 from ..store import Store
 
+#: A section's values by name, none of them secret.
 Section = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Sections:
-    """The agent's settings by section. `store` may hold values known only during an update."""
+    """This record has the agent's settings by section; `store` may hold values known only during an update."""
 
     host: Section
-    store: Section
+    store: pulumi.Input[Section]
     mount: Section
+    copy: Section
     migration: Section
 
 
 def host_section(settings: Settings, stack: str) -> Section:
+    """Return the section on the server and its homeserver."""
     host = settings.host
-    return {
-        "stack": stack,
-        "ssh_user": settings.server.user,
-        "status_keys": settings.server.status_keys,
-        "media_store": host.media_store,
-        "services": host.services,
-        "homeserver_url": host.homeserver_url.rstrip("/"),
-        "database": host.database,
-        "stop_seconds": host.stop_seconds,
-        "start_seconds": host.start_seconds,
-    }
+    return shown(
+        HostSettings(
+            stack=stack,
+            ssh_user=settings.server.user,
+            status_keys=settings.server.status_keys,
+            media_store=host.media_store,
+            services=host.services,
+            homeserver_url=host.homeserver_url.rstrip("/"),
+            database=host.database,
+            stop_seconds=host.stop_seconds,
+            start_seconds=host.start_seconds,
+        )
+    )
+
+
+def mount_section(settings: Settings) -> Section:
+    """Return the section on how the bucket is mounted."""
+    mount = settings.mount
+    return shown(
+        MountSettings(
+            program=settings.mount_program,
+            goofys_url=mount.goofys_url,
+            goofys_sha256=mount.goofys_sha256,
+            memory_max=mount.memory_max,
+            managed_by=mount.managed_by,
+        )
+    )
+
+
+def copy_section(settings: Settings) -> Section:
+    """Return the section on how files are copied."""
+    copying = settings.copying
+    return shown(
+        CopySettings(
+            method=copying.method,
+            transfers=copying.transfers,
+            bandwidth=copying.bandwidth,
+            exclude=copying.exclude,
+        )
+    )
 
 
 def migration_section(settings: Settings) -> Section:
-    return {
-        "copy_method": settings.copying.method,
-        "transfers": settings.copying.transfers,
-        "bandwidth": settings.copying.bandwidth,
-        "exclude": settings.copying.exclude,
-        "deletion_limit_percent": settings.migration.deletion_limit_percent,
-        "confirmed": settings.migration.confirmed,
-        "window_seconds": settings.migration.window_seconds,
-    }
+    """Return the section on what bounds a migration."""
+    migration = settings.migration
+    return shown(
+        MigrationSettings(
+            deletion_limit_percent=migration.deletion_limit_percent,
+            confirmed=migration.confirmed,
+            window_seconds=migration.window_seconds,
+        )
+    )
 
 
-def shown(settings: Settings, store: Store, stack: str) -> Sections:
-    """All that may stand in a command's text."""
+def store_section(store: Store) -> pulumi.Output[Section]:
+    """Return the section on the bucket."""
+
+    def section(known: dict[str, Any]) -> Section:
+        return shown(StoreSettings(**known))
+
+    return pulumi.Output.all(
+        endpoint=store.endpoint,
+        region=store.region,
+        bucket=store.bucket,
+        adopt=store.adopt,
+        storage_class=store.storage_class,
+        key_patience=store.key_patience,
+        b2_api=store.b2_api,
+    ).apply(section)
+
+
+def sections(settings: Settings, store: Store, stack: str) -> Sections:
+    """Return all sections that may stand in a command's text."""
     return Sections(
         host=host_section(settings, stack),
-        store={
-            "endpoint": store.endpoint,
-            "region": store.region,
-            "bucket": store.bucket,
-            "adopt": store.adopt,
-            "storage_class": store.storage_class,
-            "key_patience": store.key_patience,
-            "b2_api": store.b2_api,
-        },
-        mount={
-            "program": settings.mount_program,
-            "goofys_url": settings.mount.goofys_url,
-            "goofys_sha256": settings.mount.goofys_sha256,
-            "memory_max": settings.mount.memory_max,
-            "managed_by": settings.mount.managed_by,
-        },
+        store=store_section(store),
+        mount=mount_section(settings),
+        copy=copy_section(settings),
         migration=migration_section(settings),
     )
 
 
+def asked_with(settings: Settings, stack: str) -> dict[str, Section]:
+    """Return the sections that the agent must know to say what holds."""
+    return {
+        "host": host_section(settings, stack),
+        "copy": copy_section(settings),
+        "migration": migration_section(settings),
+    }
+
+
 def store_keys(store: Store) -> dict[str, pulumi.Input[Any]]:
+    """Return the bucket's secrets, by section and name."""
     return {
         "store": {
             "access_key_id": store.access_key_id,
@@ -86,4 +141,5 @@ def store_keys(store: Store) -> dict[str, pulumi.Input[Any]]:
 
 
 def api_token(settings: Settings) -> dict[str, pulumi.Input[Any]]:
-    return {"migration": {"access_token": settings.host.access_token.get_secret_value()}}
+    """Return the access token with which a test upload is made, by section and name."""
+    return {"host": {"access_token": settings.host.access_token.get_secret_value()}}

@@ -1,4 +1,4 @@
-"""The page that each migration leaves: what was done, how long it took, what it holds and costs."""
+"""This package makes the page that each migration leaves: what was done, how long it took, what it holds and costs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from agent.journal import PHASES
+from agent.model.phases import Phase
 
+#: The phases, from the first to the last.
+ORDER = list(Phase)
 #: Folders at the top of a media store, as Synapse names them.
 KINDS = {
     "local_content": "uploads by this server's users",
@@ -28,7 +30,7 @@ LEAST_WIDTH = 3.0
 
 @dataclass(frozen=True)
 class Bar:
-    """A transition of the bar: its share in percent, and whether it went back."""
+    """A `Bar` is a transition in the page's bar: its share in percent, and whether it went back."""
 
     run: Mapping[str, Any]
     width: float
@@ -36,7 +38,10 @@ class Bar:
 
 
 def file_name(verdict: Mapping[str, Any]) -> str:
-    """By the last transition, so that an update that does nothing leaves no other page; empty where there is none."""
+    """Return the page's name, made of the last transition; it is empty where there is none.
+
+    So an update that does nothing leaves no other page.
+    """
     runs = verdict.get("runs", [])
     if not runs:
         return ""
@@ -45,7 +50,10 @@ def file_name(verdict: Mapping[str, Any]) -> str:
 
 
 def leave(root: Path, stack: str, server: str, bucket: str, verdict: Mapping[str, Any]) -> Path | None:
-    """Write the page under `root`, in a folder of the stack; returns it, or None where there is nothing to tell."""
+    """Write the page under `root`, in a folder of the stack; return its path, or None where there is nothing to tell.
+
+    Raises OSError where it cannot be written.
+    """
     name = file_name(verdict)
     if not name:
         return None
@@ -59,7 +67,7 @@ def leave(root: Path, stack: str, server: str, bucket: str, verdict: Mapping[str
 
 
 def render(stack: str, server: str, bucket: str, verdict: Mapping[str, Any]) -> str:
-    """The page. Pure."""
+    """Return the page as HTML. It is pure."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -75,16 +83,19 @@ def render(stack: str, server: str, bucket: str, verdict: Mapping[str, Any]) -> 
 
 
 def bars(runs: list[Mapping[str, Any]]) -> list[Bar]:
-    """Widths in proportion to the time, none below the least; together they may pass 100. Pure."""
+    """Return the bars, with widths in proportion to the time, none below LEAST_WIDTH. It is pure.
+
+    Together they may pass 100 percent.
+    """
     total = sum(run["seconds"] for run in runs) or 1
     return [
-        Bar(run, max(100 * run["seconds"] / total, LEAST_WIDTH), PHASES.index(run["to"]) < PHASES.index(run["from"]))
+        Bar(run, max(100 * run["seconds"] / total, LEAST_WIDTH), ORDER.index(run["to"]) < ORDER.index(run["from"]))
         for run in runs
     ]
 
 
 def duration(seconds: float) -> str:
-    """For people: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    """Return a time for people: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -94,7 +105,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes for people, in powers of a thousand, as stores bill them."""
+    """Return a number of bytes for people, in powers of a thousand, as stores bill them."""
     for unit in ("bytes", "KB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
@@ -103,5 +114,5 @@ def size(count: float) -> str:
 
 
 def moment(seconds: float) -> str:
-    """In UTC."""
+    """Return a time in seconds since 1970 as a date and time in UTC."""
     return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%d %H:%M:%S}"

@@ -1,4 +1,7 @@
-"""What a stack may say. All of it is checked before the first resource, and every problem is named at once."""
+"""This package says what a stack may say; all of it is checked before the first resource.
+
+Every problem is named at once.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,11 @@ Phase = Literal["prepare", "mirror", "live", "clean"]
 
 
 class ConfigurationError(Exception):
-    """Everything that is wrong with a stack's configuration, a line each."""
+    """This error has everything that is wrong with a stack's configuration, a line each."""
 
 
 class Settings(Section):
-    """A stack's whole configuration."""
+    """These settings are a stack's whole configuration."""
 
     phase: Phase = setting("prepare", "What should be true", "use prepare, mirror, live or clean")
     server: Server = setting(..., "How to reach the server", "see stacks/Pulumi.example-existing.yaml")
@@ -38,19 +41,23 @@ class Settings(Section):
 
     @property
     def customer_key(self) -> str:
-        """The key for SSE-C, or empty."""
+        """Return the customer's key for SSE-C; it is empty without one."""
         return "" if isinstance(self.store, B2Store) else self.store.sse_customer_key.get_secret_value()
 
     @property
     def mount_program(self) -> Literal["goofys", "rclone"]:
-        """goofys shows its customer key to every local user, and breaks on some stores: rclone there."""
+        """Return which program mounts the bucket.
+
+        That is goofys where the stack does not say, but rclone with a customer's key, which goofys shows to every local
+        user, and on stores where goofys breaks.
+        """
         if self.mount.program != "auto":
             return self.mount.program
         return "rclone" if self.customer_key or self._goofys_breaks else "goofys"
 
     @property
     def warnings(self) -> list[str]:
-        """What the stack chose and should know the price of."""
+        """Return a line for each thing that the stack chose and should know the price of."""
         if self.customer_key and self.mount_program == "goofys":
             return [
                 "mount.program is goofys, which takes store.sseCustomerKey on its command line: every user of the "
@@ -64,7 +71,7 @@ class Settings(Section):
         return self.store.known.goofys_breaks if isinstance(self.store, ExistingStore) else ""
 
     def _clashes(self) -> list[str]:
-        """What is right by itself and wrong together, with the remedy."""
+        """Return a line with its remedy for each thing that is right by itself and wrong together with another."""
         store, clashes = self.store, []
         at_b2 = isinstance(store, B2Store) or (isinstance(store, ExistingStore) and "backblazeb2.com" in store.endpoint)
         if self.copying.method == "b2" and not at_b2:
@@ -90,7 +97,7 @@ _OPEN_PROVIDER_SETTINGS = ("aws:region", "b2:endpoint")
 
 
 def is_secret(path: str) -> bool:
-    """Whether a setting's value, by its path in the stack's file, must never be shown. Doubt means yes."""
+    """Return whether a setting's value, by its path in the stack's file, must never be shown; it is so in doubt."""
     section, _, rest = path.partition(".")
     if section == "phase" or path in _OPEN_PROVIDER_SETTINGS:
         return False
@@ -106,7 +113,7 @@ def is_secret(path: str) -> bool:
 
 
 def _place(loc: tuple[str | int, ...], problem: str) -> tuple[str | int, ...]:
-    """Where in the stack's file a problem is: without the name of the union's branch, defaults under their alias."""
+    """Return where in the stack's file a problem is: without the union's branch, and defaults under their alias."""
     if problem == "setting":
         loc = tuple(to_camel(part) if isinstance(part, str) else part for part in loc)
     if problem == "kind":
@@ -115,7 +122,7 @@ def _place(loc: tuple[str | int, ...], problem: str) -> tuple[str | int, ...]:
 
 
 def _fix(model: type[BaseModel], path: tuple[str | int, ...], kind: str) -> str:
-    """The remedy of the field at `path`, or of the nearest one above it."""
+    """Return the remedy of the field at `path`, or of the nearest one above it."""
     fix = ""
     for part in path:
         field = next((f for n, f in model.model_fields.items() if (f.alias or to_camel(n)) == part), None)
@@ -134,7 +141,7 @@ def _fix(model: type[BaseModel], path: tuple[str | int, ...], kind: str) -> str:
 
 
 def parse(values: dict[str, Any]) -> Settings:
-    """Settings from configuration values by key. Raises ConfigurationError with a line for each problem."""
+    """Return the settings of configuration values by key. Raises ConfigurationError with a line for each problem."""
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
@@ -160,7 +167,7 @@ _SECRETS = {
 
 
 def read(project: str, config: dict[str, str], secret_keys: set[str]) -> Settings:
-    """Settings from the engine's configuration. Raises ConfigurationError.
+    """Return the settings of the engine's configuration. Raises ConfigurationError with a line for each problem.
 
     :param config: every configuration value by full key, objects as JSON.
     :param secret_keys: full keys whose value is, or holds, an encrypted one.
@@ -200,7 +207,7 @@ _PROVIDERS = [("aws", "region", "aws:region"), ("b2", "api", "b2:endpoint")]
 
 
 def _take_from_providers(values: dict[str, Any], config: dict[str, str]) -> list[str]:
-    """What a provider is told stands in one place, its own settings; returns what is wrong with that."""
+    """Take what a provider's own settings say already, and return a line for each that stands in the store's too."""
     problems = []
     store = values.get("store")
     for kind, ours, theirs in _PROVIDERS:

@@ -1,4 +1,4 @@
-"""What a setting is made of: a value, what it means, and what to do where it is wrong."""
+"""This module says what a setting is made of: a value, what it means, and what to do where it is wrong."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from pydantic_core import PydanticCustomError
 
 
 def setting(default: Any, description: str, fix: str, **more: Any) -> Any:
-    """A field with what it means and what to do where its value is wrong."""
+    """Return a field with what it means, and what to do where its value is wrong."""
     return Field(default, description=description, json_schema_extra={"fix": fix}, **more)
 
 
 def wrong(complaint: str) -> PydanticCustomError:
-    """What to raise for a value; `complaint` says what it is or is not."""
+    """Return the error to raise for a value; `complaint` says what the value is or is not."""
     return PydanticCustomError("setting", complaint.replace("{", "{{").replace("}", "}}"))
 
 
 def must(test: Callable[[str], bool], complaint: str) -> AfterValidator:
+    """Return a check that a value passes `test`; where it does not, `complaint` says what it is or is not."""
+
     def check(value: str) -> str:
         if not test(value):
             raise wrong(complaint)
@@ -42,7 +44,7 @@ def _is_folder(value: str) -> bool:
 
 _NO_URL = "is not an address like https://host or https://host:port"
 Url = Annotated[str, must(_is_url, _NO_URL)]
-#: The same, or nothing.
+#: An address as in `Url`, or an empty text.
 OptionalUrl = Annotated[str, must(lambda v: not v or _is_url(v), _NO_URL)]
 Folder = Annotated[str, must(_is_folder, "is not an absolute path without a slash at its end")]
 Bucket = Annotated[
@@ -62,10 +64,13 @@ LONGEST_LIST = 60_000
 
 
 def fits(values: list[str]) -> list[str]:
+    """Return the values. Raises PydanticCustomError where they are too long for a command line together."""
     if sum(map(len, values)) > LONGEST_LIST:
         raise wrong(f"is longer than {LONGEST_LIST:,} characters together")
     return values
 
 
 class Section(BaseModel):
+    """A `Section` is a part of a stack's configuration; what it does not know is an error."""
+
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel, frozen=True, hide_input_in_errors=True)

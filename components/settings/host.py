@@ -1,4 +1,4 @@
-"""The homeserver, the mount, and how files are copied."""
+"""This module has the settings of the homeserver, the mount, and how files are copied."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEFT_OUT = ["url_cache", "url_cache_thumbnails"]
 
 
 class Host(Section):
-    """The homeserver on the server."""
+    """This section describes the homeserver on the server."""
 
     media_store: Folder = setting(
         "/matrix/synapse/storage/media-store",
@@ -68,7 +68,7 @@ class Host(Section):
 
 
 class Mount(Section):
-    """How the bucket is mounted."""
+    """This section says how the bucket is mounted."""
 
     program: Literal["auto", "goofys", "rclone"] = setting(
         "auto",
@@ -99,7 +99,7 @@ class Mount(Section):
 
 
 class Copy(Section):
-    """How files are copied."""
+    """This section says how files are copied."""
 
     method: Literal["rclone", "rsync", "b2"] = setting(
         "rclone",
@@ -131,7 +131,7 @@ class Copy(Section):
 
 
 class Migration(Section):
-    """What may go without asking."""
+    """This section says what may go without asking."""
 
     deletion_limit_percent: float = setting(
         5.0,

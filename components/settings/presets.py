@@ -1,4 +1,4 @@
-"""Known S3-compatible stores: their addresses, and what breaks on them."""
+"""This module knows S3-compatible stores: their addresses, and what breaks on them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Preset:
-    """What is known of a kind of store. An empty `endpoint` or `region` must be given by the stack."""
+    """A `Preset` is what is known of a kind of store; an empty `endpoint` or `region` must be given by the stack."""
 
     #: Address, with `{region}` and `{account}` filled from the stack.
     endpoint: str = ""
@@ -56,7 +56,7 @@ _ANY_REGION = r"[a-z0-9-]+"
 
 
 def recognise(endpoint: str) -> str:
-    """The name of the preset whose addresses look like this one; empty where none does."""
+    """Return the name of the preset whose addresses look like this one; it is empty where none does."""
     host = urlsplit(endpoint).hostname or ""
     for name, preset in PRESETS.items():
         if preset.hosts and re.fullmatch(preset.hosts.replace("{region}", _ANY_REGION), host):
@@ -65,6 +65,6 @@ def recognise(endpoint: str) -> str:
 
 
 def belongs(preset: Preset, endpoint: str, region: str) -> bool:
-    """Whether the address is one of that store, in that region."""
+    """Return whether the address is one of that store, in that region."""
     host = urlsplit(endpoint).hostname or ""
     return not preset.hosts or bool(re.fullmatch(preset.hosts.replace("{region}", re.escape(region)), host))

@@ -1,4 +1,4 @@
-"""The way to the server: its address, the keys of both sides, and a jump host in between."""
+"""This module has the settings of the way to the server: its address, both sides' keys, and a jump host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from .fields import Section, must, setting, wrong
 
 
 def _is_host_key(value: str) -> bool:
-    """Not of type ssh-rsa: the command provider takes that as RSA with SHA-1, which servers refuse."""
+    """Return whether a text is a public host key, and not one of type ssh-rsa.
+
+    The command provider takes that type as RSA with SHA-1, which servers refuse.
+    """
     return _is_public_key(value) and not value.startswith("ssh-rsa ")
 
 
@@ -28,7 +31,7 @@ def _is_public_key(value: str) -> bool:
 
 
 def _cipher(key: str) -> str:
-    """What protects an SSH private key with a password; `none` where nothing does."""
+    """Return what protects an SSH private key with a password, or `none`."""
     if "ENCRYPTED" in key:
         return "PKCS8" if "BEGIN ENCRYPTED" in key else "PEM"
     body = "".join(line.strip() for line in key.splitlines() if "-----" not in line)
@@ -47,7 +50,7 @@ _CIPHERS = ("PEM", "aes256-ctr", "aes256-cbc")
 
 
 def is_protected(key: str) -> bool:
-    """Whether an SSH private key opens with a password only."""
+    """Return whether an SSH private key opens with a password only."""
     return _cipher(key) != "none"
 
 
@@ -82,20 +85,20 @@ def _jump_host_key(value: str, info: ValidationInfo) -> str:
     return value
 
 
-#: They stand in ssh's configuration, which has no way to quote everything.
+#: Hosts and users stand in ssh's configuration, which has no way to quote everything.
 _Host = Annotated[str, must(lambda v: bool(re.fullmatch(r"[\w.:%-]*", v)), "is not a name or address")]
 _User = Annotated[str, must(lambda v: bool(re.fullmatch(r"[\w.@+-]*", v)), "is not a user's name")]
 
 
 def _public_key(value: str) -> str:
-    """Type and key alone: a comment may hold what an authorized_keys file would take for another line."""
+    """Return type and key alone: a comment may hold what an authorized_keys file would take for another line."""
     if not _is_public_key(value):
         raise wrong("is not a public SSH key")
     return " ".join(value.split()[:2])
 
 
 class Server(Section):
-    """How to reach the server."""
+    """This section says how to reach the server."""
 
     host: _Host = setting(..., "Name or address of the server", "set it to the server that runs Synapse", min_length=1)
     port: int = setting(22, "SSH port", "give a port from 1 to 65535", ge=1, le=65535)

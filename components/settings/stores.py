@@ -1,4 +1,4 @@
-"""The kinds of store: a bucket that exists, or one that the stack creates at AWS or Backblaze B2."""
+"""This module has the settings of each kind of store: a bucket that exists, or one that the stack creates."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _key_generation() -> Any:
 
 
 class ExistingStore(Section):
-    """A bucket that exists, at any S3-compatible store."""
+    """This section describes a bucket that exists, at any S3-compatible store."""
 
     kind: Literal["existing"] = setting("existing", "Kind of store", "use existing, aws or b2")
     preset: Literal["", *PRESETS] = setting(  # type: ignore[valid-type]
@@ -105,12 +105,12 @@ class ExistingStore(Section):
 
     @property
     def endpoint_used(self) -> str:
-        """The address that the server uses."""
+        """Return the address that the server uses."""
         return self.endpoint
 
     @property
     def known(self) -> Preset:
-        """What is known of this store, by its preset or its address."""
+        """Return what is known of this store, by its preset or its address."""
         return PRESETS.get(self.preset or recognise(self.endpoint), PLAIN)
 
     @field_validator("region")
@@ -144,7 +144,7 @@ def _is_aws_region(value: str) -> bool:
 
 
 class AwsStore(Section):
-    """A bucket at AWS that the stack creates, with an IAM user that reaches nothing else."""
+    """This section describes a bucket at AWS that the stack creates, with an IAM user that reaches nothing else."""
 
     kind: Literal["aws"] = setting("aws", "Kind of store", "use existing, aws or b2")
     bucket: Bucket = setting(..., "Name of the bucket to create", "give a name that nobody at AWS has yet")
@@ -169,13 +169,16 @@ class AwsStore(Section):
 
     @property
     def endpoint_used(self) -> str:
-        """The address that the server uses: the stack's, or the region's own."""
+        """Return the address that the server uses: the stack's, or the region's own.
+
+        https://docs.aws.amazon.com/general/latest/gr/s3.html
+        """
         domain = "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
         return self.endpoint.rstrip("/") or f"https://s3.{self.region}.{domain}"
 
 
 class B2Store(Section):
-    """A bucket at Backblaze B2 that the stack creates, with an application key restricted to it."""
+    """This section describes a bucket at Backblaze B2 that the stack creates, with a key restricted to it."""
 
     kind: Literal["b2"] = setting("b2", "Kind of store", "use existing, aws or b2")
     bucket: Annotated[
@@ -196,7 +199,7 @@ class B2Store(Section):
 
 
 def kind_of(value: Any) -> str:
-    """Which kind of store a section means; a section without `kind` is an existing bucket."""
+    """Return which kind of store a section means; a section without `kind` is an existing bucket."""
     return str(value.get("kind", "existing")) if isinstance(value, dict) else getattr(value, "kind", "existing")
 
 

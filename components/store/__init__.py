@@ -1,4 +1,4 @@
-"""Where the media go. Each kind of store is a module here and yields the same `Store`.
+"""This package says where the media go. Each kind of store is a module here and yields the same `Store`.
 
 Only the module of the stack's own kind is imported, so no other provider is loaded or asked for.
 """
@@ -14,10 +14,10 @@ from ..settings import AwsStore, B2Store, Settings
 
 @dataclass(frozen=True)
 class Store:
-    """All that the host side knows of a store.
+    """A `Store` is all that the host side knows of a store.
 
-    `ready` are the resources that must exist while the server uses the store: every host command
-    depends on them, so none is deleted under a restore.
+    `ready` are the resources that must exist while the server uses the store: every host command depends on them, so
+    none is deleted under a restore.
     """
 
     endpoint: pulumi.Input[str]
@@ -40,7 +40,7 @@ class Store:
 
 
 def make_store(name: str, settings: Settings) -> Store:
-    """The store that the stack asks for, as a component called `name`."""
+    """Return the store that the stack asks for, as a component called `name`."""
     wanted = settings.store
     if isinstance(wanted, AwsStore):
         from .aws import AwsBucket

@@ -1,4 +1,4 @@
-"""A private bucket at AWS S3, and an IAM user that reaches nothing but that bucket."""
+"""This module makes a private bucket at AWS S3, and an IAM user that reaches nothing but that bucket."""
 
 from __future__ import annotations
 
@@ -16,18 +16,23 @@ BUCKET_RIGHTS = ("s3:ListBucket",)
 OBJECT_RIGHTS = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
 #: rclone before 1.61 names an ACL with each upload, the one below, and AWS then wants this right too. As ACLs
 #: are disabled in the bucket, nothing can be changed with it.
+#: https://docs.aws.amazon.com/AmazonS3/latest/userguide/about-object-ownership.html
 ACL_RIGHT, ACL = "s3:PutObjectAcl", "private"
-#: And those to empty a bucket that is to be deleted: old versions too.
+#: The further rights to empty a bucket that is to be deleted: old versions too.
 EMPTY_BUCKET_RIGHTS = ("s3:ListBucketVersions", "s3:ListBucketMultipartUploads")
 EMPTY_OBJECT_RIGHTS = ("s3:DeleteObjectVersion",)
 #: Replaced and deleted media are kept this long, as at B2 by the manual procedure.
 DAYS_OF_OLD_VERSIONS = 1
 #: AWS spreads a new key and its policy within seconds, at times a minute.
+#: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html
 KEY_PATIENCE_SECONDS = 180
 
 
 def user_policy(arn: str, *, may_empty: bool) -> dict[str, Any]:
-    """The IAM user's policy: this bucket, and nothing else."""
+    """Return the IAM user's policy: it allows this bucket, and nothing else.
+
+    With `may_empty` it allows to list and delete old versions and unfinished uploads too.
+    """
     bucket = [*BUCKET_RIGHTS, *(EMPTY_BUCKET_RIGHTS if may_empty else ())]
     objects = [*OBJECT_RIGHTS, *(EMPTY_OBJECT_RIGHTS if may_empty else ())]
     return {
@@ -47,7 +52,10 @@ def user_policy(arn: str, *, may_empty: bool) -> dict[str, Any]:
 
 
 def tls_only(arn: str) -> dict[str, Any]:
-    """The bucket's policy: whoever asks, nothing without TLS."""
+    """Return the bucket's policy: whoever asks, nothing is allowed without TLS.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/security-best-practices.html
+    """
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -64,7 +72,7 @@ def tls_only(arn: str) -> dict[str, Any]:
 
 
 class AwsBucket(pulumi.ComponentResource):
-    """The bucket with its settings, and the user with its key."""
+    """An `AwsBucket` is the bucket with its settings, and the user with its key."""
 
     store: Store
 
@@ -106,7 +114,7 @@ class AwsBucket(pulumi.ComponentResource):
         self.register_outputs({"endpoint": self.store.endpoint, "bucket": bucket.bucket})
 
     def _bucket(self, name: str, settings: AwsStore) -> tuple[aws.s3.Bucket, list[pulumi.Resource]]:
-        """The bucket, and what makes it private, encrypted and tidy."""
+        """Make the bucket, and what makes it private, encrypted and tidy; return both."""
         retain = settings.on_destroy == "retain"
         bucket = aws.s3.Bucket(
             name,
@@ -170,7 +178,7 @@ class AwsBucket(pulumi.ComponentResource):
 
 
 def _lifecycle_rule() -> aws.s3.BucketLifecycleConfigurationRuleArgs:
-    """Old versions, the marks of deleted files and unfinished uploads go after a day; media never."""
+    """Return the rule by which old versions, delete markers and unfinished uploads go after a day, and media never."""
     return aws.s3.BucketLifecycleConfigurationRuleArgs(
         id="old-versions",
         status="Enabled",

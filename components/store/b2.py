@@ -1,4 +1,4 @@
-"""A private bucket at Backblaze B2, and an application key that reaches nothing but that bucket."""
+"""This module makes a private bucket at Backblaze B2, and an application key that reaches nothing but that bucket."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ KEY_PATIENCE_SECONDS = 60
 
 
 def region_of(s3_url: str) -> str:
-    """The region in the address of B2's S3 side: `s3.<region>.backblazeb2.com`."""
+    """Return the region in the address of B2's S3 side: `s3.<region>.backblazeb2.com`."""
     return (urlsplit(s3_url).hostname or "").split(".")[1]
 
 
 class B2Bucket(pulumi.ComponentResource):
-    """The bucket with its lifecycle rule, and its application key."""
+    """A `B2Bucket` is the bucket with its lifecycle rule, and its application key."""
 
     store: Store
 

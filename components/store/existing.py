@@ -1,4 +1,7 @@
-"""A bucket that exists already, at any S3-compatible store. The stack creates and deletes nothing there."""
+"""This module stands for a bucket that exists already, at any S3-compatible store.
+
+The stack creates and deletes nothing there.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from . import Store
 
 
 class ExistingBucket(pulumi.ComponentResource):
-    """Stands in the stack for a bucket that somebody else looks after."""
+    """An `ExistingBucket` stands in the stack for a bucket that somebody else looks after."""
 
     store: Store
 

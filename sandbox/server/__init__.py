@@ -44,7 +44,7 @@ SYNAPSE = "matrix-synapse==1.163.2"
 #: Marks an image that was finished; another one is made anew.
 READY = f"{PACKAGES}\n{B2_S3_HOST}\n{NAMES}\n"
 WHEELS = HOME / "wheels"
-B2_REQUIREMENTS = ROOT / "agent/b2-requirements.txt"
+B2_REQUIREMENTS = ROOT / "agent/copying/b2-requirements.txt"
 CHANGES, CHANGES_WORK = HOME / "server-changes", HOME / "server-changes.work"
 #: /matrix is a disk's file system and no overlay, as on real servers: the kernel tells of less on an overlay.
 MATRIX = HOME / "server-matrix"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from agent import mount
-from agent.context import Context
-from agent.journal import Step
-from agent.places import MOUNT_UNIT, PLAYBOOK_UNIT
-from agent.settings import parse
+import pytest
 
-from .conftest import Server
+from agent.model.layout import MOUNT_UNIT, PLAYBOOK_UNIT
+from agent.model.phases import Phase, Side, Stage, Window
+from agent.model.settings import parse
+from agent.serving import mount
+
+from .conftest import Machine
 
 STORE = {"endpoint": "https://store.test", "region": "r", "bucket": "b", "access_key_id": "k", "secret_access_key": "s"}
 #: As the playbook writes it, but for the container.
@@ -21,7 +23,7 @@ DOCKER = "ExecStart=docker run --env-file={keys} --mount type=bind,src={store},d
 AWS = {"endpoint": "https://s3.eu-west-1.amazonaws.com", "region": "eu-west-1"}
 
 
-def tell(server: Server, managed_by: str = "playbook", **store: str) -> None:
+def tell(server: Machine, managed_by: str = "playbook", **store: str) -> None:
     server.settings = parse(
         {
             "host": {"media_store": str(server.store)},
@@ -31,37 +33,39 @@ def tell(server: Server, managed_by: str = "playbook", **store: str) -> None:
     )
 
 
-def lay_playbooks_unit(server: Server, text: str = ITS_UNIT, keys: str = ITS_KEYS) -> Path:
-    unit, env = server.places.units / PLAYBOOK_UNIT, server.root / "env-goofys"
+def lay_playbooks_unit(server: Machine, text: str = ITS_UNIT, keys: str = ITS_KEYS) -> Path:
+    unit, env = server.layout.units / PLAYBOOK_UNIT, server.root / "env-goofys"
     env.write_text(keys)
     unit.write_text("[Service]\n" + text.format(keys=env, store=server.store))
     return unit
 
 
-def serving(server: Server, who: str = MOUNT_UNIT) -> Context:
+def serving(server: Machine, who: str = MOUNT_UNIT) -> None:
     """The bucket serves, mounted by that unit; the local copy lies beside the mount point."""
     inode = server.store.stat().st_ino
     os.rename(server.store, server.backup)
     mount.make_mount_point(server.store)
-    context = server.context()
-    context.journal.serving, context.journal.phase = "bucket", "live"
-    context.journal.facts["store_inode"] = inode
-    context.save()
+    server.hold(Phase.LIVE, Side.BUCKET, inode=inode)
     if who == PLAYBOOK_UNIT:
-        server.places.gave_way.touch()
+        server.layout.gave_way.touch()
     server.system.active.add(who)
     server.system.mounts.add(server.store)
     server.system.log.clear()
-    return context
 
 
-def coming_home(context: Context) -> Context:
-    context.journal.serving, context.journal.step = "none", Step("restore", "swapping", [])
-    context.save()
-    return context
+def coming_home(server: Machine, who: str = MOUNT_UNIT) -> None:
+    """The same, and the local copy is about to become the media store."""
+    serving(server, who)
+    server.hold(serving=Side.NOBODY, window=(Window.RESTORE, Stage.SWAPPING))
 
 
-def run(server: Server, monkeypatch) -> list[list[str]]:
+def run(server: Machine, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The programs that are called from now on."""
     called: list[list[str]] = []
-    monkeypatch.setattr(server.system, "run", lambda argv, **_: called.append(argv) or "")
+
+    def note(argv: Sequence[str], **_: object) -> str:
+        called.append(list(argv))
+        return ""
+
+    monkeypatch.setattr(server.system, "run", note)
     return called

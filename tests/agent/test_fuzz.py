@@ -10,22 +10,28 @@ import re
 import shlex
 import tempfile
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as some
 
-from agent import __main__ as verbs
-from agent import media_tables, mirror, places, s3
-from agent.errors import Problem, Problems
-from agent.files import read_json
-from agent.journal import PHASES, Journal
-from agent.manifest import Manifest
-from agent.places import Places
-from agent.settings import Settings, merge, parse
-from agent.templates import quote
-from agent.tree import walk
+from agent import __main__ as agent
+from agent.commands import guard, status, wiring
+from agent.commands.arguments import parse as parse_words
+from agent.host.files import read_json
+from agent.host.units import quote
+from agent.media.equality import Manifest
+from agent.media.listing import _is_file_name
+from agent.media.synapse_db import media_of
+from agent.media.walk import walk
+from agent.model.errors import Problem, Problems, StoreError
+from agent.model.layout import Layout
+from agent.model.phases import Phase
+from agent.model.settings import Settings, merge, of_any_format, parse
+from agent.state.journal import Journal
+from agent.store.bucket import Bucket
 
 JSON = some.recursive(
     some.none() | some.booleans() | some.integers() | some.floats(allow_nan=False) | some.text(),
@@ -33,8 +39,10 @@ JSON = some.recursive(
     max_leaves=8,
 )
 SECTIONS = some.dictionaries(
-    some.sampled_from(["host", "store", "mount", "migration", "other", ""]),
-    some.dictionaries(some.sampled_from(["media_store", "bucket", "transfers", "exclude", "program", "x"]), JSON),
+    some.sampled_from(["host", "store", "mount", "copy", "migration", "other", ""]),
+    some.dictionaries(
+        some.sampled_from(["media_store", "bucket", "transfers", "copy_method", "exclude", "program", "x"]), JSON
+    ),
 )
 #: Whatever a Linux file system takes as one name.
 NAMES = some.binary(min_size=1, max_size=60).filter(
@@ -43,47 +51,56 @@ NAMES = some.binary(min_size=1, max_size=60).filter(
 KEYS = some.text(some.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 
 
+def here(folder: str) -> contextlib.ExitStack:
+    """The agent's verbs find this server in a folder."""
+    patches = contextlib.ExitStack()
+    for module in (guard, status, wiring):
+        patches.enter_context(mock.patch.object(module, "HERE", Layout(Path(folder))))
+    return patches
+
+
 @given(SECTIONS)
-def test_settings_of_any_shape_are_settings_or_a_problem_with_a_remedy(document):
+def test_settings_of_any_shape_are_settings_or_a_problem_with_a_remedy(document: dict[str, Any]) -> None:
     try:
         assert isinstance(parse(document), Settings)
+        assert isinstance(parse(of_any_format(document)), Settings)
     except Problem as problem:
         assert problem.what and problem.fix
 
 
 @given(some.lists(some.text(max_size=20), max_size=4), some.binary(max_size=200))
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-def test_any_words_and_any_input_end_with_an_exit_status_and_no_change(words, piped):
+def test_any_words_and_any_input_end_with_an_exit_status_and_no_change(words: list[str], piped: bytes) -> None:
     """The verbs that change something are not reached by chance: here they would be a finding."""
     with tempfile.TemporaryDirectory() as folder:
         out = io.StringIO()
         stdin = io.TextIOWrapper(io.BytesIO(piped), errors="surrogateescape")
         with (
-            mock.patch.object(places, "HERE", Places(Path(folder))), mock.patch("sys.stdin", stdin),
+            here(folder), mock.patch("sys.stdin", stdin),
             contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()), mock.patch("os.umask"),
         ):  # fmt: skip
             try:
-                status = verbs.main(words)
+                ended = agent.main(words)
             except SystemExit as end:
-                status = end.code
-        assert status in (0, 1, 2)
+                ended = int(end.code or 0)
+        assert ended in (0, 1, 2)
         assert os.listdir(folder) == []
 
 
 @given(some.sampled_from(["guard", "status"]), some.binary(min_size=1, max_size=200), some.text(max_size=40))
 @settings(deadline=None)
-def test_input_that_is_not_a_document_is_told_in_one_line(verb, piped, given_settings):
+def test_input_that_is_not_a_document_is_told_in_one_line(verb: str, piped: bytes, given_settings: str) -> None:
     text = piped.decode("utf-8", "surrogateescape")
     with contextlib.suppress(ValueError):
         assume(not isinstance(json.loads(text), dict))
     assume(text.strip())
     out = io.StringIO()
     arguments = [verb] if verb == "guard" else [verb, "--settings", given_settings]
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(places, "HERE", Places(Path(folder))):
+    with tempfile.TemporaryDirectory() as folder, here(folder):
         stdin = io.TextIOWrapper(io.BytesIO(piped), encoding="utf-8", errors="surrogateescape")
         with mock.patch("sys.stdin", stdin), contextlib.redirect_stdout(out), mock.patch("os.umask"):
             try:
-                assert verbs.main(arguments) == 1
+                assert agent.main(arguments) == 1
             except SystemExit as end:  # an argument that begins with a hyphen
                 assert end.code == 2
                 return
@@ -92,24 +109,24 @@ def test_input_that_is_not_a_document_is_told_in_one_line(verb, piped, given_set
 
 
 @given(some.binary(max_size=200))
-def test_a_damaged_journal_or_settings_file_is_told_and_left_alone(content):
+def test_a_damaged_journal_or_settings_file_is_told_and_left_alone(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        places = Places(Path(folder))
-        places.journal.parent.mkdir(parents=True)
-        places.journal.write_bytes(content)
+        layout = Layout(Path(folder))
+        layout.journal.parent.mkdir(parents=True)
+        layout.journal.write_bytes(content)
         try:
-            journal = Journal.load(places)
+            journal = Journal.load(layout)
         except Problem as problem:
-            assert str(places.journal) in problem.what and problem.fix
+            assert str(layout.journal) in problem.what and problem.fix
         else:
-            assert journal.phase in PHASES
+            assert journal.phase in list(Phase)
         with contextlib.suppress(Problem):
-            read_json(places.journal)
-        assert places.journal.read_bytes() == content
+            read_json(layout.journal)
+        assert layout.journal.read_bytes() == content
 
 
 @given(some.dictionaries(NAMES, some.binary(max_size=20), max_size=5))
-def test_files_of_any_name_are_walked_kept_and_found_again_or_named_in_a_problem(files):
+def test_files_of_any_name_are_walked_kept_and_found_again_or_named_in_a_problem(files: dict[bytes, bytes]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "store")
         root.mkdir()
@@ -138,7 +155,9 @@ def _utf8(name: bytes) -> bool:
 
 
 @given(some.dictionaries(KEYS, some.integers(0, 1 << 40), max_size=5), some.booleans())
-def test_a_listing_with_any_names_is_read_back_and_what_could_leave_the_store_is_no_file_name(objects, ends):
+def test_a_listing_with_any_names_is_read_back_and_what_could_leave_the_store_is_no_file_name(
+    objects: dict[str, int], ends: bool
+) -> None:
     import urllib.parse
     from xml.sax.saxutils import escape
 
@@ -149,42 +168,53 @@ def test_a_listing_with_any_names_is_read_back_and_what_could_leave_the_store_is
     text = (
         f"<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>{rows}</ListBucketResult>"
     )
-    bucket = s3.Bucket(Settings().store)
-    with mock.patch.object(s3.Bucket, "open", lambda self, *a, **o: io.BytesIO(text.encode())):
+    bucket = Bucket(Settings().store)
+    with mock.patch.object(Bucket, "open", lambda self, *a, **o: io.BytesIO(text.encode())):
         found = {item.key: item.size for item in bucket.list()}
     assert found == objects
     for key in found:
-        if mirror._is_file_name(key):
+        if _is_file_name(key):
             assert Path("/store", key).resolve().is_relative_to("/store") and not key.startswith("/")
 
 
 @given(some.binary(max_size=300))
-def test_an_answer_that_is_no_listing_is_an_error_with_a_name(answer):
-    bucket = s3.Bucket(Settings().store)
+def test_an_answer_that_is_no_listing_is_an_error_with_a_name(answer: bytes) -> None:
+    bucket = Bucket(Settings().store)
     with (
-        mock.patch.object(s3.Bucket, "open", lambda self, *a, **o: io.BytesIO(answer)),
-        pytest.raises((s3.StoreError, Problem, Problems)),
+        mock.patch.object(Bucket, "open", lambda self, *a, **o: io.BytesIO(answer)),
+        pytest.raises((StoreError, Problem, Problems)),
     ):
         list(bucket.list())
 
 
 @given(some.text(some.characters(exclude_categories=["Cs", "Cc"]), max_size=40))
-def test_an_argument_for_systemd_is_one_word_again_when_read_as_systemd_reads_it(argument):
+def test_an_argument_for_systemd_is_one_word_again_when_read_as_systemd_reads_it(argument: str) -> None:
     quoted = quote(argument)
     words = shlex.split(quoted.replace("$$", "$"), comments=False) if quoted.startswith('"') else [quoted]
     assert words == [argument]
 
 
 @given(some.text(max_size=60))
-def test_a_path_is_a_media_file_only_by_an_id_that_can_stand_in_a_query(path):
-    media = media_tables.media_of(path)
+def test_a_path_is_a_media_file_only_by_an_id_that_can_stand_in_a_query(path: str) -> None:
+    media = media_of(path)
     assert media is None or re.fullmatch(r"[A-Za-z0-9_-]+", media.id)
 
 
 @given(SECTIONS, SECTIONS)
-def test_documents_laid_over_each_other_keep_what_the_newer_does_not_name(old, new):
+def test_documents_laid_over_each_other_keep_what_the_newer_does_not_name(
+    old: dict[str, Any], new: dict[str, Any]
+) -> None:
     merged = merge(old, new)
     for name, values in old.items():
         for key, value in values.items():
             if key not in new.get(name, {}):
                 assert merged[name][key] is value
+
+
+def test_a_command_of_an_earlier_version_is_understood_as_the_settings_on_disk_are() -> None:
+    """A `pulumi destroy` runs what the last update left in the state."""
+    told = json.dumps({"migration": {"access_token": "syt_token"}})
+    settings_then = json.dumps({"migration": {"copy_method": "rsync", "window_seconds": 60}})
+    command = parse_words(["converge", "--phase", "local", "--settings", settings_then], told)
+    found = parse(command.document)
+    assert (found.copy.method, found.migration.window_seconds, found.host.access_token) == ("rsync", 60, "syt_token")

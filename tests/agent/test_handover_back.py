@@ -7,111 +7,127 @@ from pathlib import Path
 
 import pytest
 
-from agent import guard, handover, install, mount, preflight, recovery, services
-from agent.errors import Problem
-from agent.journal import Journal, Step
-from agent.places import MOUNT_UNIT, PLAYBOOK_UNIT
-from agent.system import COVER, CommandFailed, System
+from agent.host import files
+from agent.host.mounts import COVER
+from agent.host.system import System
+from agent.migration import recovery
+from agent.model.errors import CommandFailed, Problem
+from agent.model.layout import MOUNT_UNIT, PLAYBOOK_UNIT
+from agent.model.phases import Phase, Side, Stage, Window
+from agent.serving import guard, playbook
+from agent.serving.writers import WRITERS
+from agent.setup import mount as setup_mount
+from agent.setup import preflight
 
-from .conftest import Server
+from .conftest import Machine
 from .playbook import coming_home, lay_playbooks_unit, run, serving, tell
 
 
-def test_the_way_home_ends_the_playbooks_mount_too(server: Server):
+def test_the_way_home_ends_the_playbooks_mount_too(server: Machine) -> None:
     tell(server)
     lay_playbooks_unit(server)
-    context = coming_home(serving(server, PLAYBOOK_UNIT))
+    coming_home(server, PLAYBOOK_UNIT)
     server.system.others[PLAYBOOK_UNIT] = "active"
-    recovery.bring_local_copy_home(context)
+    recovery.bring_local_copy_home(server.run())
     assert f"stop {PLAYBOOK_UNIT}" in server.system.log
-    assert server.store.stat().st_ino == context.journal.facts["store_inode"]
+    assert server.store.stat().st_ino == server.journal.inode
 
 
-def test_at_boot_the_playbooks_unit_is_not_stopped_since_that_would_cancel_what_waits_for_it(server: Server):
+def test_at_boot_the_playbooks_unit_is_not_stopped_since_that_would_cancel_what_waits_for_it(server: Machine) -> None:
     tell(server)
     lay_playbooks_unit(server)
-    context = coming_home(serving(server, PLAYBOOK_UNIT))
+    coming_home(server, PLAYBOOK_UNIT)
     server.system.others[PLAYBOOK_UNIT] = "inactive"
-    recovery.bring_local_copy_home(context)
+    recovery.bring_local_copy_home(server.run())
     assert not any(PLAYBOOK_UNIT in line for line in server.system.log)
 
 
-def test_a_start_of_the_playbooks_mount_that_overtakes_the_way_home_is_undone(server: Server, monkeypatch):
+def test_a_start_of_the_playbooks_mount_that_overtakes_the_way_home_is_undone(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It saw the bare mount point, and covers what lies there a moment later: the local store."""
     tell(server)
     lay_playbooks_unit(server)
-    context = coming_home(serving(server))
-    real = recovery.rename
+    coming_home(server)
+    real = files.rename
 
-    def rename_and_cover(source, target):
+    def rename_and_cover(source: Path, target: Path) -> None:
         real(source, target)
         server.system.mounts.add(server.store)
         server.system.others[PLAYBOOK_UNIT] = "activating"
 
-    monkeypatch.setattr(recovery, "rename", rename_and_cover)
-    recovery.bring_local_copy_home(context)
+    monkeypatch.setattr("agent.migration.recovery.rename", rename_and_cover)
+    recovery.bring_local_copy_home(server.run())
     assert not server.system.layers(server.store)
     assert server.system.log[-1] == f"stop {PLAYBOOK_UNIT}"
 
 
-def test_the_homeserver_does_not_start_over_a_covered_local_store(server: Server, monkeypatch):
+def test_the_homeserver_does_not_start_over_a_covered_local_store(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(server.system, "layers", lambda path: [COVER])
-    assert "is not the local media store" in guard.reason_to_wait(server.context(), Journal(serving="local"))
+    assert "is not the local media store" in guard.reason_to_wait(server.agent, server.hold(Phase.MIRROR, Side.LOCAL))
 
 
-def test_the_mount_is_taken_back_only_once_the_playbook_took_its_own_away(server: Server):
+def test_the_mount_is_taken_back_only_once_the_playbook_took_its_own_away(server: Machine) -> None:
     tell(server)
     unit = lay_playbooks_unit(server)
-    before = server.context()
+    before = server.agent
     with pytest.raises(Problem, match="would mount the bucket over the local media store"):
-        handover.check_gone(before)
+        playbook.check_gone(before)
     tell(server, "stack")
     with pytest.raises(Problem, match="out of vars.yml and run the playbook"):
-        handover.check_change(before, server.context())
+        playbook.check_change(before, server.agent, server.journal.serving)
     unit.unlink()
-    handover.check_change(before, server.context())
-    handover.check_gone(before)
-    server.places.gave_way.touch()
-    mount.remove(server.context())
-    assert not server.places.gave_way.exists(), "a unit that comes some day is no successor of ours"
+    playbook.check_change(before, server.agent, server.journal.serving)
+    playbook.check_gone(before)
+    server.layout.gave_way.touch()
+    setup_mount.remove_files(server.agent)
+    assert not server.layout.gave_way.exists(), "a unit that comes some day is no successor of ours"
 
 
 @pytest.mark.parametrize(
     "change", [{"secret_access_key": "other"}, {"access_key_id": "other"}, {"region": "q"}, {"bucket": "other"}]
 )
-def test_what_the_playbooks_mount_uses_is_not_taken_away_while_it_serves(server: Server, change):
+def test_what_the_playbooks_mount_uses_is_not_taken_away_while_it_serves(
+    server: Machine, change: dict[str, str]
+) -> None:
     tell(server)
     lay_playbooks_unit(server)
-    before = serving(server, PLAYBOOK_UNIT)
-    handover.check_change(before, server.context())
+    serving(server, PLAYBOOK_UNIT)
+    before = server.agent
+    playbook.check_change(before, server.agent, server.journal.serving)
     tell(server, **change)
     with pytest.raises(Problem, match="would mount .* (key|region|bucket)"):
-        handover.check_change(before, server.context())
+        playbook.check_change(before, server.agent, server.journal.serving)
     lay_playbooks_unit(server, keys="AWS_ACCESS_KEY=k\nAWS_SECRET_KEY=theirs\n")
-    handover.check_change(before, server.context())  # vars.yml is wrong already, which the settings may mend
+    playbook.check_change(
+        before, server.agent, server.journal.serving
+    )  # vars.yml is wrong already, which the settings may mend
     lay_playbooks_unit(server)
     # Where ours serves, or the local store, that unit is not let in with the earlier ones.
-    server.places.gave_way.unlink()
-    handover.check_change(before, server.context())
+    server.layout.gave_way.unlink()
+    playbook.check_change(before, server.agent, server.journal.serving)
     with pytest.raises(Problem, match="mounts"):
-        handover.give_way(server.context())
+        playbook.give_way(server.agent, server.journal.owner)
 
 
-def test_settings_of_ours_are_tried_while_the_playbooks_mount_serves_and_nothing_is_mounted_anew(server, monkeypatch):
+def test_settings_of_ours_are_tried_while_the_playbooks_mount_serves_and_nothing_is_mounted_anew(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tell(server)
     lay_playbooks_unit(server)
-    context = serving(server, PLAYBOOK_UNIT)
+    serving(server, PLAYBOOK_UNIT)
     tried: list[bool] = []
-    monkeypatch.setattr(preflight, "run", lambda context: None)
-    monkeypatch.setattr(install, "install_packages", lambda context: None)
-    monkeypatch.setattr(install, "_try", lambda context: tried.append(True))
-    monkeypatch.setattr(mount, "read_files", lambda context: {})
-    monkeypatch.setattr(mount, "install", lambda context: {server.places.credentials})
-    install.install_mount(context, {"store": dataclasses.asdict(server.settings.store), "mount": {}})
-    assert tried == [True] and server.context().journal.facts["remount"] is False
+    monkeypatch.setattr(preflight, "check", lambda run: None)
+    monkeypatch.setattr(setup_mount, "install_packages", lambda *_: None)
+    monkeypatch.setattr(setup_mount, "_try", lambda run: tried.append(True))
+    monkeypatch.setattr(setup_mount, "lay_files", lambda *_: {server.layout.credentials})
+    setup_mount.install(server.run(), {"store": dataclasses.asdict(server.settings.store), "mount": {}})
+    assert tried == [True] and not server.journal.owed
 
 
-def test_an_unmount_ends_where_a_mount_stays_or_another_took_it_off(monkeypatch):
+def test_an_unmount_ends_where_a_mount_stays_or_another_took_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
     class Stubborn(System):
         def layers(self, path: Path) -> list[str]:
             return ["it"] * layers.pop(0) if layers else ["it"]
@@ -123,19 +139,18 @@ def test_an_unmount_ends_where_a_mount_stays_or_another_took_it_off(monkeypatch)
         Stubborn().unmount(Path("/nowhere"))
 
 
-def test_a_homeserver_that_was_started_in_the_window_is_started_again_once_the_media_are_home(server: Server):
+def test_a_homeserver_that_was_started_in_the_window_is_started_again_once_the_media_are_home(server: Machine) -> None:
     """To stop the playbook's mount ends it."""
     tell(server)
     lay_playbooks_unit(server)
-    context = coming_home(serving(server, PLAYBOOK_UNIT))
+    coming_home(server, PLAYBOOK_UNIT)
     server.system.others = {PLAYBOOK_UNIT: "active", "matrix-synapse.service": "activating"}
     server.system.waiting = {"matrix-synapse-worker-1.service"}
-    recovery.bring_local_copy_home(context)
-    step = Journal.load(server.places).step
-    assert step and step.units == ["matrix-synapse-worker-1.service", "matrix-synapse.service"]
+    recovery.bring_local_copy_home(server.run())
+    assert server.journal.units == ("matrix-synapse-worker-1.service", "matrix-synapse.service")
 
 
-def test_units_with_a_start_to_come_are_told_by_systemds_jobs(monkeypatch):
+def test_units_with_a_start_to_come_are_told_by_systemds_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = (
         "318 matrix-synapse-worker-1.service start waiting\n"
         "317 matrix-synapse.service          start waiting\n"
@@ -143,19 +158,23 @@ def test_units_with_a_start_to_come_are_told_by_systemds_jobs(monkeypatch):
         "311 other.service                   start waiting\n"
     )
     monkeypatch.setattr(System, "run", lambda self, argv: jobs)
-    assert System().queued(services.WRITERS) == {"matrix-synapse.service", "matrix-synapse-worker-1.service"}
+    assert System().queued(WRITERS) == {"matrix-synapse.service", "matrix-synapse-worker-1.service"}
     monkeypatch.setattr(System, "run", lambda self, argv: "")
-    assert System().queued(services.WRITERS) == set()
+    assert System().queued(WRITERS) == set()
 
 
-@pytest.mark.parametrize(("name", "stage"), [("restore", "delta"), ("restore", "swapping"), ("cutover", "undoing")])
-def test_on_the_way_home_it_does_not_come_up(server: Server, monkeypatch, name, stage):
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [(Window.RESTORE, Stage.DELTA), (Window.RESTORE, Stage.SWAPPING), (Window.CUTOVER, Stage.UNDOING)],
+)
+def test_on_the_way_home_it_does_not_come_up(
+    server: Machine, monkeypatch: pytest.MonkeyPatch, name: Window, stage: Stage
+) -> None:
     tell(server)
     lay_playbooks_unit(server)
-    context = serving(server)
-    context.journal.serving, context.journal.step = "none", Step(name, stage, [])
-    context.save()
+    serving(server)
+    server.hold(serving=Side.NOBODY, window=(name, stage))
     called = run(server, monkeypatch)
     with pytest.raises(Problem, match="is the local media store"):
-        handover.give_way(context)
+        playbook.give_way(server.agent, server.journal.owner)
     assert called == [] and MOUNT_UNIT in server.system.active

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+from pathlib import Path
 
 import pytest
 
-from agent import listener
-from agent.listener import Lost, listening, parse
+from agent.media import listener
+from agent.media.listener import Lost, listening, parse
 
 CREATE, DELETE, CLOSE_WRITE, ATTRIB, ON_FOLDER, OVERFLOW = 0x100, 0x200, 0x8, 0x4, 0x40000000, 0x4000
 HANDLE = struct.pack("=Ii", 8, 1) + b"\x01\x00Q\x00\xed9\x0f\xab"
@@ -23,13 +24,13 @@ def event(mask: int, name: bytes, handle: bytes = HANDLE, kind: int = 2, version
     return struct.pack("=IBBHQii", 24 + len(info), version, 0, 24, mask, -1, 4711) + info
 
 
-def test_each_event_tells_its_folder_and_its_name():
+def test_each_event_tells_its_folder_and_its_name() -> None:
     other = struct.pack("=Ii", 4, 129) + b"abcd"
     block = event(CREATE, b"one") + event(DELETE | CLOSE_WRITE, "caf\u00e9 \u4e2d".encode(), other)
     assert list(parse(block)) == [(HANDLE, b"one"), (other, "caf\u00e9 \u4e2d".encode())]
 
 
-def test_a_folder_is_told_of_if_it_came_or_went_not_if_its_rights_changed():
+def test_a_folder_is_told_of_if_it_came_or_went_not_if_its_rights_changed() -> None:
     block = event(CREATE | ON_FOLDER, b"new") + event(ATTRIB | ON_FOLDER, b"old") + event(ATTRIB, b"file")
     assert [name for _, name in parse(block)] == [b"new", b"file"]
 
@@ -44,12 +45,12 @@ def test_a_folder_is_told_of_if_it_came_or_went_not_if_its_rights_changed():
     ],
     ids=["an overflow", "another version", "another record", "no record"],
 )
-def test_what_is_lost_or_not_understood_is_not_passed_over(strange):
+def test_what_is_lost_or_not_understood_is_not_passed_over(strange: bytes) -> None:
     with pytest.raises(Lost):
         list(parse(event(CREATE, b"one") + strange))
 
 
-def test_a_block_that_ends_early_is_not_passed_over():
+def test_a_block_that_ends_early_is_not_passed_over() -> None:
     with pytest.raises(struct.error):
         list(parse(event(CREATE, b"x")[:30]))
 
@@ -58,8 +59,10 @@ def test_a_block_that_ends_early_is_not_passed_over():
     "error",
     [OSError(1, "Operation not permitted"), ImportError("ctypes"), AttributeError("old"), RuntimeError("threads")],
 )
-def test_where_the_kernel_may_not_be_asked_there_is_no_listener(monkeypatch, tmp_path, error):
-    def refuse():
+def test_where_the_kernel_may_not_be_asked_there_is_no_listener(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
+) -> None:
+    def refuse() -> None:
         raise error
 
     monkeypatch.setattr(listener, "_kernel", refuse)
@@ -87,8 +90,8 @@ MOUNTS = """\
     ],
 )
 def test_the_kernels_word_is_taken_on_a_disks_file_system_with_nothing_mounted_inside(
-    monkeypatch, tmp_path, device, top, refusal
-):
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, device: int, top: str, refusal: str | None
+) -> None:
     (tmp_path / "mountinfo").write_text(MOUNTS)
     monkeypatch.setattr("builtins.open", lambda path, *a, real=open, **b: real(tmp_path / "mountinfo", *a, **b))
     with pytest.raises(OSError, match=refusal) if refusal else contextlib.nullcontext():

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from agent import install, mount
-from agent.errors import Problem
-from agent.settings import MountSettings
-from agent.system import CommandFailed
+from agent.model.errors import CommandFailed, Problem
+from agent.model.settings import MountSettings
+from agent.setup import mount
+from agent.setup.packages import PROGRAMS, install_packages
 
-from .conftest import Server
+from .conftest import Machine
 
 
-def on_a_machine_with(monkeypatch, *programs: str) -> None:
+def on_a_machine_with(monkeypatch: pytest.MonkeyPatch, *programs: str) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if name in programs else None)
 
 
@@ -29,39 +30,47 @@ def on_a_machine_with(monkeypatch, *programs: str) -> None:
         (["pacman", "rclone"], ["fuse2", "fuse3", "rsync"]),
     ],
 )
-def test_each_package_manager_knows_the_programs_by_its_own_names(server: Server, monkeypatch, there, installed):
+def test_each_package_manager_knows_the_programs_by_its_own_names(
+    server: Machine, monkeypatch: pytest.MonkeyPatch, there: list[str], installed: list[str]
+) -> None:
     on_a_machine_with(monkeypatch, *there)
     run: list[list[str]] = []
     monkeypatch.setattr(server.system, "run", lambda argv, **_: run.append(argv))
-    install.install_packages(server.context())
+    install_packages(server.system, server.said.append)
     assert run[-1][0] == there[0] and [word for word in run[-1] if word in installed] == installed
 
 
-def test_where_all_is_there_nothing_is_installed(server: Server, monkeypatch):
-    on_a_machine_with(monkeypatch, "apt-get", *install.PROGRAMS)
+def test_where_all_is_there_nothing_is_installed(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_a_machine_with(monkeypatch, "apt-get", *PROGRAMS)
     monkeypatch.setattr(server.system, "run", None)
-    install.install_packages(server.context())
+    install_packages(server.system, server.said.append)
 
 
-def test_a_package_that_is_not_to_be_had_is_told_with_where_it_is(server: Server, monkeypatch):
+def test_a_package_that_is_not_to_be_had_is_told_with_where_it_is(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     on_a_machine_with(monkeypatch, "dnf")
 
-    def fail(argv, **_):
+    def fail(argv: list[str], **_: object) -> str:
         raise CommandFailed(argv, 1, "Error: Unable to find a match: rclone")
 
     monkeypatch.setattr(server.system, "run", fail)
     with pytest.raises(Problem, match="Unable to find a match: rclone.* -- rclone is in EPEL"):
-        install.install_packages(server.context())
+        install_packages(server.system, server.said.append)
 
 
-def test_a_machine_with_another_package_manager_is_told_what_is_missing(server: Server, monkeypatch):
+def test_a_machine_with_another_package_manager_is_told_what_is_missing(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     on_a_machine_with(monkeypatch, "rclone")
     with pytest.raises(Problem, match="fusermount, fusermount3, rsync are missing.* by hand"):
-        install.install_packages(server.context())
+        install_packages(server.system, server.said.append)
 
 
-def test_a_processor_for_which_there_is_no_goofys_is_told_before_anything_is_fetched(tmp_path, monkeypatch):
+def test_a_processor_for_which_there_is_no_goofys_is_told_before_anything_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="aarch64"))
     published = MountSettings(goofys_url="https://github.com/kahing/goofys/releases/download/v0.24.0/goofys")
     with pytest.raises(Problem, match="this server is aarch64 -- set mount.program to rclone"):
-        mount.fetch_goofys(tmp_path / "goofys", published)
+        mount._fetch_goofys(tmp_path / "goofys", published)

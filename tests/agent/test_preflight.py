@@ -6,67 +6,69 @@ import datetime
 import os
 import shutil
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from agent import preflight, restore
-from agent.errors import Problem, Problems
-from agent.journal import Journal
-from agent.s3 import StoreError
+from agent.model.errors import Problem, Problems, StoreError, StoreUnavailable
+from agent.model.phases import Side
+from agent.setup import preflight
 
-from .conftest import SYNAPSE
-from .test_transitions import FILES, fill, go
+from .conftest import Machine
+from .fakes import SYNAPSE
+from .moves import FILES, fill, go
 
-NOW = datetime.datetime.now(datetime.UTC)
+NOW = datetime.datetime.now(datetime.timezone.utc)
 
 
-def failing(check, *arguments) -> str:
+def failing(check: Callable[..., object], *arguments: object) -> str:
     with pytest.raises(Problem) as caught:
         check(*arguments)
     assert " -- " in str(caught.value) and "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def test_the_servers_own_parts(monkeypatch):
+def test_the_servers_own_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 8, 10))
     assert "3.9 or newer" in failing(preflight.check_python)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert "sudo without password" in failing(preflight.check_root)
-    monkeypatch.setattr(preflight.Path, "is_dir", lambda self: False)
-    monkeypatch.setattr(preflight.Path, "exists", lambda self: False)
+    monkeypatch.setattr(Path, "is_dir", lambda self: False)
+    monkeypatch.setattr(Path, "exists", lambda self: False)
     assert "systemd" in failing(preflight.check_systemd)
     assert "modprobe fuse" in failing(preflight.check_fuse)
 
 
-def test_the_media_store(server):
-    context = server.context()
+def test_the_media_store(server: Machine) -> None:
     server.backup.mkdir()
-    assert "exists already" in failing(preflight.check_media_store, context)
+    assert "exists already" in failing(preflight.check_media_store, server.agent)
     server.backup.rmdir()
     server.system.mounts.add(server.store)
-    assert "is a mount already" in failing(preflight.check_media_store, context)
+    assert "is a mount already" in failing(preflight.check_media_store, server.agent)
     server.system.mounts.clear()
     server.store.rmdir()
-    assert "host.mediaStore" in failing(preflight.check_media_store, context)
+    assert "host.mediaStore" in failing(preflight.check_media_store, server.agent)
     server.store.mkdir()
     os.chown(server.store, 0, 0)
-    assert "belongs to root" in failing(preflight.check_media_store, context)
+    assert "belongs to root" in failing(preflight.check_media_store, server.agent)
 
 
-def test_free_space(server, monkeypatch):
+def test_free_space(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100 << 20))
-    assert "100 MiB are free" in failing(preflight.check_space, server.context())
+    assert "100 MiB are free" in failing(preflight.check_space, server.agent)
 
 
 @pytest.mark.parametrize(("minutes", "fine"), [(0, True), (-4, True), (6, False), (-10, False)])
-def test_the_clocks_agree_within_five_minutes(server, minutes, fine):
-    context = server.context()
-    context.bucket.date = lambda: NOW + datetime.timedelta(minutes=minutes)
+def test_the_clocks_agree_within_five_minutes(
+    server: Machine, monkeypatch: pytest.MonkeyPatch, minutes: int, fine: bool
+) -> None:
+    monkeypatch.setattr(server.bucket, "date", lambda: NOW + datetime.timedelta(minutes=minutes))
     if fine:
-        preflight.check_bucket(context)
+        preflight.check_bucket(server.agent, server.said.append)
     else:
-        assert "timedatectl" in failing(preflight.check_bucket, context)
+        assert "timedatectl" in failing(preflight.check_bucket, server.agent, server.said.append)
 
 
 @pytest.mark.parametrize(
@@ -75,48 +77,49 @@ def test_the_clocks_agree_within_five_minutes(server, minutes, fine):
         (StoreError(404, "NoSuchBucket", ""), "create it, or correct store.bucket"),
         (StoreError(403, "InvalidAccessKeyId", ""), "check store.accessKeyId"),
         (StoreError(400, "AuthorizationHeaderMalformed", ""), "store.region"),
+        (StoreUnavailable("https://store.test does not answer: timed out"), "DNS, firewall and CA certificates"),
         (OSError("no route to host"), "DNS, firewall and CA certificates"),
     ],
 )
-def test_the_bucket_answers_to_these_credentials(server, error, remedy):
-    context = server.context()
-    context.bucket.date = lambda: NOW
+def test_the_bucket_answers_to_these_credentials(
+    server: Machine, monkeypatch: pytest.MonkeyPatch, error: Exception, remedy: str
+) -> None:
+    monkeypatch.setattr(server.bucket, "date", lambda: NOW)
 
-    def refuse(**options):
+    def refuse(**options: object) -> None:
         raise error
 
-    context.bucket.list = refuse
-    assert remedy in failing(preflight.check_bucket, context)
+    monkeypatch.setattr(server.bucket, "list", refuse)
+    assert remedy in failing(preflight.check_bucket, server.agent, server.said.append)
 
 
-def test_all_failures_are_told_together(server, monkeypatch):
-    def fail(name):
+def test_all_failures_are_told_together(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str) -> None:
         raise Problem(name, "mend it")
 
-    monkeypatch.setattr(
-        preflight, "all_checks", lambda context: [lambda: fail("one"), lambda: None, lambda: fail("two")]
-    )
+    monkeypatch.setattr(preflight, "all_checks", lambda run: [lambda: fail("one"), lambda: None, lambda: fail("two")])
     with pytest.raises(Problems) as caught:
-        preflight.run(server.context())
+        preflight.check(server.run())
     assert [problem.what for problem in caught.value.problems] == ["one", "two"]
 
 
-def test_a_store_that_lives_in_the_bucket_is_rightly_a_mount(server):
+def test_a_store_that_lives_in_the_bucket_is_rightly_a_mount(server: Machine) -> None:
     fill(server)
     go(server, "live")
-    assert not [check for check in preflight.all_checks(server.context()) if check is preflight.check_media_store]
     # Without a FUSE device nothing is mounted, but the media can still come home.
-    assert preflight.check_fuse not in preflight.all_checks(server.context())
-    assert len(preflight.all_checks(server.context())) == 5
+    assert preflight.check_fuse not in preflight.all_checks(server.run())
+    assert len(preflight.all_checks(server.run())) == 5
 
 
-def test_a_way_back_without_enough_disk_is_refused_before_anything_stops(server, monkeypatch):
+def test_a_way_back_without_enough_disk_is_refused_before_anything_stops(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(server)
     go(server, "clean")
     server.system.log.clear()
-    monkeypatch.setattr(restore.shutil, "disk_usage", lambda path: SimpleNamespace(free=3))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=3))
     with pytest.raises(Problem, match="must come back from the bucket"):
         go(server, "prepare")
     assert f"stop {SYNAPSE}" not in server.system.log
-    assert Journal.load(server.places).serving == "bucket"
+    assert server.journal.serving is Side.BUCKET
     assert server.bucket.objects == FILES

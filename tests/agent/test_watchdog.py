@@ -7,43 +7,54 @@ import hashlib
 import io
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from agent import __main__, admission, drift, mount, places, recovery, services, watchdog
-from agent import journal as journal_module
-from agent.context import Context
-from agent.errors import Problem
-from agent.files import lay_reserve
-from agent.journal import RESERVE_BYTES, Journal, Step, locked
-from agent.places import MOUNT_UNIT
-from agent.settings import parse
-from agent.watchdog import Act, Look, Seen, decide
+from agent import __main__
+from agent.commands import converge, home, recover, wiring
+from agent.host.files import lay_reserve
+from agent.migration import recovery
+from agent.migration.window import Clock, window
+from agent.model.errors import Problem
+from agent.model.layout import MOUNT_UNIT
+from agent.model.phases import Phase, Side, Stage, Window
+from agent.model.settings import parse
+from agent.serving import admission, probe, watchdog
+from agent.serving.watchdog import Act, Look, Seen, decide
+from agent.setup import drift
+from agent.setup import mount as setup_mount
+from agent.state import journal as journal_module
+from agent.state.journal import RESERVE_BYTES, Journal
+from agent.state.lock import locked
+from agent.state.records import Owner
+from agent.state.run import Run, Server
 
-from .conftest import SYNAPSE, Server
+from .conftest import Machine
+from .fakes import SYNAPSE
 
 WELL, BARE, STUCK = Look(Seen.WELL), Look(Seen.BARE, "activating"), Look(Seen.STUCK)
 
 
-def test_one_look_that_sees_trouble_is_not_enough():
+def test_one_look_that_sees_trouble_is_not_enough() -> None:
     for look in (BARE, STUCK, Look(Seen.BARE, "failed")):
         assert decide([WELL, look]) == set()
 
 
-def test_a_mount_that_hangs_twice_in_a_row_is_ended_unless_the_store_is_silent_too():
+def test_a_mount_that_hangs_twice_in_a_row_is_ended_unless_the_store_is_silent_too() -> None:
     assert decide([WELL, STUCK, STUCK]) == {Act.END_MOUNT}
     assert decide([STUCK, WELL, STUCK]) == set()
     silent = Look(Seen.STUCK, store_answers=False)
     assert decide([silent] * 20) == set()
 
 
-def test_services_wait_for_a_mount_that_stays_away_and_one_stopped_by_hand_is_started():
+def test_services_wait_for_a_mount_that_stays_away_and_one_stopped_by_hand_is_started() -> None:
     assert decide([BARE] * 7) == set()
     assert decide([BARE] * 8) == {Act.HOLD_SERVICES}
     assert decide([Look(Seen.BARE, "inactive")] * 2) == {Act.START_MOUNT}
 
 
-def test_a_program_that_does_not_know_that_it_was_unmounted_is_ended_but_not_one_that_takes_its_time():
+def test_a_program_that_does_not_know_that_it_was_unmounted_is_ended_but_not_one_that_takes_its_time() -> None:
     runs, restarts = Look(Seen.BARE, "active"), Look(Seen.BARE, "activating")
     assert Act.END_MOUNT not in decide([WELL, *[runs] * 119])
     assert Act.END_MOUNT in decide([WELL, *[runs] * 120])
@@ -51,21 +62,20 @@ def test_a_program_that_does_not_know_that_it_was_unmounted_is_ended_but_not_one
     assert Act.END_MOUNT not in decide([*[runs] * 120, restarts, *[runs] * 119])
 
 
-def test_a_minute_of_health_forgives_earlier_failures_once():
+def test_a_minute_of_health_forgives_earlier_failures_once() -> None:
     acts = [decide([BARE, *[WELL] * n]) for n in range(1, 14)]
     assert [number for number, found in enumerate(acts, 1) if found] == [12]
 
 
-def test_a_hang_is_known_within_half_a_minute():
+def test_a_hang_is_known_within_half_a_minute() -> None:
     look = watchdog.ANSWER_SECONDS
     assert watchdog.CALM_SECONDS + look + watchdog.ALERT_SECONDS + look < 30
 
 
-def test_nothing_is_watched_while_the_local_store_serves_or_a_step_is_under_way(server: Server):
-    assert watchdog.look(server.context()).seen is Seen.IDLE
-    context = server.context()
-    context.journal.serving, context.journal.step = "bucket", Step("remount", "delta", [])
-    assert watchdog.look(context).seen is Seen.IDLE
+def test_nothing_is_watched_while_the_local_store_serves_or_a_step_is_under_way(server: Machine) -> None:
+    assert watchdog.look(server.agent, server.journal).seen is Seen.IDLE
+    journal = server.hold(serving=Side.BUCKET, window=(Window.REMOUNT, Stage.STARTING))
+    assert watchdog.look(server.agent, journal).seen is Seen.IDLE
 
 
 @pytest.mark.parametrize(
@@ -77,182 +87,194 @@ def test_nothing_is_watched_while_the_local_store_serves_or_a_step_is_under_way(
         (True, TimeoutError("no answer within 8 s"), Seen.STUCK),
     ],
 )
-def test_a_look_tells_a_dead_mount_from_one_that_hangs(server: Server, monkeypatch, mounted, error, seen):
-    context = server.context()
-    context.journal.serving = "bucket"
+def test_a_look_tells_a_dead_mount_from_one_that_hangs(
+    server: Machine, monkeypatch: pytest.MonkeyPatch, mounted: bool, error: Exception | None, seen: Seen
+) -> None:
+    journal = server.hold(serving=Side.BUCKET)
     if mounted:
         server.system.mounts.add(server.store)
 
-    def as_user(uid, gid, action, timeout=30):
+    def as_user(uid: int, gid: int, action: object, timeout: float = 30) -> None:
         if error and uid:
             raise error
 
     monkeypatch.setattr(server.system, "as_user", as_user)
-    context.journal.facts["uid"] = 991
-    assert watchdog.look(context).seen is seen
+    monkeypatch.setattr(Journal, "owner", Owner(991, 991))
+    assert watchdog.look(server.agent, journal).seen is seen
 
 
-def test_the_watchdog_leaves_everything_to_a_run_that_holds_the_lock(server: Server):
-    context = server.context()
-    context.journal.serving = "bucket"
-    context.save()
+def test_the_watchdog_leaves_everything_to_a_run_that_holds_the_lock(server: Machine) -> None:
+    server.hold(serving=Side.BUCKET)
     server.system.log.clear()
-    with locked(server.places):
-        watchdog._act_unless_busy(server.context, {Act.END_MOUNT})
+    with locked(server.layout):
+        watchdog._act_unless_busy(lambda: server.agent, {Act.END_MOUNT})
     assert server.system.log == []
-    watchdog._act_unless_busy(server.context, {Act.END_MOUNT})
+    watchdog._act_unless_busy(lambda: server.agent, {Act.END_MOUNT})
     assert server.system.log == [f"kill --signal=SIGKILL {MOUNT_UNIT}"]
 
 
-def test_only_services_that_run_are_told_to_wait(server: Server):
-    context = server.context()
+def test_only_services_that_run_are_told_to_wait(server: Machine) -> None:
     server.system.log.clear()
-    watchdog.act(context, {Act.HOLD_SERVICES})
+    watchdog.act(server.agent, server.journal, {Act.HOLD_SERVICES})
     assert server.system.log == [f"--no-block try-restart {SYNAPSE}"]
     server.system.active.clear()
     server.system.log.clear()
-    watchdog.act(context, {Act.HOLD_SERVICES})
+    watchdog.act(server.agent, server.journal, {Act.HOLD_SERVICES})
     assert server.system.log == []
 
 
 @pytest.mark.parametrize(
     ("tries", "pause"), [("0", 0.0), ("1", 1.0), ("3", 7.0), ("4", 15.0), ("5000", 15.0), ("", 0.0)]
 )
-def test_a_mount_that_ends_at_once_is_tried_again_ever_more_slowly(server: Server, monkeypatch, tries, pause):
+def test_a_mount_that_ends_at_once_is_tried_again_ever_more_slowly(
+    server: Machine, monkeypatch: pytest.MonkeyPatch, tries: str, pause: float
+) -> None:
     monkeypatch.setattr(server.system, "systemctl", lambda *words, check=True: f"{tries}\n")
     server.system.log.clear()
     admission.back_off(server.system, MOUNT_UNIT)
     assert server.system.log == [f"pause {pause}"]
 
 
-def laid(server: Server) -> Journal:
+def laid(server: Machine) -> Journal:
     """A server on which all was laid; goofys is not its program, so nothing is fetched."""
     server.settings = parse({"host": {"media_store": str(server.store)}, "mount": {"program": "rclone"}})
-    context = server.context()
-    context.journal.facts.update(agent_sha256=hashlib.sha256(b"agent").hexdigest(), repairs="mark")
-    mount.install(context)
-    server.places.agent.parent.mkdir(parents=True, exist_ok=True)
-    server.places.agent.write_bytes(b"agent")
-    context.save()
-    return context.journal
+    journal = server.journal
+    journal.note_agent(hashlib.sha256(b"agent").hexdigest())
+    journal.note_repairs("mark")
+    setup_mount.lay_files(server.agent, journal)
+    server.layout.agent.parent.mkdir(parents=True, exist_ok=True)
+    server.layout.agent.write_bytes(b"agent")
+    journal.save()
+    return journal
 
 
-def differences(server: Server, monkeypatch, agent: bytes = b"agent") -> list[str]:
+def differences(server: Machine, monkeypatch: pytest.MonkeyPatch, agent: bytes = b"agent") -> list[str]:
     monkeypatch.setattr(server.system, "systemctl", lambda *words, check=True: "enabled\n")
-    return drift.differences(server.context(), agent)
+    return drift.differences(server.agent, server.journal, agent)
 
 
-def test_what_was_laid_and_not_touched_does_not_differ(server: Server, monkeypatch):
+def test_what_was_laid_and_not_touched_does_not_differ(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert differences(server, monkeypatch) == [], "nothing was laid yet"
     laid(server)
     assert differences(server, monkeypatch) == []
 
 
-def test_each_thing_removed_or_edited_is_named(server: Server, monkeypatch):
+def test_each_thing_removed_or_edited_is_named(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     laid(server)
-    guard = next(server.places.units.glob("matrix-synapse.service.d/*.conf"))
+    guard = next(server.layout.units.glob("matrix-synapse.service.d/*.conf"))
     guard.unlink()
-    unit = server.places.units / MOUNT_UNIT
+    unit = server.layout.units / MOUNT_UNIT
     unit.write_text("by hand")
-    server.places.credentials.chmod(0o644)
-    server.places.agent.write_bytes(b"other")
+    server.layout.credentials.chmod(0o644)
+    server.layout.agent.write_bytes(b"other")
     assert differences(server, monkeypatch) == [
-        f"{server.places.agent} was changed",
-        f"{server.places.credentials} has mode 0644, not 0600",
+        f"{server.layout.agent} was changed",
+        f"{server.layout.credentials} has mode 0644, not 0600",
         f"{unit} was changed",
         f"{guard} is missing",
     ]
 
 
-def test_files_of_another_version_of_the_agent_rightly_differ(server: Server, monkeypatch):
+def test_files_of_another_version_of_the_agent_rightly_differ(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     laid(server)
-    (server.places.units / MOUNT_UNIT).write_text("as the older version wrote it")
+    (server.layout.units / MOUNT_UNIT).write_text("as the older version wrote it")
     assert differences(server, monkeypatch, agent=b"newer") == []
 
 
-def test_the_journal_is_written_on_a_full_disk_once(server: Server, monkeypatch):
-    lay_reserve(server.places.reserve, RESERVE_BYTES)
-    assert server.places.reserve.stat().st_blocks * 512 >= RESERVE_BYTES, "the room is really taken"
+def test_the_journal_is_written_on_a_full_disk_once(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay_reserve(server.layout.reserve, RESERVE_BYTES)
+    assert server.layout.reserve.stat().st_blocks * 512 >= RESERVE_BYTES, "the room is really taken"
     real = os.open
 
-    def full(path, flags, mode=0o777):
-        if str(path).endswith("journal.json.new") and server.places.reserve.exists():
+    def full(path: Path, flags: int, mode: int = 0o777) -> int:
+        if str(path).endswith("journal.json.new") and server.layout.reserve.exists():
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(path, flags, mode)
 
     monkeypatch.setattr(os, "open", full)
-    context = server.context()
-    context.journal.phase = "mirror"
-    context.save()
-    assert Journal.load(server.places).phase == "mirror" and not server.places.reserve.exists()
+    server.hold(Phase.MIRROR)
+    assert server.journal.phase is Phase.MIRROR and not server.layout.reserve.exists()
 
 
-def test_services_that_do_not_stop_in_time_are_killed_and_the_window_is_given_up(server: Server, monkeypatch):
-    def never(units, timeout=0):
+def test_services_that_do_not_stop_in_time_are_killed_and_the_window_is_given_up(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.hold(Phase.MIRROR)
+    started: list[tuple[str, ...]] = []
+
+    def never(units: list[str], timeout: float = 0) -> None:
         raise subprocess.TimeoutExpired("systemctl", timeout)
 
     monkeypatch.setattr(server.system, "stop", never)
-    with pytest.raises(Problem, match=r"did not stop within 180 s.*host\.stopSeconds"):
-        services.take_down(server.context(), "cutover")
+    monkeypatch.setattr(recovery, "recover", lambda run: started.append(run.journal.units))
+    with (
+        pytest.raises(Problem, match=r"did not stop within 180 s.*host\.stopSeconds"),
+        window(server.run(), Window.CUTOVER),
+    ):
+        raise AssertionError("the window opened")
     assert f"kill --signal=SIGKILL {SYNAPSE}" in server.system.log
-    assert Journal.load(server.places).step.units == [SYNAPSE], "recovery knows what to start"
+    assert started == [(SYNAPSE,)], "recovery knows what to start"
 
 
-def test_a_window_does_not_begin_on_a_full_disk(server: Server, monkeypatch):
-    lay_reserve(server.places.reserve, RESERVE_BYTES)
+def test_a_window_does_not_begin_on_a_full_disk(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay_reserve(server.layout.reserve, RESERVE_BYTES)
 
-    def full(path, document):
+    server.hold(Phase.MIRROR)
+
+    def full(path: Path, document: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(journal_module, "write_json", full)
-    context = server.context()
-    with pytest.raises(OSError, match="No space left"):
-        services.take_down(context, "cutover")
-    assert context.journal.serving == "local" and context.journal.step is None
-    assert server.places.reserve.exists(), "it is for the end of a window"
+    run = server.run()
+    with pytest.raises(OSError, match="No space left"), window(run, Window.CUTOVER):
+        raise AssertionError("the window opened")
+    assert run.journal.serving is Side.LOCAL and run.journal.window is None
+    assert server.layout.reserve.exists(), "it is for the end of a window"
     assert f"stop {SYNAPSE}" not in server.system.log
 
 
-def test_recovery_waits_for_room_on_the_disk(server: Server, monkeypatch):
-    context, tries = server.context(), iter([errno.ENOSPC, errno.EDQUOT, 0])
+def test_recovery_waits_for_room_on_the_disk(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = iter([errno.ENOSPC, errno.EDQUOT, 0])
 
-    def recover(context, boot):
+    def fail(run: Run, boot: bool) -> None:
         if number := next(tries):
             raise OSError(number, "full")
 
-    monkeypatch.setattr(places, "HERE", server.places)
-    monkeypatch.setattr(Context, "load", lambda places: context)
-    monkeypatch.setattr(recovery, "recover", recover)
+    monkeypatch.setattr(recover, "HERE", server.layout)
+    monkeypatch.setattr(recover, "run_here", server.run)
+    monkeypatch.setattr(recovery, "recover", fail)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     server.system.log.clear()
     assert __main__.main(["recover"]) == 0
     assert server.system.log == ["pause 5.0", "pause 5.0"]
 
 
-def test_a_stack_that_lost_the_server_undoes_nothing_there(server: Server, monkeypatch, capsys):
-    context = server.context()
-    monkeypatch.setattr(places, "HERE", server.places)
-    monkeypatch.setattr(Context, "load", lambda places: context)
+def test_a_stack_that_lost_the_server_undoes_nothing_there(
+    server: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Server, "load", lambda layout: server.agent)
+    for module in (converge, home, wiring):
+        monkeypatch.setattr(module, "HERE", server.layout)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     for words in (["unmount"], ["converge", "--phase", "local"], ["uninstall"]):
         assert __main__.main([*words, "--stack", "earlier"]) == 0
         assert "stack test holds this server now" in capsys.readouterr().out
 
 
-def test_a_mount_that_came_back_while_it_was_looked_at_is_not_ended(server: Server, monkeypatch):
-    monkeypatch.setattr(watchdog.answers, "trouble", lambda context, where, timeout: "")
+def test_a_mount_that_came_back_while_it_was_looked_at_is_not_ended(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "why_not_serving", lambda *_: "")
     server.system.log.clear()
-    watchdog.act(server.context(), {Act.END_MOUNT})
+    watchdog.act(server.agent, server.journal, {Act.END_MOUNT})
     assert server.system.log == []
 
 
-def test_the_time_for_the_last_files_is_over_with_the_settings_name(server: Server):
-    context = server.context()
-    with context.hurrying():
-        context.check_clock()
-        context.start_clock()
-        context.check_clock()
-        context.deadline = 0.0
-        with pytest.raises(Problem, match=r"migration\.windowSeconds"):
-            context.check_clock()
-    context.check_clock()
+def test_the_time_for_the_last_files_is_over_with_the_settings_name(server: Machine) -> None:
+    clock = Clock(server.settings.migration.window_seconds)
+    clock.check()
+    clock.start()
+    clock.check()
+    clock.deadline = 0.0
+    with pytest.raises(Problem, match=r"300 s.*migration\.windowSeconds"):
+        clock.check()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from agent.places import MOUNT_UNIT, PLAYBOOK_UNIT
+from agent.model.layout import MOUNT_UNIT, PLAYBOOK_UNIT
 from sandbox import server
 
 from .world import (

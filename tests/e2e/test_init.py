@@ -34,7 +34,7 @@ def test_a_vars_yml_leads_to_a_preview_in_less_than_a_minute(sandbox: None, tmp_
     stack.backend.mkdir(parents=True)
     (tmp_path / "vars.yml").write_text(VARS)
     host_key = " ".join(HOST_KEY.with_suffix(".pub").read_text().split()[:2])
-    command = [
+    command: list[str | Path] = [
         ROOT / ".venv/bin/media-store", "init", "--stack", stack.name, "--vars", tmp_path / "vars.yml",
         "--host", SERVER_ADDRESS, "--private-key", SSH_KEY,
     ]  # fmt: skip

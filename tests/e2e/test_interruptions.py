@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import signal
 import subprocess
-from pathlib import Path
 
 from sandbox import server, store, synapse
-from sandbox.engine import Stack
-from sandbox.world import ROOT
 
 from .world import (
     BACKUP,
@@ -83,24 +78,6 @@ def test_destroy_after_a_first_up_that_was_killed_brings_the_store_home(begin: B
     migration.assert_serves_locally()
     assert new.key in synapse.tree()
     assert not on_disk(BACKUP).exists()
-
-
-def test_an_upgraded_agent_on_a_live_stack_is_one_update_that_stops_nothing(begin: Begin, tmp_path: Path) -> None:
-    migration = begin("upgrade")
-    migration.up("live")
-    since = synapse_started()
-    newer = tmp_path / "newer"
-    ignore = shutil.ignore_patterns(".sandbox", ".git", "__pycache__", ".venv")
-    shutil.copytree(ROOT, newer, ignore=ignore)
-    (newer / ".venv").symlink_to(ROOT / ".venv")
-    version = newer / "agent/__init__.py"
-    version.write_text(re.sub(r'VERSION = ".*"', 'VERSION = "99.0.0"', version.read_text()))
-    stack = Stack(migration.stack.name, root=newer)
-    output = stack.must("up", "--yes", "--skip-preview")
-    assert "1 updated" in output and "5 unchanged" in output
-    assert synapse_started() == since
-    assert "99.0.0" in server.ssh("python3 /usr/local/lib/matrix-media-store/agent.pyz --version")
-    migration.assert_serves_from_bucket()
 
 
 def test_synapse_waits_for_the_mount_and_comes_up_by_itself_once_the_store_is_back(begin: Begin) -> None:

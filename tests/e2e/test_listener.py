@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.listener import Listener, listening
-from agent.tree import Entry, at, walk
+from agent.media.listener import Listener, listening
+from agent.media.walk import files_below, walk
+from agent.model.items import Entry
 from sandbox.world import HOME, ROOT
 
 GROUND = HOME / "listener"
@@ -78,7 +79,7 @@ def found_by_walks(before: set[Entry]) -> tuple[set[Entry], set[str]]:
 def found_by_the_kernel(listener: Listener, before: set[Entry]) -> tuple[set[Entry], set[str]]:
     told = listener.changed()
     assert told is not None
-    found = {entry for path in told for entry in at(STORE, path, [])}
+    found = {entry for path in told for entry in files_below(STORE, path, [])}
     gone = {entry.path for entry in before for path in told if f"{entry.path}/".startswith(f"{path}/")}
     return found - before, gone - {entry.path for entry in found}
 
@@ -183,7 +184,7 @@ def test_whatever_goes_wrong_in_the_thread_that_listens_is_no_silence(monkeypatc
 def test_without_the_right_to_open_folders_by_their_handles_there_is_no_listener() -> None:
     lay()
     program = (
-        "import sys; from pathlib import Path; from agent.listener import listening\n"
+        "import sys; from pathlib import Path; from agent.media.listener import listening\n"
         "with listening(Path(sys.argv[1])) as listener: print(listener)"
     )
     argv = ["setpriv", "--bounding-set=-dac_read_search", "--inh-caps=-dac_read_search", sys.executable, "-c", program]

@@ -96,7 +96,7 @@ def test_a_key_that_may_only_ask_for_the_status_previews_and_does_nothing_else(b
 
         stack.set("phase", "mirror")
         on_disk(AUTHORIZED).write_text(before)
-        administrators = [ROOT / ".venv/bin/media-store", "status", "--stack", stack.name]
+        administrators: list[str | Path] = [ROOT / ".venv/bin/media-store", "status", "--stack", stack.name]
         told = subprocess.run(administrators, cwd=ROOT, env=administrator.env, text=True, capture_output=True)
         assert told.returncode == 1 and "server.statusKeys" in told.stdout, told.stdout + told.stderr
         administrator.phase("mirror")

@@ -161,9 +161,9 @@ def journal() -> dict[str, Any]:
 
 
 def stage() -> str:
-    """`step:stage` of the transition under way, or empty."""
-    step = journal().get("step")
-    return f"{step['name']}:{step['stage']}" if step else ""
+    """`window:stage` of the transition under way, or empty."""
+    window = journal().get("window")
+    return f"{window['name']}:{window['stage']}" if window else ""
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 120, every: float = 0.002) -> Any:

@@ -39,33 +39,37 @@ FORWARD = [
     ("none", "prepare", "preflight"),
     ("none", "prepare", "install"),
     ("none", "prepare", "install, mounting"),
-    ("none", "prepare", "prepare"),
-    ("prepare", "mirror", "before mirror"),
+    ("none", "prepare", "before local -> prepare"),
+    ("prepare", "mirror", "before prepare -> mirror"),
     ("prepare", "mirror", "mirror, copying"),
-    ("prepare", "live", "after mirror"),
+    ("prepare", "live", "mirror, compared"),
+    ("mirror", "live", "before mirror -> live"),
     ("mirror", "live", "before cutover"),
-    ("mirror", "live", "cutover, stopping"),
+    ("mirror", "live", "cutover, delta"),
     ("mirror", "live", "cutover, swapping"),
     ("mirror", "live", "cutover, starting"),
     ("mirror", "live", "after cutover"),
-    ("live", "clean", "before clean"),
+    ("live", "clean", "before live -> clean"),
     ("live", "clean", "clean, removing"),
 ]
 BACK = [
-    ("live", "prepare", "before restore"),
-    ("live", "prepare", "restore, stopping"),
+    ("live", "prepare", "before live -> mirror"),
+    ("live", "prepare", "restore, delta"),
     ("live", "prepare", "restore, swapping"),
     ("live", "prepare", "restore, starting"),
     ("live", "prepare", "after restore"),
+    ("live", "prepare", "before mirror -> prepare"),
+    ("clean", "prepare", "before clean -> live"),
     ("clean", "prepare", "refill"),
     ("live", "none", "unmount"),
     ("live", "none", "uninstall"),
+    ("live", "none", "before prepare -> local"),
     ("live", "none", "restore, swapping"),
 ]
 ROTATION = [
-    ("live", "live", "key rotation, trying"),
-    ("live", "live", "key rotation, stopping"),
-    ("live", "live", "key rotation, starting"),
+    ("live", "live", "remount, trying"),
+    ("live", "live", "remount, delta"),
+    ("live", "live", "remount, starting"),
 ]
 
 
@@ -74,10 +78,10 @@ def _chosen(fault: str, at: str) -> bool:
         ("agent killed", "cutover, swapping"),
         ("agent killed", "restore, swapping"),
         ("agent killed", "clean, removing"),
-        ("agent killed", "key rotation, stopping"),
+        ("agent killed", "remount, delta"),
         ("pulumi killed", "restore, swapping"),
         ("power lost", "cutover, swapping"),
-        ("power lost", "restore, stopping"),
+        ("power lost", "restore, delta"),
     }
 
 
@@ -87,11 +91,11 @@ def _everywhere(fault: str, inject: i.Injector, ways: list[tuple[str, str, str]]
 
 STEPS = [*FORWARD, *BACK, *ROTATION]
 #: Where pulumi itself, or the whole server, dies; the agent dies everywhere, and `kills` adds random moments.
-PULUMI = {"install", "mirror, copying", "cutover, stopping", "clean, removing", "restore, swapping"}
-POWER = {"install", "mirror, copying", "cutover, swapping", "clean, removing", "restore, stopping", "refill",
-         "key rotation, stopping"}  # fmt: skip
-MIRRORING, STOPPING = ("prepare", "mirror", "mirror, copying"), ("mirror", "live", "cutover, stopping")
-RESTORING = ("live", "prepare", "before restore")
+PULUMI = {"install", "mirror, copying", "cutover, delta", "clean, removing", "restore, swapping"}
+POWER = {"install", "mirror, copying", "cutover, swapping", "clean, removing", "restore, delta", "refill",
+         "remount, delta"}  # fmt: skip
+MIRRORING, STOPPING = ("prepare", "mirror", "mirror, copying"), ("mirror", "live", "cutover, delta")
+RESTORING = ("live", "prepare", "before live -> mirror")
 READY, AT_REST = ("mirror", "live", "before cutover"), ("live", "live", "at rest")
 #: What is done at rest lasts until the way home, or waits for it.
 HOME = ("live", "prepare", "at rest")
@@ -101,7 +105,7 @@ CASES = [
     Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *RESTORING),
     Case("store down for good", i.store_in(Mode.REFUSING), *MIRRORING),
     Case("store down for good", i.store_in(Mode.REFUSING), *STOPPING, chosen=True),
-    Case("store down for good", i.store_in(Mode.REFUSING), "live", "prepare", "restore, stopping"),
+    Case("store down for good", i.store_in(Mode.REFUSING), "live", "prepare", "restore, delta"),
     Case("booted with the store down for 5 min", i.booted_without_store, *AT_REST),
     Case("store silent", i.store_in(Mode.SILENT), *STOPPING),
     Case("store silent for 30 s", i.store_in(Mode.SILENT, 30), *AT_REST),
@@ -117,7 +121,7 @@ CASES = [
     Case("key revoked", i.key_revoked, *AT_REST),
     Case("disk full", i.disk_full(VAR), *MIRRORING, own_disk=VAR),
     Case("disk full", i.disk_full(VAR), *STOPPING, own_disk=VAR, chosen=True),
-    Case("disk full", i.disk_full(VAR), "live", "prepare", "restore, stopping", own_disk=VAR),
+    Case("disk full", i.disk_full(VAR), "live", "prepare", "restore, delta", own_disk=VAR),
     Case("disk full", i.disk_full(STORE.parent), "clean", "prepare", "refill", own_disk=STORE.parent),
     Case("mount killed", i.mount_killed, *AT_REST),
     Case("mount killed", i.mount_killed, "mirror", "live", "cutover, starting"),

@@ -29,7 +29,7 @@ def kill_processes(pattern: str, how: int = signal.SIGKILL) -> None:
 
 def agent_killed(scene: Scene) -> None:
     """The agent in whatever verb it is, and its rclone; not the units it keeps running."""
-    kill_processes(r"agent\.pyz (work|mount|unmount|converge)|install --agent-version| uninstall |rclone copy")
+    kill_processes(r"agent\.pyz (work|mount|unmount|converge)|install --sha256| uninstall |rclone copy")
 
 
 def pulumi_killed(scene: Scene) -> None:

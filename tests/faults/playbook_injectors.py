@@ -88,7 +88,7 @@ def playbooks_mount_starts_on_the_way_home(scene: Scene) -> None:
     home = threading.Event()
 
     def hammer() -> None:
-        wait_for(MOMENTS["restore, stopping"], 90, every=0.002)
+        wait_for(MOMENTS["restore, delta"], 90, every=0.002)
         while not home.is_set():
             with contextlib.suppress(RuntimeError):
                 server.ssh("systemctl start --no-block matrix-goofys.service")
@@ -128,7 +128,7 @@ def playbook_run_on_the_way_home_from_it(scene: Scene) -> None:
     """With its lines still: it starts the homeserver and its mount while the local store comes home."""
     lines = _agree_on_the_playbook(scene)
     run_playbook(lines)
-    _strike(scene, "restore, stopping", lambda: run_playbook(lines))
+    _strike(scene, "restore, delta", lambda: run_playbook(lines))
 
 
 def ours_started_by_hand(scene: Scene) -> None:

@@ -31,7 +31,7 @@ class Verdict:
     #: Whether the homeserver answered after the fault, before anybody did anything about it.
     services: bool = False
     phase: str = ""
-    #: The journal's step and stage when the fault came.
+    #: The window and its stage when the fault came.
     step: str = ""
     #: How the interrupted update ended, and the next one.
     interrupted: str = ""
@@ -71,7 +71,7 @@ def run_case(case: Case, trouble: relay.Relay) -> Verdict:
     verdict = Verdict(case.name)
     started = time.monotonic()
     trouble.turn(relay.Mode.WELL)
-    own_key = case.fault == "key revoked" or case.at.startswith("key rotation")
+    own_key = case.fault == "key revoked" or case.at.startswith("remount")
     scene = Scene.make(trouble, "none" if case.own_disk else case.start, own_key)
     disk = _own_disk(case.own_disk) if case.own_disk else contextlib.nullcontext()
     try:
@@ -98,7 +98,7 @@ def _play(case: Case, scene: Scene, verdict: Verdict) -> None:
         assert wait_for(lambda: scene.client.acknowledged, BACK), "the client could not upload"
         if case.before or case.at == "at rest":
             case.inject(scene)
-        if case.at.startswith("key rotation"):
+        if case.at.startswith("remount"):
             scene.change_key()
         scene.begin_up(case.target)
         if not case.before and case.at != "at rest":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.migration.edges import EDGES
+from agent.model.phases import AFTER_CRASH, Milestone, Window
 from sandbox import relay, stacks, store, synapse
 from sandbox.engine import Stack
 from sandbox.relay import Relay
@@ -44,7 +47,7 @@ class Scene:
     healing: list[Callable[[], object]] = field(default_factory=list)
     engine: subprocess.Popen[str] | None = None
     engine_killed: bool = False
-    #: The journal's step and stage when the fault came.
+    #: The window and its stage when the fault came.
     step: str = ""
     _phase: str = ""
 
@@ -109,6 +112,7 @@ class Scene:
         """What an administrator does next; `completed`, or the engine's word."""
         stack = self.migration.stack
         if self.engine_killed:
+            _mend_state(stack)
             stack.call("cancel", "--yes")
         if target == "none":
             result = stack.call("destroy", "--yes", "--skip-preview")
@@ -129,7 +133,7 @@ class Scene:
 
     def settled(self) -> bool:
         return not stage() and not server_processes(
-            r"agent\.pyz (work|recover|mount|unmount)|install --agent|uninstall"
+            r"agent\.pyz (work|recover|mount|unmount)|install --sha256|uninstall"
         )
 
 
@@ -151,6 +155,15 @@ def _stack(name: str, bucket: str) -> Stack:
     return stack
 
 
+def _mend_state(stack: Stack) -> None:
+    """As the runbook says: the engine may leave half a state on disk where it is killed while it writes."""
+    for state in stack.backend.glob(f".pulumi/stacks/*/{stack.name}.json"):
+        try:
+            json.loads(state.read_text())
+        except ValueError:
+            shutil.copy(state.with_name(f"{state.name}.bak"), state)
+
+
 def wait_for(condition: Callable[[], object], seconds: float, every: float = 0.05) -> bool:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -160,13 +173,19 @@ def wait_for(condition: Callable[[], object], seconds: float, every: float = 0.0
     return True
 
 
-def _progress(text: str) -> Callable[[], bool]:
-    def seen() -> bool:
+def _milestone(wanted: Milestone, about: str) -> Callable[[], bool]:
+    """What the run tells programs, in the file of its progress."""
+
+    def reached() -> bool:
         with contextlib.suppress(OSError):
-            return text in on_disk(VAR / "progress.log").read_text()
+            for line in on_disk(VAR / "progress.log").read_text().splitlines():
+                with contextlib.suppress(ValueError):
+                    event = json.loads(line)
+                    if (event.get("milestone"), event.get("about")) == (wanted, about):
+                        return True
         return False
 
-    return seen
+    return reached
 
 
 def _process(pattern: str) -> Callable[[], bool]:
@@ -181,33 +200,27 @@ def _stage(wanted: str) -> Callable[[], bool]:
     return lambda: stage() == wanted
 
 
-#: Moments by the name they have in the cases: before, in and after each step.
+#: Moments by the name they have in the cases. Before each transition, and in each stage of each window, by the agent's
+#: own tables; and further ones in and after the steps.
 MOMENTS: dict[str, Callable[[], bool]] = {
-    "preflight": _process(r"install --agent-version"),
+    **{
+        f"before {edge.begins} -> {edge.ends}": _milestone(Milestone.EDGE_BEGUN, f"{edge.begins}->{edge.ends}")
+        for edge in EDGES
+    },
+    **{f"{window}, {stage}": _stage(f"{window}:{stage}") for window, stage in AFTER_CRASH},
+    "preflight": _process(r"install --sha256"),
     "install": _process(r"agent\.pyz mount "),
     "install, mounting": lambda: (on_disk(Path("/etc/systemd/system")) / "matrix-media-store.service").exists(),
-    "prepare": _progress("local -> prepare"),
-    "before mirror": _progress("prepare -> mirror"),
     "mirror, copying": _process(r"rclone copy"),
-    "after mirror": _progress("are in the bucket and equal"),
-    "before cutover": _progress("cutover: ready"),
-    "cutover, stopping": _stage("cutover:delta"),
-    "cutover, swapping": _stage("cutover:swapping"),
-    "cutover, starting": _stage("cutover:starting"),
-    "after cutover": _progress("the homeserver answers after"),
-    "before restore": _progress("live -> mirror"),
-    "restore, stopping": _stage("restore:delta"),
-    "restore, swapping": _stage("restore:swapping"),
-    "restore, starting": _stage("restore:starting"),
-    "after restore": _progress("the local store serves again"),
-    "before clean": _progress("live -> clean"),
+    "mirror, compared": _milestone(Milestone.COMPARED, "mirror"),
+    "before cutover": _milestone(Milestone.WINDOW_READY, Window.CUTOVER),
+    "after cutover": _milestone(Milestone.SERVING_AGAIN, Window.CUTOVER),
+    "after restore": _milestone(Milestone.SERVING_AGAIN, Window.RESTORE),
     "clean, removing": _beside("media-store-local-backup.removing"),
     "refill": _beside("media-store-local-backup.incomplete"),
-    "key rotation, trying": _process(r"goofys .*staging"),
-    "key rotation, stopping": _stage("remount:delta"),
-    "key rotation, starting": _stage("remount:starting"),
+    "remount, trying": _process(r"goofys .*staging"),
     "unmount": _process(r"agent\.pyz unmount"),
     "uninstall": _process(r" uninstall "),
     "engine begins": lambda: True,
-    "at rest": lambda: journal().get("step") is None,
+    "at rest": lambda: journal().get("window") is None,
 }

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from agent.migration.edges import EDGES
+from agent.model.phases import NEXT, Stage
 from sandbox import relay
 from sandbox.__main__ import up
 from sandbox.world import HOME
@@ -34,6 +36,14 @@ def test_nothing_is_lost_services_run_and_the_next_up_completes(trouble: relay.R
 def test_the_matrix_has_every_step_and_each_case_once() -> None:
     assert len(CASES) >= 60 and len({case.name for case in CASES}) == len(CASES)
     assert sum(case.chosen for case in CASES) == 12
+
+
+def test_the_agent_is_killed_before_each_transition_and_in_each_stage_of_each_window() -> None:
+    struck = {case.at for case in CASES if case.fault == "agent killed"}
+    assert {f"before {edge.begins} -> {edge.ends}" for edge in EDGES} <= struck
+    # Recovery alone enters the others.
+    stages = {f"{window}, {stage}" for window, stage in NEXT if stage not in (Stage.UNDOING, Stage.UNDONE)}
+    assert stages <= struck
 
 
 def test_random_kills_hit_each_step_of_the_journal_and_are_the_same_for_a_seed() -> None:

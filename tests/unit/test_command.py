@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +54,14 @@ def installed(folder: Path, *words: str, pulumi: str = "") -> subprocess.Complet
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_the_help_of_each_verb_has_an_example_that_its_parser_takes(verb, tmp_path):
+def test_the_help_of_each_verb_has_an_example_that_its_parser_takes(verb: str, tmp_path: Path) -> None:
     done = installed(tmp_path, verb, "--help")
     examples = re.findall(r"^example: media-store (.*)$", done.stdout, re.MULTILINE)
     assert done.returncode == 0 and len(examples) == 1
     assert command.parser().parse_args(examples[0].split()).verb == verb
 
 
-def test_the_help_says_every_verb_and_what_the_exit_statuses_are(tmp_path):
+def test_the_help_says_every_verb_and_what_the_exit_statuses_are(tmp_path: Path) -> None:
     told = installed(tmp_path, "--help").stdout
     assert re.findall(r"^    ([a-z-]+)", told, re.MULTILINE) == list(VERBS)
     assert re.findall(r"^  (\d+) ", told, re.MULTILINE) == ["0", "1", "2", "130"]
@@ -69,13 +70,13 @@ def test_the_help_says_every_verb_and_what_the_exit_statuses_are(tmp_path):
 @pytest.mark.parametrize(
     "words", [[], ["stats"], ["status"], ["rollback", "--stack", "prod"], ["fleet", "--stack", "x"]]
 )
-def test_wrong_words_are_one_line_and_status_2(words, tmp_path):
+def test_wrong_words_are_one_line_and_status_2(words: list[str], tmp_path: Path) -> None:
     done = installed(tmp_path, *words)
     assert done.returncode == 2 and done.stdout == ""
     assert re.fullmatch(r"error: .* -- see media-store.* --help\n", done.stderr)
 
 
-def test_sse_key_sets_32_random_bytes_as_a_secret_once(tmp_path):
+def test_sse_key_sets_32_random_bytes_as_a_secret_once(tmp_path: Path) -> None:
     done = installed(tmp_path, "sse-key", "--stack", "prod", pulumi=PULUMI)
     key = (tmp_path / "log.key").read_text()
     assert done.returncode == 0 and len(base64.b64decode(key, validate=True)) == 32
@@ -87,25 +88,29 @@ def test_sse_key_sets_32_random_bytes_as_a_secret_once(tmp_path):
     assert key not in again.stdout + again.stderr and (tmp_path / "log.key").read_text() == key
 
 
-def test_sse_key_sets_nothing_where_nobody_can_say_whether_there_is_a_key(tmp_path):
+def test_sse_key_sets_nothing_where_nobody_can_say_whether_there_is_a_key(tmp_path: Path) -> None:
     done = installed(tmp_path, "sse-key", "--stack", "prod", pulumi=BROKEN)
     assert done.returncode == 2 and done.stderr == "error: incorrect passphrase\n"
 
 
-def test_ctrl_c_ends_with_130_and_one_line(tmp_path):
+def test_ctrl_c_ends_with_130_and_one_line(tmp_path: Path) -> None:
     done = installed(tmp_path, "sse-key", "--stack", "prod", pulumi=INTERRUPTED)
     assert done.returncode == 130 and done.stderr == "error: interrupted -- run it again\n"
 
 
 @pytest.mark.parametrize("words", [["history", "--stack", "prod"], ["fleet"], ["sse-key", "--stack", "prod"]])
-def test_without_pulumi_that_is_what_is_told(words, tmp_path):
+def test_without_pulumi_that_is_what_is_told(words: list[str], tmp_path: Path) -> None:
     done = installed(tmp_path, *words)
     assert done.returncode == 2
     assert done.stderr == "error: pulumi is not there -- install it, or put it on the PATH\n"
 
 
+#: Runs a verb; gives its exit status and what it printed on standard error.
+Run = Callable[..., "tuple[int, str]"]
+
+
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a verb on a stack that is there; its exit status and what it printed on standard error."""
     monkeypatch.setattr(command, "opened", lambda name: contextlib.nullcontext(None))
 
@@ -123,31 +128,35 @@ def raising(error: BaseException) -> Any:
 
 
 @pytest.mark.parametrize(("drift", "ended"), [([], 0), (["the mount is gone -- run pulumi up"], 1)])
-def test_status_ends_with_1_where_there_is_drift(run, monkeypatch, drift, ended):
+def test_status_ends_with_1_where_there_is_drift(
+    run: Run, monkeypatch: pytest.MonkeyPatch, drift: list[str], ended: int
+) -> None:
     found = status.Status("prod", "matrix.example.com", "live", {}, drift)
     monkeypatch.setattr(status, "ask", lambda stack: found)
     assert run("status", "--stack", "prod", "--json") == (ended, "")
 
 
-def test_status_ends_with_2_where_the_server_cannot_be_asked(run, monkeypatch):
+def test_status_ends_with_2_where_the_server_cannot_be_asked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "ask", raising(OperationError("the server cannot be reached -- check server.host")))
     assert run("status", "--stack", "prod") == (2, "error: the server cannot be reached -- check server.host\n")
 
 
-def test_what_the_engine_says_is_one_line_and_status_2(run, monkeypatch):
+def test_what_the_engine_says_is_one_line_and_status_2(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     said = CommandResult(stdout="Updating (prod)", stderr="error: the stack is currently locked\n", code=255)
     monkeypatch.setattr(status, "ask", raising(CommandError(said)))
     assert run("status", "--stack", "prod") == (2, "error: the stack is currently locked\n")
 
 
 @pytest.mark.parametrize(("answer", "ended"), [("yes", 0), ("no", 1), (EOFError(), 1), (KeyboardInterrupt(), 130)])
-def test_rollback_ends_with_1_where_nobody_agreed(run, monkeypatch, answer, ended):
+def test_rollback_ends_with_1_where_nobody_agreed(
+    run: Run, monkeypatch: pytest.MonkeyPatch, answer: Any, ended: int
+) -> None:
     monkeypatch.setattr(rollback, "rollback", lambda stack, number, named, agreed, say: agreed())
     monkeypatch.setattr("builtins.input", raising(answer) if isinstance(answer, BaseException) else lambda _: answer)
     assert run("rollback", "--stack", "prod", "--to", "3")[0] == ended
 
 
-def test_a_rollback_that_was_interrupted_says_how_to_go_on(run, monkeypatch):
+def test_a_rollback_that_was_interrupted_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollback, "rollback", raising(KeyboardInterrupt("interrupted -- run pulumi up to go on")))
     assert run("rollback", "--stack", "prod", "--to", "3", "--yes") == (
         130,
@@ -156,6 +165,8 @@ def test_a_rollback_that_was_interrupted_says_how_to_go_on(run, monkeypatch):
 
 
 @pytest.mark.parametrize(("problem", "ended"), [("", 0), ("the stack is currently locked", 2)])
-def test_fleet_ends_with_2_where_a_stack_could_not_be_previewed(run, monkeypatch, problem, ended):
+def test_fleet_ends_with_2_where_a_stack_could_not_be_previewed(
+    run: Run, monkeypatch: pytest.MonkeyPatch, problem: str, ended: int
+) -> None:
     monkeypatch.setattr(fleet, "preview_all", lambda: [fleet.Preview("prod", "live", {}, problem)])
     assert run("fleet")[0] == ended

@@ -17,7 +17,7 @@ from components.host import zipapp
 from components.host.connection import Connection
 from components.host.media_server import MediaServer
 from components.host.observation import StartFrom
-from components.host.sections import api_token, shown
+from components.host.sections import api_token, sections
 from components.store import Store, make_store
 
 from .recording import Request, is_secret, record
@@ -47,7 +47,7 @@ def program(phase: str = "mirror", after: str = "1", resources: int = 0, user: s
             "matrix",
             connection=Connection.of(settings.server),
             store=store,
-            sections=shown(settings, store, "test"),
+            sections=sections(settings, store, "test"),
             token=api_token(settings),
             phase=settings.phase,
             start=StartFrom(after, "mark"),
@@ -139,7 +139,7 @@ def test_stdin_is_one_json_document_of_secrets(built: Built) -> None:
     }
     keys = {"store": {"access_key_id": "SECRET-id", "secret_access_key": "SECRET-key", "sse_customer_key": ""}}
     assert stdin["matrix-mount"] == keys
-    assert stdin["matrix-media-store"] == {"migration": {"access_token": "SECRET-token"}}
+    assert stdin["matrix-media-store"] == {"host": {"access_token": "SECRET-token"}}
     assert base64.b64decode(stdin["matrix-agent"].pop("agent")) == zipapp.build()
     assert stdin["matrix-agent"] == keys
 
@@ -171,5 +171,10 @@ def test_the_agent_is_the_same_bytes_each_time_and_stored_uncompressed() -> None
     assert zipapp.build() == first
     with zipfile.ZipFile(io.BytesIO(first)) as archive:
         assert {item.compress_type for item in archive.infolist()} == {zipfile.ZIP_STORED}
-        assert {"__main__.py", "agent/__main__.py", "agent/units/mount.service"} <= set(archive.namelist())
+        assert {
+            "__main__.py",
+            "agent/__main__.py",
+            "agent/host/units/mount.service",
+            "agent/copying/b2-requirements.txt",
+        } <= set(archive.namelist())
         assert not [name for name in archive.namelist() if "cache" in name]

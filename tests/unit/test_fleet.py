@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pulumi import automation
 
 from operations import fleet
 from operations.fleet import Preview
@@ -35,3 +36,17 @@ def test_the_summary_says_what_each_would_do_and_why_one_cannot_be_told() -> Non
         "far      live      change nothing (the server cannot be reached: by its last known state)",
     ]
     assert "no stack" in fleet.lines([])[0]
+
+
+def told(kind: str, **outputs: object) -> automation.EngineEvent:
+    """What the engine says of a resource's outputs in a preview, as its JSON has it."""
+    new = {"type": kind, "urn": "urn", "id": "", "parent": "", "provider": "", "inputs": {}, "outputs": outputs}
+    step = {"op": "create", "urn": "urn", "type": kind, "provider": "", "new": new}
+    return automation.EngineEvent.from_json({"sequence": 1, "timestamp": 1, "resOutputsEvent": {"metadata": step}})
+
+
+def test_whether_the_server_was_asked_is_the_stacks_own_output_and_no_sentence() -> None:
+    stack = "pulumi:pulumi:Stack"
+    assert not fleet.server_seen([told("other", serverSeen=True), told(stack, phase="live", serverSeen=False)])
+    assert fleet.server_seen([told(stack, serverSeen=True)])
+    assert fleet.server_seen([told(stack, phase="live")]), "the stack of an earlier version has no such output"

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from agent import VERSION
-from agent.settings import fingerprint
+from agent.model.fingerprint import fingerprint
+from agent.model.protocol import Plan, StoreSeen
 from components.host import observation, zipapp
 from components.host.command import agent_text, last_json
 from components.host.connection import Connection, Hop, Unreachable, known_hosts, ssh_config
@@ -84,7 +84,9 @@ def test_status_is_asked_with_an_agent_that_comes_along_and_without_secrets(monk
     answer = {"phase": "live", "generation": 3, "base": "2", "settled": True, "running": None, "store": {}}
     answer |= {"drift": ["x is missing"], "repairs": "aaaa", "stack": "test"}
     asked = answering(monkeypatch, "noise\n" + json.dumps(answer) + "\n")
-    seen = observe(CONNECTION, phase="live", host={"media_store": "/m"}, migration={"exclude": []}, wait=False)
+    seen = observe(
+        CONNECTION, phase="live", sections={"host": {"media_store": "/m"}, "copy": {"exclude": []}}, wait=False
+    )
     assert (seen.phase, seen.generation, seen.drift, seen.repairs) == ("live", 3, ["x is missing"], "aaaa")
     assert list(json.loads(asked["stdin"])) == ["agent"]
     assert "status --phase live --wait 0" in asked["command"]
@@ -96,14 +98,14 @@ def test_an_update_waits_for_a_run_to_another_phase_and_a_preview_does_not(monke
         '{"phase": "live", "generation": 3, "base": "2", "settled": true, "store": {}, "drift": [], "repairs": "a", '
         '"stack": ""}',
     )
-    observe(CONNECTION, phase="live", host={}, migration={}, wait=True)
+    observe(CONNECTION, phase="live", sections={}, wait=True)
     assert f"--wait {observation.WAIT_SECONDS}" in asked["command"]
 
 
 def test_a_server_that_cannot_say_is_an_error_with_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, "bash: python3: command not found")
     with pytest.raises(ServerError, match="python3: command not found"):
-        observe(CONNECTION, phase="live", host={}, migration={}, wait=False)
+        observe(CONNECTION, phase="live", sections={}, wait=False)
 
 
 def test_the_agent_really_runs_from_standard_input_alone() -> None:
@@ -114,7 +116,7 @@ def test_the_agent_really_runs_from_standard_input_alone() -> None:
         [sys.executable, *words[1:2], words[2], "--version"],
         input=json.dumps({"agent": zipapp.encoded()}), capture_output=True, text=True,
     )  # fmt: skip
-    assert done.stdout.strip() == VERSION, done.stderr
+    assert done.stdout.strip() == zipapp.sha256()[:12], done.stderr
 
 
 def test_ssh_gets_the_pinned_key_only_and_no_secret_as_an_argument_or_in_its_environment(
@@ -171,7 +173,7 @@ def test_ssh_understands_the_configuration_as_it_is_meant(tmp_path: Path) -> Non
 
 
 def test_the_plan_says_what_runs_how_much_and_what_is_in_the_way() -> None:
-    plan = {
+    plan: Plan = {
         "steps": ["mirror -> live: stop matrix-synapse.service"], "files": 1200, "bytes": 3_000_000,
         "copy_files": 10, "copy_bytes": 1_000_000, "seconds": 2, "free_bytes": 5_000_000,
     }  # fmt: skip
@@ -195,11 +197,11 @@ def test_each_phase_names_the_next_step_with_its_command(phase: str) -> None:
 
 
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
-USED = {"bucket": "media", "endpoint": "https://s3.eu-central-1.amazonaws.com", "customer_key": ""}
+USED: StoreSeen = {"bucket": "media", "endpoint": "https://s3.eu-central-1.amazonaws.com", "customer_key": ""}
 AT_AWS = {"kind": "aws", "bucket": "media", "region": "eu-central-1"}
 
 
-def check_store(phase: str, used: dict[str, str], store: dict[str, str]) -> str:
+def check_store(phase: str, used: StoreSeen, store: dict[str, str]) -> str:
     """What is said of a stack with this store, while the server is in that phase with the store it was told of."""
     settings = parse({**GOOD, "store": store})
     observed = observation.Observation(phase=phase, generation=1, base="0", store=used)
@@ -218,14 +220,14 @@ def test_another_store_or_customer_key_is_refused_before_any_resource_while_the_
     assert "store.endpoint changed" in moved and "phase to prepare" in moved
     keyed = check_store(phase, USED, {**AT_AWS, "sseCustomerKey": KEY})
     assert "store.sseCustomerKey changed" in keyed and KEY not in keyed
-    with_key = {**USED, "customer_key": fingerprint(KEY)}
+    with_key: StoreSeen = {**USED, "customer_key": fingerprint(KEY)}
     assert check_store(phase, with_key, {**AT_AWS, "sseCustomerKey": KEY}) == ""
     assert "store.sseCustomerKey changed" in check_store(phase, with_key, AT_AWS)
 
 
 def test_in_prepare_the_store_may_change_unless_the_old_bucket_would_be_deleted_uncompared() -> None:
     other = {**AT_AWS, "bucket": "other"}
-    assert check_store("prepare", USED, other) == "" and check_store("local", {"bucket": ""}, other) == ""
+    assert check_store("prepare", USED, other) == "" and check_store("local", {**USED, "bucket": ""}, other) == ""
     assert "store.onDestroy to retain" in check_store("prepare", USED, {**other, "onDestroy": "delete"})
     assert check_store("prepare", USED, {**AT_AWS, "sseCustomerKey": KEY}) == ""
 

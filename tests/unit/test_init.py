@@ -212,7 +212,9 @@ def test_a_stack_that_is_there_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("problem", [OperationError("passphrase must be set"), KeyboardInterrupt("Ctrl-C")])
-def test_where_a_secret_cannot_be_set_no_half_of_a_stack_stays(monkeypatch, problem):
+def test_where_a_secret_cannot_be_set_no_half_of_a_stack_stays(
+    monkeypatch: pytest.MonkeyPatch, problem: BaseException
+) -> None:
     calls = []
 
     def pulumi(*arguments: str, value: str = "") -> None:

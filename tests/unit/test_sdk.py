@@ -35,7 +35,7 @@ def test_pulumi_yaml_and_the_sdk_name_the_same_provider_and_version() -> None:
     assert f'base_provider_version="{package["version"]}"' in text and PLUGIN["parameterization"]["value"] in text
 
 
-def test_requirements_hold_the_command_and_the_line_that_pulumi_install_would_add():
+def test_requirements_hold_the_command_and_the_line_that_pulumi_install_would_add() -> None:
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     assert lines[-2:] == ["-e .", "sdks/b2"]
     assert not [line for line in lines if "--hash" in line], "pip would refuse the folders"

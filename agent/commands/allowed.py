@@ -1,0 +1,23 @@
+"""This module is the verb `allowed`: whether the bucket may be mounted now. The mount's units call it."""
+
+from __future__ import annotations
+
+from ..host.files import read_json
+from ..host.system import System
+from ..model.layout import HERE
+from ..model.settings import of_any_format, parse
+from ..serving import admission
+from ..state.journal import Journal
+from . import Answer
+from .arguments import Command
+
+
+def allowed(command: Command) -> Answer:
+    """Return where the bucket may be mounted, after a wait where the mount ended before.
+
+    Raises `Problem` if not there.
+    """
+    settings, system = parse(of_any_format(read_json(HERE.settings) or {})), System()
+    admission.check(system, settings, Journal.load(HERE), command.where)
+    admission.back_off(system, command.unit)
+    return {"allowed": str(command.where)}

@@ -1,0 +1,23 @@
+"""This module is the verb `answers`: whether a mount answers. The mount's units call it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..model.layout import HERE
+from ..serving import playbook, probe
+from ..state.journal import Journal
+from ..state.run import Server
+from . import Answer
+from .arguments import Command
+
+
+def answers(command: Command) -> Answer:
+    """Return once the mount at the command's path answers. Raises `Problem` where it does not in time."""
+    process = os.environ.get("MAINPID")  # systemd's, where this is a unit's ExecStartPost
+    ended = (lambda: not Path(f"/proc/{process}").exists()) if process else (lambda: False)
+    server = Server.load(HERE)
+    owner, unit = Journal.load(HERE).owner, playbook.serving_unit(server)
+    probe.check_answers(server.system, owner, command.where, unit, ended)
+    return {"answers": str(command.where)}

@@ -1,0 +1,199 @@
+"""This module is the verbs `status` and `asked`: what holds on the server, and what a phase would change.
+
+It only reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..media.listing import media_objects
+from ..media.walk import walk
+from ..migration import converge
+from ..migration.aside import removing_path
+from ..model.errors import Problem
+from ..model.fingerprint import fingerprint
+from ..model.layout import HERE
+from ..model.phases import Phase, Side
+from ..model.version import version
+from ..serving import playbook, probe, writers
+from ..setup import drift
+from ..setup.install import this_agent
+from ..state import work
+from ..state.journal import Journal
+from ..state.run import Server
+from ..store.bucket import STORE_TROUBLE
+from . import Answer
+from .arguments import Command, parse
+from .wiring import run_here
+
+if TYPE_CHECKING:
+    from ..model.ports import Homeserver
+    from ..model.protocol import Plan, Status, Sum
+
+#: Bytes a second assumed for estimates before anything was measured.
+ASSUMED_BYTES = 20e6
+#: Files a second assumed for estimates before anything was measured.
+ASSUMED_FILES = 150.0
+#: Seconds that a status key may have the agent wait for a run to end.
+LONGEST_WAIT = 300.0
+
+
+def status(command: Command) -> Answer:
+    """Return what holds on the server; with `--phase`, also what that phase would change.
+
+    With `--wait` it first waits that many seconds for a run to another phase.
+    """
+    run = run_here(command.document)
+    if command.wait and Server.load(HERE).settings.host.stack in ("", run.settings.host.stack):
+
+        def out_of_the_way() -> bool:
+            request = work.running(HERE, run.system)
+            return request is None or request["target"] == command.phase
+
+        run.system.wait_until(out_of_the_way, command.wait, every=0.5)
+        run = run_here(command.document)
+    answer = observe(run.server, run.journal)
+    if command.count:
+        answer.update(count(run.server, run.journal, run.homeserver))
+    if command.phase and answer["phase"] != command.phase:
+        answer["plan"] = plan(run.server, run.journal.expected(), command.phase)
+    return answer
+
+
+def asked(command: Command) -> Answer:
+    """Return the status to an SSH key that may ask for it and nothing else. Raises `Problem` for all else.
+
+    Settings that come along are not looked at: the server's own ones say which programs and files are used.
+    """
+    return status(question(command.question))
+
+
+def question(text: str) -> Command:
+    """Return the command that a status key may ask for in `text`. Raises `Problem` for any other."""
+    with contextlib.suppress(ValueError, SystemExit):  # no words, or no arguments of the agent's
+        words = shlex.split(text)
+        told = parse(_without_settings(words[words.index("status") :]))
+        return Command("status", phase=told.phase, wait=min(told.wait, LONGEST_WAIT), count=told.count)
+    raise Problem("this SSH key may only ask for the status", "use the stack's own key for anything else")
+
+
+def _without_settings(words: list[str]) -> list[str]:
+    """Return the words without settings, which are not even read."""
+    kept: list[str] = []
+    words = [word for word in words if not word.startswith("--settings=")]
+    for before, word in zip(["", *words], words):
+        if "--settings" not in (before, word):
+            kept.append(word)
+    return kept
+
+
+def observe(server: Server, journal: Journal) -> Status:
+    """Return what the journal and the system say, side by side.
+
+    Phase and generation are those once a window that was interrupted is finished or undone. What differs from what was
+    laid is told by the settings that lie on the server.
+    """
+    laid, store, expected = Server.load(server.layout), server.settings.store, journal.expected()
+    return {
+        "stack": laid.settings.host.stack,
+        "version": version(journal.installed.agent_sha256),
+        "phase": expected.phase,
+        "serving": journal.serving,
+        "generation": expected.generation,
+        "base": journal.base,
+        "settled": journal.settled(journal.phase),
+        "mounted": server.system.mounted(server.store_path),
+        "mounted_by": playbook.serving_unit(laid),
+        "running": work.running(server.layout, server.system),
+        "services": server.system.units(writers.patterns(server)),
+        "local_copy": str(server.backup_path) if server.backup_path.exists() else None,
+        "store": {
+            "bucket": store.bucket,
+            "endpoint": store.endpoint,
+            "customer_key": fingerprint(store.sse_customer_key),
+        },
+        "removing": removing_path(server).exists(),
+        "last": journal.last,
+        "drift": drift.differences(laid, journal, this_agent()),
+        "repairs": journal.installed.repairs,
+        "checked": journal.checked,
+    }
+
+
+def count(server: Server, journal: Journal, homeserver: Homeserver) -> Status:
+    """Return how many files and bytes are on both sides, and who answers: this takes its time.
+
+    It makes one walk and one listing. A side that is not there or cannot be asked is None. Raises `Problem` for a file
+    that a bucket cannot hold.
+    """
+    exclude, root = server.settings.copy.exclude, _media_root(server, journal)
+    trouble = ""
+    if journal.serving is Side.BUCKET:
+        trouble = probe.why_not_serving(server.system, journal.owner, server.store_path)
+    answer: Status = {
+        "local": _sum(entry.size for entry in walk(root, exclude)) if root.is_dir() else None,
+        "remote": None,
+        "known": None,
+        "trouble": trouble,
+        "homeserver_answers": homeserver.answers(),
+    }
+    if server.settings.store.bucket:
+        try:
+            answer["remote"] = _sum(item.size for item in media_objects(server.bucket, exclude))
+        except STORE_TROUBLE as error:
+            answer["remote_problem"] = str(error)
+    if server.layout.manifest.exists():
+        answer["known"] = _known(server)
+    if journal.checked:
+        answer["checked_seconds_ago"] = round(time.time() - journal.checked["time"])
+    return answer
+
+
+def _media_root(server: Server, journal: Journal) -> Path:
+    """Return the path where the local files are."""
+    return server.store_path if journal.serving is Side.LOCAL else server.backup_path
+
+
+def _sum(sizes: Iterable[int]) -> Sum:
+    files = total = 0
+    for size in sizes:
+        files, total = files + 1, total + size
+    return {"files": files, "bytes": total}
+
+
+def _known(server: Server) -> Sum:
+    with server.manifest() as manifest:
+        files, size = manifest.known()
+    return {"files": files, "bytes": size}
+
+
+def plan(server: Server, journal: Journal, target: Phase) -> Plan:
+    """Return the numbers for the preview of `target`, by one walk over metadata, without a listing of the bucket."""
+    root = _media_root(server, journal)
+    steps = converge.plan(server, journal, target)
+    numbers: Plan = {"steps": steps, "free_bytes": shutil.disk_usage(server.store_path.parent).free}
+    if not steps:
+        return numbers
+    try:
+        entries = walk(root, server.settings.copy.exclude) if root.is_dir() else iter(())
+        here = _sum(entry.size for entry in entries)
+    except Problem as problem:
+        return {**numbers, "problem": str(problem)}
+    known = _known(server) if server.layout.manifest.exists() else {"files": 0, "bytes": 0}
+    copy_files = max(0, here["files"] - known["files"])
+    copy_bytes = max(0, here["bytes"] - known["bytes"])
+    return {
+        **numbers,
+        "files": here["files"],
+        "bytes": here["bytes"],
+        "copy_files": copy_files,
+        "copy_bytes": copy_bytes,
+        "seconds": round(copy_bytes / ASSUMED_BYTES + copy_files / ASSUMED_FILES),
+    }

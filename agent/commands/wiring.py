@@ -1,0 +1,39 @@
+"""This module puts this server, and a run of the agent on it, together from the real parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..copying.transfer import Transfer
+from ..host import console
+from ..media.listener import listening
+from ..model.layout import HERE
+from ..model.phases import Milestone
+from ..serving.homeserver import Homeserver
+from ..state.journal import Journal
+from ..state.run import Run, Server
+
+if TYPE_CHECKING:
+    from ..model.ports import Say
+
+
+def run_here(
+    *documents: dict[str, Any],
+    say: Say = console.say,
+    reached: Callable[[Milestone, str], None] = lambda milestone, about: None,
+) -> Run:
+    """Return a run on this server with the settings that lie on it, and newer ones (by section) laid over.
+
+    `say` gets lines of progress for people, `reached` the moments that programs wait for.
+    """
+    server = Server.load(HERE, *documents)
+    return Run(
+        server,
+        Journal.load(HERE),
+        copier=Transfer(server, say),
+        homeserver=Homeserver(server.settings.host, server.system),
+        listen=listening,
+        say=say,
+        reached=reached,
+    )

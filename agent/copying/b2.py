@@ -1,0 +1,100 @@
+"""This module copies with Backblaze's own command line, as the manual procedure does."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..host.files import write_atomic
+from ..model.errors import CommandFailed, Problem
+from ..model.settings import StoreSettings
+from ..state.run import Server
+from .progress import Sometimes
+
+if TYPE_CHECKING:
+    from ..model.ports import Say
+
+#: Which versions, each with its checksums; pip refuses any other.
+REQUIREMENTS = "b2-requirements.txt"
+
+
+def install(server: Server, say: Say) -> Path:
+    """Install the command line in a Python environment of its own, and return the path of its program.
+
+    Raises `Problem` where it cannot be installed.
+    """
+    folder = server.layout.lib / "b2"
+    program, wanted = folder / "bin/b2", pkgutil.get_data(__package__, REQUIREMENTS)
+    assert wanted is not None
+    done = folder / REQUIREMENTS
+    if program.exists() and done.exists() and done.read_bytes() == wanted:
+        return program
+    say("installing the b2 command line")
+    try:
+        server.system.run([sys.executable or "python3", "-m", "venv", "--clear", str(folder)], timeout=300)
+        listed = folder / "wanted.txt"
+        listed.write_bytes(wanted)
+        server.system.run(
+            [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input",
+             "--require-hashes", "--only-binary=:all:", "--requirement", str(listed)],
+            timeout=900,
+        )  # fmt: skip
+    except CommandFailed as error:
+        raise Problem(
+            f"the b2 command line cannot be installed: {error}",
+            "install python3-venv and let the server reach a Python package index, or set copy.method to rclone",
+        ) from None
+    write_atomic(done, wanted)
+    return program
+
+
+def sync_argv(program: Path, source: Path, bucket: str, exclude: list[str], threads: int) -> list[str]:
+    """Return the command of the manual procedure's sync, without a terminal; it exits with 1 where a file failed."""
+    left_out = "|".join(map(re.escape, exclude))
+    return [
+        str(program), "sync", "--threads", str(threads), "--no-progress", "--skip-newer",
+        *(["--exclude-dir-regex", f"^({left_out})$"] if exclude else []),
+        str(source), f"b2://{bucket}",
+    ]  # fmt: skip
+
+
+def environment(store: StoreSettings, account_info: Path) -> dict[str, str]:
+    """Return the variables that the command line reads from its environment, the keys among them."""
+    return {
+        "B2_APPLICATION_KEY_ID": store.access_key_id,
+        "B2_APPLICATION_KEY": store.secret_access_key,
+        "B2_ACCOUNT_INFO": str(account_info),
+        **({"B2_ENVIRONMENT": store.b2_api} if store.b2_api else {}),
+    }
+
+
+def sync(server: Server, source: Path, files: int, at_once: int, say: Say) -> None:
+    """Copy the whole tree of `source` into the bucket, `at_once` files at a time, and say how far it is.
+
+    Raises CommandFailed with what b2 said, and `Problem` where b2 cannot be installed. Copied files stay and are
+    compared.
+    """
+    store = server.settings.store
+    argv = sync_argv(install(server, say), source, store.bucket, server.settings.copy.exclude, at_once)
+    last: list[str] = []
+    done, progress = 0, Sometimes(say)
+    with tempfile.TemporaryDirectory(dir=server.layout.var, prefix="b2-") as folder:
+        env = {**os.environ, **environment(store, Path(folder, "account_info"))}
+        with subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env,
+            text=True, errors="replace",
+        ) as process:  # fmt: skip
+            assert process.stdout
+            for line in process.stdout:
+                last = [*last[-9:], line.strip()]
+                done += line.startswith("upload ")
+                progress.say(f"b2: uploaded {done:,} of {files:,} files")
+    say(f"b2: uploaded {done:,} of {files:,} files")
+    if process.returncode:
+        raise CommandFailed(argv, process.returncode, "\n".join(last))

@@ -1,0 +1,75 @@
+"""This module says what is mounted where, as the kernel lists it in /proc/self/mountinfo.
+
+https://man7.org/linux/man-pages/man5/proc.5.html
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from .processes import Processes
+
+#: More mounts over each other than a path ever has.
+MOST_LAYERS = 20
+#: The source of a mount that is there so that nobody can write; see `serving.playbook`.
+COVER = "matrix-media-store-cover"
+
+
+class Mount(NamedTuple):
+    """A `Mount` is a mounted file system: `place` is where, and `kind` is its type.
+
+    `device` is major:minor, `source` is a device or a name that the program chose.
+    """
+
+    device: str
+    place: str
+    kind: str
+    source: str
+
+
+def mounts() -> list[Mount]:
+    """Return all mounts; of those at one place, the topmost comes last."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        return [_mount(line) for line in file]
+
+
+def _mount(line: str) -> Mount:
+    left, _, right = line.partition(" - ")
+    fields, (kind, source) = left.split(), right.split()[:2]
+    return Mount(fields[2], _unescape(fields[4]), kind, source)
+
+
+def _unescape(field: str) -> str:
+    """Return a field as text: the kernel writes blanks and backslashes in it as octal numbers."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)
+
+
+class Mounts(Processes):
+    """This class says what is mounted on this server, and unmounts it."""
+
+    def mounted(self, path: Path) -> bool:
+        """Return whether something is mounted exactly at `path`; a dead FUSE mount counts, a cover does not."""
+        layers = self.layers(path)
+        return bool(layers) and layers[-1] != COVER
+
+    def layers(self, path: Path) -> list[str]:
+        """Return the sources of all mounts exactly at `path`, the topmost as the last."""
+        # The kernel names places by their real folders; the mount point itself is not followed, it may hang.
+        wanted = os.path.join(os.path.realpath(path.parent), path.name)
+        return [mount.source for mount in mounts() if mount.place == wanted]
+
+    def unmount(self, path: Path) -> None:
+        """Take every mount off `path`, lazily, since containers may still hold copies of it.
+
+        Raises CommandFailed where one stays; that another process took one off first is no error.
+        """
+        umount = ["umount", "--lazy", str(path)]
+        for _ in range(MOST_LAYERS):
+            if not self.layers(path):
+                return
+            self.run(umount, check=False)
+        if self.layers(path):
+            self.run(umount)

@@ -1,0 +1,113 @@
+"""This module runs programs, runs actions as another user, and waits."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from ..model.errors import CommandFailed
+
+T = TypeVar("T")
+
+
+class Processes:
+    """This class runs programs and actions on this server."""
+
+    def run(self, argv: Sequence[str], timeout: float | None = None, check: bool = True) -> str:
+        """Run a program, and return its standard output.
+
+        Raises CommandFailed where `check` is set and it ends with another exit status than 0, and
+        subprocess.TimeoutExpired after `timeout` seconds.
+        """
+        done = subprocess.run(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            errors="replace",
+        )
+        if check and done.returncode:
+            raise CommandFailed(argv, done.returncode, done.stderr or done.stdout)
+        return done.stdout
+
+    def succeeds(self, argv: Sequence[str]) -> bool:
+        """Run a program, and return whether its exit status is 0."""
+        return subprocess.run(list(argv), stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+
+    def as_user(self, uid: int, gid: int, action: Callable[[], T], timeout: float = 30) -> T:
+        """Return what `action` returns in a child process of that user and group, within `timeout` seconds.
+
+        The time is bounded since a dead mount may hang. What `action` returns must be plain values: it comes back as
+        text. Raises OSError with what the child met, and TimeoutError where it did not answer.
+        """
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.closerange(3, writer)  # locks and connections are the parent's
+            os.closerange(writer + 1, 1024)
+            try:
+                if os.getuid() == 0 and (uid, gid) != (0, 0):
+                    os.setgroups([])
+                    os.setgid(gid)
+                    os.setuid(uid)
+                answer = repr(("ok", action()))
+            except OSError as error:
+                answer = repr(("error", f"{error.strerror}"))
+            except BaseException as error:  # the child must answer and end, whatever happened
+                answer = repr(("error", f"{type(error).__name__}"))
+            with os.fdopen(writer, "w") as pipe:
+                pipe.write(answer)
+            os._exit(0)
+        os.close(writer)
+        given: T = _answer(reader, child, timeout)
+        return given
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float, every: float = 0.1) -> bool:
+        """Return whether `condition` came true within `seconds`; it is asked each `every` seconds."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(every)
+        return True
+
+    def pause(self, seconds: float) -> None:
+        """Do nothing for that many seconds."""
+        time.sleep(seconds)
+
+    def sync(self) -> None:
+        """Return once all that was written is on disk."""
+        os.sync()
+
+
+def _answer(reader: int, child: int, timeout: float) -> Any:
+    import ast
+    import select
+    import signal
+
+    try:
+        chunks = []
+        deadline = time.monotonic() + timeout
+        while True:
+            ready, _, _ = select.select([reader], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                os.kill(child, signal.SIGKILL)
+                raise TimeoutError(f"no answer within {timeout:.0f} s")
+            block = os.read(reader, 1 << 16)
+            if not block:
+                break
+            chunks.append(block)
+    finally:
+        os.close(reader)
+        # A child stuck in a dead mount cannot be reaped now; init does it later.
+        os.waitpid(child, os.WNOHANG)
+    if not chunks:
+        raise OSError("the check ended without an answer")
+    verdict, value = ast.literal_eval(b"".join(chunks).decode())
+    if verdict == "error":
+        raise OSError(value)
+    return value

@@ -1,0 +1,1 @@
+"""This room says which files lie on both sides, which are equal, and which changed."""

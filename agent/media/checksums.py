@@ -1,0 +1,127 @@
+"""This module computes checksums of files and objects as an S3 store states them.
+
+An ETag is the MD5 of the content, or of the MD5s of its parts; with a customer's key it is neither:
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..model.errors import StoreError
+from ..model.items import Entry, Object
+from ..store.bucket import OTHER_KEY
+from ..store.rclone_conf import PART_CUTOFF, PART_SIZE
+from .equality import Manifest
+from .walk import metadata
+
+if TYPE_CHECKING:
+    from ..model.ports import Bucket
+
+#: Files read for their checksums between two commits.
+LOT = 500
+#: Threads that read back objects or ask for them; more gain nothing on small servers.
+THREADS = 16
+
+
+def checksums(path: Path, size: int) -> tuple[str, str]:
+    """Return the MD5 of a file of `size` bytes, and the ETag it has when uploaded in parts.
+
+    The second is empty where the file is uploaded as one part. Raises OSError where the file cannot be read.
+    """
+    whole = hashlib.md5()
+    parts = []
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(PART_SIZE), b""):
+            whole.update(block)
+            if size >= PART_CUTOFF:
+                parts.append(hashlib.md5(block).digest())
+    multipart = f"{hashlib.md5(b''.join(parts)).hexdigest()}-{len(parts)}" if parts else ""
+    return whole.hexdigest(), multipart
+
+
+def _checksum(root: Path, known: Entry) -> list[tuple[Entry, str, str]]:
+    """Return the file's checksums, or nothing where it changed, vanished or cannot be read: then it is not equal."""
+    try:
+        md5, parts = checksums(root / known.path, known.size)
+        return [(known, md5, parts)] if metadata(root, known.path) == known else []
+    except OSError:
+        return []
+
+
+def checksum_files(
+    manifest: Manifest, root: Path, entries: Iterable[Entry], between: Callable[[], None] = lambda: None
+) -> None:
+    """Read the local files whose checksums are not known, and keep their checksums.
+
+    They are kept in lots, so that an interruption loses little. `between` is called before each lot, and may end it all
+    by raising.
+    """
+    entries = iter(entries)
+    with ThreadPoolExecutor(2) as pool:
+        while lot := list(islice(entries, LOT)):
+            between()
+            known = {entry for entry, _, _ in manifest.checksums(lot)}
+            new = [entry for entry in lot if entry not in known]
+            manifest.add_checksums(row for rows in pool.map(lambda e: _checksum(root, e), new) for row in rows)
+
+
+def read_back(manifest: Manifest, bucket: Bucket, objects: list[Object]) -> list[str]:
+    """Read objects whose ETag does not prove their content, and keep the MD5 of each.
+
+    Returns the names of those that cannot be read with the stack's customer key, or without one if it has none. Raises
+    an error of `store.bucket.STORE_TROUBLE` where the store fails otherwise.
+    """
+    unreadable = []
+
+    def read(item: Object) -> list[tuple[str, str, str]]:
+        try:
+            return [(item.key, item.etag, bucket.md5(item.key))]
+        except StoreError as error:
+            if error.status in OTHER_KEY:
+                unreadable.append(item.key)
+            elif error.status != 404:
+                raise
+            return []
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        manifest.add_read(row for rows in pool.map(read, objects) for row in rows)
+    return sorted(unreadable)
+
+
+def with_other_key(bucket: Bucket, keys: list[str]) -> list[str]:
+    """Return those of the objects that cannot be read with the stack's customer key, or without one if it has none.
+
+    Raises `StoreError` where the store fails otherwise.
+    """
+    with ThreadPoolExecutor(THREADS) as pool:
+        return [key for key, found in zip(keys, pool.map(bucket.has_other_key, keys)) if found]
+
+
+def settle(manifest: Manifest, bucket: Bucket, root: Path) -> list[str]:
+    """Read whatever must be read, on either side, to say for every name whether it is equal.
+
+    Returns the names of objects that cannot be read with the stack's customer key, or without one if it has none.
+    Raises what `read_back` does.
+    """
+    checksum_files(manifest, root, manifest.without_checksum())
+    doubtful = manifest.doubtful()
+    return read_back(manifest, bucket, doubtful) if doubtful else []
+
+
+def ask(manifest: Manifest, bucket: Bucket, paths: list[str]) -> None:
+    """Ask the store for each of these names, and correct what the last listing said of it. Raises `StoreError`."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        for path, found in zip(paths, pool.map(bucket.head, paths)):
+            manifest.set_remote(path, found)
+
+
+def delete_objects(bucket: Bucket, keys: list[str]) -> None:
+    """Delete the objects of these keys. Raises `StoreError`."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(bucket.delete, keys))

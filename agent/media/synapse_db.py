@@ -1,0 +1,133 @@
+"""This module asks Synapse's own media tables whether a media file was purged."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..model.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from ..model.ports import Say, System
+
+#: The playbook's PostgreSQL client, and its database.
+PLAYBOOK_PSQL = "/matrix/postgres/bin/cli-non-interactive"
+PLAYBOOK_SQLITE = "/matrix/synapse/storage/homeserver.db"
+#: Media by which the database is known to be the right one.
+SAMPLE = 50
+#: Ids a query takes at once.
+LOT = 500
+
+#: The errors that asking the database may raise.
+FAILURES = (sqlite3.Error, CommandFailed, OSError)
+
+_ID = re.compile(r"[A-Za-z0-9_-]+")
+_SERVER = re.compile(r"[A-Za-z0-9.:\[\]-]+")
+
+
+class Media(NamedTuple):
+    """A `Media` is the id of a media file; `server` is None for this server's own."""
+
+    server: str | None
+    id: str
+
+
+def media_of(path: str) -> Media | None:
+    """Return the media that a file of the store belongs to, thumbnails too, or None where its path does not say."""
+    parts = path.split("/")
+    server: str | None = None
+    if parts[0] in ("remote_content", "remote_thumbnail") and len(parts) >= 5:
+        server, rest = parts[1], parts[2:5]
+    elif parts[0] in ("local_content", "local_thumbnails") and len(parts) >= 4:
+        rest = parts[1:4]
+    else:
+        return None
+    media_id = "".join(rest)
+    if not _ID.fullmatch(media_id) or (server is not None and not _SERVER.fullmatch(server)):
+        return None
+    return Media(server, media_id)
+
+
+def _query(media: list[Media]) -> str:
+    """Return the SQL that selects those of `media` which the tables know.
+
+    Ids and servers match _ID and _SERVER, so it is enough to put them into quotes.
+    """
+    own = ",".join(f"'{m.id}'" for m in media if m.server is None) or "''"
+    foreign = ",".join(f"('{m.server}','{m.id}')" for m in media if m.server is not None) or "('','')"
+    return (
+        f"SELECT '' , media_id FROM local_media_repository WHERE media_id IN ({own}) UNION ALL "
+        "SELECT media_origin, filesystem_id FROM remote_media_cache"
+        f" WHERE (media_origin, filesystem_id) IN (VALUES {foreign})"
+    )
+
+
+@dataclass(frozen=True)
+class SynapseDatabase:
+    """This class asks Synapse's database, where the setting host.database says it is."""
+
+    setting: str
+    system: System
+    say: Say
+
+    @property
+    def where(self) -> str | None:
+        """Return `sqlite:<path>` or the path of a psql-like program; None where no database was found."""
+        if self.setting != "auto":
+            return self.setting
+        if Path(PLAYBOOK_PSQL).exists():
+            return PLAYBOOK_PSQL
+        return f"sqlite:{PLAYBOOK_SQLITE}" if Path(PLAYBOOK_SQLITE).exists() else None
+
+    def purged(self, paths: list[str], present: Iterable[str]) -> set[str]:
+        """Return those of `paths` whose media Synapse's tables no longer know; none of them where there is doubt.
+
+        :param present: names of media that are there, by which the database is known to be the right one.
+        """
+        where = self.where if paths else None
+        if where is None or not self._is_ours(where, present):
+            return set()
+        by_media: dict[Media, list[str]] = {}
+        for path in paths:
+            media = media_of(path)
+            if media:
+                by_media.setdefault(media, []).append(path)
+        gone: set[str] = set()
+        wanted = list(by_media)
+        for start in range(0, len(wanted), LOT):
+            lot = wanted[start : start + LOT]
+            try:
+                known = self._ask(where, _query(lot))
+            except FAILURES:
+                return set()
+            for media in lot:
+                if media not in known:
+                    gone.update(by_media[media])
+        return gone
+
+    def _ask(self, where: str, query: str) -> set[Media]:
+        if where.startswith("sqlite:"):
+            with sqlite3.connect(f"file:{where[len('sqlite:') :]}?mode=ro", uri=True) as db:
+                rows: list[list[str]] = [list(row) for row in db.execute(query)]
+        else:
+            text = self.system.run([where, "-d", "synapse", "-A", "-t", "-F", "\t", "-c", query], timeout=300)
+            rows = [line.split("\t") for line in text.splitlines() if "\t" in line]
+        return {Media(server or None, media_id) for server, media_id in rows}
+
+    def _is_ours(self, where: str, present: Iterable[str]) -> bool:
+        """Return whether the tables know most of a sample of media that are there: an old database would not."""
+        sample = list({media for media in map(media_of, present) if media})[:SAMPLE]
+        try:
+            knows = len(self._ask(where, _query(sample)) & set(sample))
+        except FAILURES as error:
+            self.say(f"clean: Synapse's media tables cannot be asked ({error}); such files need confirmation")
+            return False
+        if knows * 2 <= len(sample):
+            self.say(f"clean: {where} knows {knows} of {len(sample)} media that are there: not Synapse's database, so")
+            self.say("clean: files that are not in the bucket need confirmation; see host.database")
+            return False
+        return True

@@ -1,0 +1,172 @@
+"""This module brings the bucket what changed since `mirror` compared everything: before the window, and in it.
+
+No listing is asked for. In the window the kernel tells what changed, whatever the store's size; where it does not, one
+walk does.
+
+What is true if the power fails: the local store is only read. What was sent to the bucket was noted in the manifest
+before; what was proven in the window gets into it at the end or not at all, and is compared anew then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..copying.progress import Progress
+from ..media import checksums
+from ..media.deletions import check_deletions
+from ..media.equality import Manifest
+from ..media.snapshot import Snapshot
+from ..media.walk import files_below, walk
+from ..model.errors import CommandFailed, Problem
+from ..model.items import Entry
+from ..state.run import Run
+from . import unaccounted
+from .window import Clock
+
+if TYPE_CHECKING:
+    from ..model.ports import Listener
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A `Baseline` is what the window goes by: files equal in the bucket, those not yet, and a listener for the rest.
+
+    The listener must have listened since before the walk that found them.
+    """
+
+    equal: Snapshot
+    open: list[str]
+    #: How many names this program put into the bucket.
+    uploaded_count: int
+    listener: Listener | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A `Found` says how many files changed and were removed in the window, and whether a walk found them."""
+
+    changed: int
+    removed: int
+    walked: bool
+
+
+def before_window(run: Run, listener: Listener | None) -> tuple[int, Baseline]:
+    """Send and compare what changed, while services still write; return how many files that were, and the baseline.
+
+    What does not become equal is left to the window. Raises `Problem` where too many files are gone.
+    """
+    root = run.server.store_path
+    linked: list[str] = []
+    with run.server.manifest() as manifest:
+        manifest.load_local(walk(root, run.settings.copy.exclude, linked=linked))
+        changed, gone = manifest.changed_locally(), manifest.gone_locally()
+        _check_deletions(run, manifest.uploaded_count(), gone)
+        manifest.add_sent(entry.path for entry in changed)
+        try:
+            _send(run, manifest, root, changed, None)
+        except CommandFailed as error:
+            run.say(f"cutover: {' '.join(str(error).split())[:500]} -- left to the window")
+        _compare(run, manifest, root, changed)
+        checksums.delete_objects(run.bucket, gone)
+        for path in gone:
+            manifest.set_remote(path, None)
+        manifest.mark_equal()
+        if linked:
+            run.say(f"cutover: {len(linked):,} files have hard links, {linked[0]!r} first, so the window will walk")
+            listener = None  # what comes by another name, nobody tells of
+        equal = Snapshot(manifest.known_files())
+        return len(changed), Baseline(equal, manifest.unknown_files(), manifest.uploaded_count(), listener)
+
+
+def in_window(run: Run, known: Baseline, clock: Clock) -> Found:
+    """Send and compare what changed, while nothing writes; return how much that was.
+
+    Raises `Problem` where a file is not equal in the bucket then, the time is over, or too many files are gone.
+    """
+    root = run.server.store_path
+    # A manifest of their own: asking the whole one takes the longer the larger the store.
+    with run.server.manifest() as manifest, run.server.manifest_in_memory() as late:
+        told = known.listener.changed() if known.listener else None
+        if told is None:
+            changed, gone = _changed_by_walk(run, manifest, known)
+        else:
+            changed, gone = _changed_at(run, manifest, known, told)
+        _check_deletions(run, known.uploaded_count, gone)
+        late.load_local(changed)
+        late.add_checksums(manifest.checksums(changed))
+        manifest.add_sent(entry.path for entry in changed)
+        _send(run, late, root, changed, clock)
+        clock.check()
+        _compare(run, late, root, changed)
+        wrong = late.missing_remotely() + late.different()
+        if wrong:
+            raise Problem(
+                f"{len(wrong):,} files changed lately are not equal in the bucket, {wrong[0]!r} among them",
+                "run pulumi up again; the local store stays in use",
+            )
+        checksums.delete_objects(run.bucket, gone)
+        late.mark_equal()
+        manifest.merge_from(late, gone)
+    return Found(len(changed), len(gone), walked=told is None)
+
+
+def verify(run: Run, copy: Path) -> None:
+    """Walk over the local copy after the window, and see that all that changed there is equal in the bucket.
+
+    This finds what changed though nobody told of it. Nothing is sent, since services write to the bucket by now. Raises
+    `Problem` where a file is not equal there all the same.
+    """
+    with run.server.manifest() as manifest, run.server.manifest_in_memory() as late:
+        manifest.load_local(walk(copy, run.settings.copy.exclude))
+        changed = manifest.changed_locally()
+        late.load_local(changed)
+        _compare(run, late, copy, changed)
+        # What was in the bucket and no longer is, was purged since.
+        names = [path for path in late.missing_remotely() if not manifest.knows(path)] + late.different()
+        manifest.unmark(names)  # or the proof would hold them against their old content
+        late.mark_equal()
+        manifest.merge_from(late, [])
+    if names := unaccounted.unconfirmed(run, names):
+        unaccounted.refuse(run, names, "they changed while the services stopped; the bucket serves")
+
+
+def _check_deletions(run: Run, known: int, gone: list[str]) -> None:
+    check_deletions(run.settings.migration.deletion_limit_percent, known, gone, "the local store")
+
+
+def _changed_at(run: Run, manifest: Manifest, known: Baseline, told: Iterable[str]) -> tuple[list[Entry], list[str]]:
+    """Return the files at these paths that are not known to be equal, and names of ours there that are gone."""
+    root, exclude = run.server.store_path, run.settings.copy.exclude
+    found = {entry.path: entry for path in {*told, *known.open} for entry in files_below(root, path, exclude)}
+    gone = {name for path in told for name in manifest.uploaded_below(path)} - found.keys()
+    changed, _ = known.equal.part(found.values())
+    return changed, sorted(gone)
+
+
+def _changed_by_walk(run: Run, manifest: Manifest, known: Baseline) -> tuple[list[Entry], list[str]]:
+    """Return the files of the whole store that are not known to be equal, and names of ours that are gone.
+
+    Only if a file is missing is the manifest asked which.
+    """
+    root, exclude = run.server.store_path, run.settings.copy.exclude
+    changed, same = known.equal.compare(root, exclude)
+    replaced = sum(1 for _ in manifest.local(entry.path for entry in changed))
+    if same + replaced == manifest.walked():
+        return changed, []
+    manifest.load_local(walk(root, exclude))
+    return changed, manifest.gone_locally()
+
+
+def _send(run: Run, manifest: Manifest, root: Path, changed: list[Entry], clock: Clock | None) -> None:
+    if changed:
+        checksums.checksum_files(manifest, root, changed, clock.check if clock else lambda: None)
+        progress = Progress(len(changed), sum(entry.size for entry in changed))
+        run.copier.upload(root, changed, progress, "rclone", clock.deadline if clock else None)
+
+
+def _compare(run: Run, manifest: Manifest, root: Path, changed: list[Entry]) -> None:
+    checksums.ask(manifest, run.bucket, [entry.path for entry in changed])
+    checksums.settle(manifest, run.bucket, root)

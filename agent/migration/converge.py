@@ -1,0 +1,99 @@
+"""This module leads from whatever holds to the phase wanted, transition by transition, forward or back."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ..host.files import lay_reserve
+from ..model.errors import Problem
+from ..model.phases import ANY, Milestone, Phase
+from ..serving import writers
+from ..state.journal import RESERVE_BYTES, Journal
+from ..state.run import Run, Server
+from ..store import ownership
+from . import recovery
+from .edges import Edge, way
+
+if TYPE_CHECKING:
+    from ..model.protocol import Counts, Transition, Verdict
+
+
+def check_generation(journal: Journal, after: str) -> None:
+    """Raise `Problem` if the server is not at the generation that was seen when this was planned."""
+    if not journal.is_at(after):
+        now = journal.expected()
+        raise Problem(
+            f"the server changed since it was looked at (generation {now.generation}, phase {now.phase}; "
+            f"expected generation {after})",
+            "run pulumi up again: it looks anew and shows the plan",
+        )
+
+
+def converge(run: Run, target: Phase, after: str = ANY) -> None:
+    """Bring the server to `target`. The caller holds the lock, and checked that the server is at `after`.
+
+    Raises `Problem` where a transition fails, which the next call goes on with.
+    """
+    journal = run.journal
+    recovery.recover(run)
+    _lay_reserve(run)
+    journal.start_from(after)
+    journal.save()
+    if target is not Phase.LOCAL:
+        store = run.settings.store
+        ownership.check(run.bucket, store.bucket, store.adopt)
+    for edge in way(journal, target):
+        _take(run, edge)
+
+
+def _take(run: Run, edge: Edge) -> None:
+    run.say(f"{edge.begins} -> {edge.ends}")
+    run.reached(Milestone.EDGE_BEGUN, f"{edge.begins}->{edge.ends}")
+    began = time.time()
+    counts = edge.does(run)
+    journal = run.journal
+    journal.reach(edge.ends)
+    if counts is not None:
+        journal.last = counts
+    if edge.begins is not edge.ends:
+        # For the report only: where the power fails before it is saved, this is all that is lost.
+        journal.remember(_transition(edge, began, counts))
+    journal.save()
+
+
+def _transition(edge: Edge, began: float, counts: Counts | None) -> Transition:
+    seconds = round(time.time() - began, 1)
+    told: Transition = {"to": edge.ends, "began": round(began), "seconds": seconds, **(counts or {})}
+    return {"from": edge.begins, **told}  # type: ignore[typeddict-unknown-key]
+
+
+def _lay_reserve(run: Run) -> None:
+    try:
+        lay_reserve(run.layout.reserve, RESERVE_BYTES)
+    except OSError as error:
+        raise Problem(
+            f"{run.layout.var} has no room for the journal: {error}", "free some space on that disk"
+        ) from None
+
+
+def plan(server: Server, journal: Journal, target: Phase) -> list[str]:
+    """Return what `converge` would do, in words for a preview."""
+    names = ", ".join(writers.running(server)) or "the services that write media"
+    edges = way(journal, target)
+    return [f"{edge.begins} -> {edge.ends}: {edge.says.format(services=names)}" for edge in edges]
+
+
+def verdict(journal: Journal) -> Verdict:
+    """Return the numbers with which a run ends."""
+    told: Verdict = {
+        "phase": journal.phase,
+        "serving": journal.serving,
+        "generation": journal.generation,
+        "base": journal.base,
+        "runs": journal.history,
+        "kinds": journal.kinds,
+        "checked": journal.checked,
+    }
+    told.update(journal.last)  # type: ignore[typeddict-item]
+    return told

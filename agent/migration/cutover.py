@@ -1,0 +1,130 @@
+"""This module is the window in which the bucket becomes the media store.
+
+What is true if the power fails:
+- before the window is in the journal: the local store serves;
+- at `delta` (services stopped or stopping): the local store is untouched and serves again;
+- at `swapping` (`undoing`, once recovery began): nobody wrote to the bucket through the mount yet, so the local copy is
+  complete; it is renamed back and serves again;
+- once it is committed (`starting`): the bucket holds all, the mount unit is enabled, and it serves. Only the proof is
+  owed; the next converge makes it up, or goes back. Where the kernel told what changed, one more walk over the local
+  copy is owed too.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ..host.files import rename
+from ..model.errors import Problem
+from ..model.phases import Milestone, Owed, Phase, Side, Stage, Window
+from ..serving import mount, playbook, proof, writers
+from ..state.run import Run
+from . import changes, mirror, restore
+from .window import Clock, Stopwatch, start_services, window
+
+if TYPE_CHECKING:
+    from ..model.protocol import Counts
+
+
+def go_live(run: Run) -> Counts:
+    """Go from mirror to live: refresh the mirror, then the window, then the proof; return the numbers.
+
+    Raises `Problem` where one of these fails. The local store serves then, unless only the walk after the proof failed.
+    """
+    _check_no_backup(run)
+    counts = mirror.mirror(run)
+    mount.start_staging(run.server, run.journal.owner)  # a reboot may have ended it
+    with run.listen(run.server.store_path) as listener:
+        came, known = changes.before_window(run, listener)
+        how = "the kernel tells what changes" if known.listener else "what changes is found by a walk"
+        run.say(f"cutover: ready; {came:,} files came while comparing; {how}")
+        run.reached(Milestone.WINDOW_READY, Window.CUTOVER)
+        _check_no_backup(run)
+        run.copier.prepare()
+        writers.required(run.server)
+        run.journal.keep_inode(run.server.store_path.stat().st_ino)
+        with window(run, Window.CUTOVER) as clock:
+            _swap(run, known, clock, counts)
+    return _prove(run, clock.down)
+
+
+def prove_live(run: Run) -> Counts:
+    """Make up the proof that a cutover still owes, in phase live; return the numbers.
+
+    Raises `Problem` where it fails. The local store serves then, unless only the walk after the proof failed.
+    """
+    return _prove(run, None)
+
+
+def _check_no_backup(run: Run) -> None:
+    backup = run.server.backup_path
+    if os.path.lexists(backup):
+        raise Problem(f"{backup} exists already", "it may be an earlier migration's copy: move it elsewhere first")
+
+
+def _swap(run: Run, known: changes.Baseline, clock: Clock, counts: Counts) -> None:
+    """Do the work of the window up to the commit: the last files, the renames, the mount."""
+    server, journal = run.server, run.journal
+    journal.stopped = journal.units
+    clock.start()
+    found = changes.in_window(run, known, clock)
+    journal.advance(Stage.SWAPPING)
+    rename(server.store_path, server.backup_path)
+    mount.make_mount_point(server.store_path)
+    playbook.choose(server)
+    mount.start_final(server, journal.owner)
+    owed = {Owed.PROOF} if found.walked else {Owed.PROOF, Owed.WALK}  # a walk missed nothing
+    seconds = clock.work.seconds
+    moved: Counts = {**counts, "window_seconds": seconds, "window_files": found.changed}
+    journal.commit(Side.BUCKET, Phase.LIVE, owed, moved)
+    run.say(f"cutover: {found.changed:,} files in the window, {seconds:.1f} s; starting the services")
+
+
+def _prove(run: Run, down: Stopwatch | None) -> Counts:
+    """Start the services and prove that the bucket serves; go back to the local store where it does not.
+
+    Raises `Problem` where it does not.
+    """
+    server, journal = run.server, run.journal
+    counts: Counts = {**journal.last}
+    try:
+        if journal.window:
+            start_services(run)
+        run.homeserver.wait()
+        if down:
+            counts["services_stopped_seconds"] = down.seconds
+            run.say(f"cutover: the homeserver answers after {down.seconds:.1f} s")
+            run.reached(Milestone.SERVING_AGAIN, Window.CUTOVER)
+        counts["proof"] = proof.prove(server, journal.owner, run.homeserver)
+    except Exception as error:
+        run.say(f"cutover: the proof failed ({error}); going back to the local store")
+        journal.last = restore.back_to_local(run, start=journal.stopped)
+        journal.save()
+        raise Problem(
+            f"the proof failed, and the local store serves again: {error}", "mend that, then run pulumi up again"
+        ) from None
+    _verify(run)
+    journal.owed.discard(Owed.PROOF)
+    journal.last = counts
+    journal.save()
+    mount.stop_staging(server)
+    sample = counts["proof"]["sample_files"]
+    run.say(f"live: {sample} old files read back, a probe went through the mount into the bucket")
+    return counts
+
+
+def _verify(run: Run) -> None:
+    """Walk over the local copy where that is owed, for what the window may have missed.
+
+    Where this fails the bucket serves on: it holds all that anybody was told of. The next run looks again.
+    """
+    copy, journal = run.server.backup_path, run.journal
+    if Owed.WALK not in journal.owed:
+        return
+    if copy.is_dir() and copy.stat().st_ino == journal.inode:
+        run.say("live: the bucket serves; looking through the local copy for what the window may have missed")
+        changes.verify(run, copy)
+    else:
+        run.say(f"live: {copy} is gone, so it was not walked once more for what the window may have missed")
+    journal.owed.discard(Owed.WALK)

@@ -1,0 +1,101 @@
+"""This module is the table of transitions: between which phases, what each does, and what a preview says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..model.phases import Owed, Phase, route
+from ..serving import mount
+from ..state.journal import Journal
+from ..state.run import Run
+from ..store import ownership
+from ..store.bucket import STORE_TROUBLE
+from . import clean, cutover, mirror, restore
+
+if TYPE_CHECKING:
+    from ..model.protocol import Counts
+
+
+class Edge(NamedTuple):
+    """An `Edge` is a transition; `does` returns its numbers, where it has some, and a window commits by itself."""
+
+    begins: Phase
+    ends: Phase
+    does: Callable[[Run], Counts | None]
+    #: For a preview, with `{services}` for those that stop.
+    says: str
+
+
+def _prepare(run: Run) -> None:
+    store = run.settings.store
+    ownership.claim(run.bucket, store.bucket, store.adopt)
+    mount.start_staging(run.server, run.journal.owner)
+
+
+def _mirror(run: Run) -> Counts:
+    if run.settings.copy.method == "rsync":
+        mount.start_staging(run.server, run.journal.owner)
+    return mirror.mirror(run)
+
+
+def _local(run: Run) -> None:
+    mount.stop_staging(run.server)
+    try:
+        ownership.release(run.bucket)
+    except STORE_TROUBLE as error:
+        # The store is local: a bucket that cannot be reached any more must not hold the server back.
+        run.say(f"the bucket still names this server as its owner: {error}")
+
+
+def _keep_copies(run: Run) -> None:
+    """Do nothing: to remove the copies in the bucket would only make the next mirror longer."""
+
+
+EDGES = (
+    Edge(
+        Phase.LOCAL, Phase.PREPARE, _prepare,
+        "mount the bucket at the staging path and see it answer; claim the bucket for this server",
+    ),
+    Edge(
+        Phase.PREPARE, Phase.MIRROR, _mirror,
+        "copy the local store into the bucket and compare every file; services run on",
+    ),
+    Edge(
+        Phase.MIRROR, Phase.LIVE, cutover.go_live,
+        "copy what is new; stop {services}; copy the last files; the bucket becomes the media store; "
+        "start them again; prove it (old files, a new file, the homeserver)",
+    ),
+    Edge(
+        Phase.LIVE, Phase.CLEAN, clean.clean,
+        "compare every file of the local copy once more, then remove the local copy",
+    ),
+    Edge(
+        Phase.CLEAN, Phase.LIVE, restore.refill,
+        "fetch the whole store from the bucket into a local copy; services run on",
+    ),
+    Edge(
+        Phase.LIVE, Phase.MIRROR, restore.back_to_local,
+        "fetch what is new; stop {services}; fetch the last files; the local copy becomes the media store "
+        "again; start them",
+    ),
+    Edge(Phase.MIRROR, Phase.PREPARE, _keep_copies, "nothing on the server; the copies in the bucket stay"),
+    Edge(Phase.PREPARE, Phase.LOCAL, _local, "unmount the staging path; give the bucket free"),
+)  # fmt: skip
+
+#: The transition of a server that is live, and whose cutover was not proven yet.
+UNPROVEN = Edge(
+    Phase.LIVE, Phase.LIVE, cutover.prove_live, "prove that the bucket serves (old files, a new file, the homeserver)"
+)
+
+_BY_ENDS: Mapping[tuple[Phase, Phase], Edge] = MappingProxyType({(edge.begins, edge.ends): edge for edge in EDGES})
+
+
+def way(journal: Journal, target: Phase) -> list[Edge]:
+    """Return the transitions from what the journal says to a phase."""
+    edges = [_BY_ENDS[ends] for ends in route(journal.phase, target)]
+    unproven = journal.phase is Phase.LIVE and Owed.PROOF in journal.owed
+    if unproven and target in (Phase.LIVE, Phase.CLEAN):
+        return [UNPROVEN, *edges]
+    return edges

@@ -1,0 +1,102 @@
+"""This module empties a bucket that is to be deleted, once the media store is home.
+
+What is true if the power fails: the local store serves before, in and after it, and nothing of it is touched. What is
+gone from the bucket was compared with the local store before the first deletion; a later run compares what is left and
+goes on.
+
+Not compared are earlier versions, this program's own objects, folders' marks, and previews that Synapse rebuilds.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+from ..copying.progress import Sometimes
+from ..media import checksums
+from ..media.deletions import check_deletions
+from ..media.synapse_db import SynapseDatabase
+from ..media.walk import walk
+from ..model.errors import Problem, StoreError
+from ..model.layout import RESERVED_PREFIX
+from ..model.phases import Side
+from ..state.run import Run
+from ..store import ownership
+from . import unaccounted
+from .clean import REBUILT
+
+#: Versions removed between two looks at the clock.
+LOT = 1000
+
+
+def empty(run: Run) -> None:
+    """Remove every object with all its versions, and every unfinished upload.
+
+    Raises `Problem` where an object is not accounted for, or the media store is in the bucket; then nothing was
+    removed.
+    """
+    if run.journal.serving is not Side.LOCAL:
+        raise Problem("the media store still lives in the bucket", "run pulumi up with phase prepare first")
+    try:
+        store = run.settings.store
+        ownership.check(run.bucket, store.bucket, store.adopt)
+        _check_all_is_home(run)
+        removed = _remove_all(run)
+    except StoreError as error:
+        if error.code != "NoSuchBucket":
+            raise
+        removed = 0
+    run.say(f"empty: {removed:,} objects, versions and unfinished uploads are gone from the bucket")
+
+
+def _check_all_is_home(run: Run) -> None:
+    """Raise `Problem` unless each object has its equal in the local store, or is ours and was purged here."""
+    rebuilt = tuple(f"{name}/" for name in REBUILT)
+    objects = [
+        item
+        for item in run.bucket.list()
+        if not item.key.startswith((RESERVED_PREFIX, *rebuilt)) and not item.key.endswith("/")
+    ]
+    if not objects:
+        return
+    root = run.server.store_path
+    with run.server.manifest() as manifest:
+        manifest.load_local(walk(root, run.settings.copy.exclude))
+        manifest.load_remote(objects)
+        present = set(manifest.missing_locally())
+        gone = [path for path in manifest.gone_locally() if path in present]
+        limit = run.settings.migration.deletion_limit_percent
+        check_deletions(limit, manifest.uploaded_count(), gone, "the local store")
+        checksums.settle(manifest, run.bucket, root)
+        foreign, different = manifest.foreign_objects(), manifest.different()
+        database = SynapseDatabase(run.settings.host.database, run.system, run.say)
+        purged = database.purged(gone, manifest.local_originals())
+    if foreign:
+        raise Problem(
+            f"{len(foreign):,} objects in the bucket are not in the local store and were not put there by this "
+            f"program, {foreign[0]!r} first; nothing was removed",
+            "fetch or remove them by hand, or set store.onDestroy to retain; then run pulumi up and destroy again",
+        )
+    if different:
+        raise Problem(
+            f"{len(different):,} files of the local store differ from the bucket, {different[0]!r} first; "
+            "nothing was removed",
+            "look which is right; pulumi up with phase mirror copies the local ones, and then destroy goes on",
+        )
+    if unresolved := unaccounted.unconfirmed(run, [path for path in gone if path not in purged]):
+        raise Problem(
+            f"{len(unresolved):,} files that were here once are in the bucket only, and Synapse's database does not "
+            f"say that they were purged, {unresolved[0]!r} first; nothing was removed",
+            "look why they are gone here; name in migration.confirmed those that may go, run pulumi up, then destroy",
+        )
+
+
+def _remove_all(run: Run) -> int:
+    removed, progress = 0, Sometimes(run.say)
+    remainders = run.bucket.remainders()
+    with ThreadPoolExecutor(checksums.THREADS) as pool:
+        while lot := list(islice(remainders, LOT)):
+            list(pool.map(run.bucket.remove, lot))
+            removed += len(lot)
+            progress.say(f"empty: {removed:,} objects and versions are gone so far")
+    return removed

@@ -1,0 +1,105 @@
+"""This module finishes or undoes what was interrupted; it is safe to run at any time, any number of times."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Sequence
+
+from ..host.files import rename
+from ..model.errors import CommandFailed, Problem
+from ..model.phases import NEXT, Side, Stage, after_crash
+from ..serving import mount, playbook, writers
+from ..state.run import Run
+
+
+def recover(run: Run, boot: bool = False) -> None:
+    """Close the window that is open, if one is: one side serves then, and the services are starting.
+
+    The window stays in the journal until the services were told to start, so a second interruption loses nothing. Their
+    guard holds them until the media store is there, so a mount that does not come up keeps nobody from mending it. At
+    `boot` nothing is waited for. Raises `Problem` where the local copy is not to be found, or the mount does not come
+    up.
+    """
+    journal = run.journal
+    if journal.window is None:
+        return
+    try:
+        _choose_side(run)
+    finally:
+        _start(run, journal.units, wait=False)
+    units = journal.units
+    journal.close()
+    if boot and journal.serving is Side.BUCKET:
+        mount.bring_up(run.server)
+    if not boot:
+        if journal.serving is Side.BUCKET:
+            mount.start_final(run.server, journal.owner)
+        _start(run, units, wait=True)
+
+
+def _choose_side(run: Run) -> None:
+    """Make true on disk and in the journal what the table `AFTER_CRASH` says of the window's stage."""
+    journal = run.journal
+    window = journal.window
+    assert window
+    outcome = after_crash(window.name, window.stage)
+    run.say(f"recovery: interrupted at {window.name}:{window.stage}; serving from now on: {outcome.serves}")
+    if outcome.brings_home:
+        if Stage.UNDOING in NEXT[window.name, window.stage]:
+            journal.advance(Stage.UNDOING)  # from here on no mount comes up, whoever starts one
+        bring_local_copy_home(run)
+    journal.recover()
+
+
+def _start(run: Run, units: Sequence[str], wait: bool) -> None:
+    """Start units. One that is gone meanwhile must not hold up the others, so failures are only told."""
+    try:
+        run.system.start(units, wait=wait)
+    except (CommandFailed, subprocess.TimeoutExpired) as error:
+        run.say(f"recovery: {error}")
+
+
+def bring_local_copy_home(run: Run) -> None:
+    """Unmount, and let the local copy be the media store again; each part is done only if it is still to do.
+
+    The local copy is known by its inode, journalled before the swap: no other folder that happens to have its name is
+    taken for it, and a disk that is not mounted yet is not taken for an empty store. Raises `Problem` where it is
+    nowhere.
+    """
+    store, backup, inode = run.server.store_path, run.server.backup_path, run.journal.inode
+    end_mount(run)
+    if backup.is_dir() and backup.stat().st_ino == inode:
+        if store.exists() and any(store.iterdir()):
+            # Not ours and not expected: keep it, and say so, rather than stay stuck.
+            aside = store.with_name(f"{store.name}-stray-{time.strftime('%Y%m%d-%H%M%S')}")
+            rename(store, aside)
+            run.say(f"recovery: files lay under the mount; they are kept in {aside}")
+        mount.remove_mount_point(store)
+        rename(backup, store)
+    if not store.is_dir() or store.stat().st_ino != inode:
+        raise Problem(
+            f"the local copy of the media store is neither at {backup} nor at {store}",
+            "is its disk mounted? Mount it and run pulumi up again; the services wait until then",
+        )
+    # A start that was under way may have seen the folder that lay here before; one from now on sees a local store.
+    _clear(run)
+
+
+def end_mount(run: Run) -> None:
+    """Unmount the media store, whether our unit or the playbook's mounted it, now and at each boot."""
+    mount.stop_final(run.server)
+    _clear(run)
+
+
+def _clear(run: Run) -> None:
+    """Unmount the media store, and note which services end with the playbook's unit.
+
+    To stop that unit ends what requires it: a homeserver too that was started in the window.
+    """
+    server = run.server
+    if playbook.unit_exists(server):
+        waiting = {*writers.running(server), *server.system.queued(writers.patterns(server))}
+        if not waiting <= set(run.journal.units):
+            run.journal.add_units(waiting)
+    playbook.clear(server)

@@ -1,0 +1,111 @@
+"""This module is the way back: what the bucket holds comes to the local copy, which becomes the media store again.
+
+What is true if the power fails: until `swapping` the bucket serves, and the local copy gained files and lost none: what
+is gone from the bucket moved to a dated folder beside it. From `swapping` on the local copy is complete, and recovery
+finishes the swap. No local file is ever unlinked: what was replaced moves to such a folder too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..host.files import rename
+from ..media import checksums
+from ..media.deletions import check_deletions
+from ..media.walk import walk
+from ..model.phases import Milestone, Phase, Side, Stage, Window
+from ..serving import mount
+from ..state.run import Run
+from . import recovery
+from .aside import dated_folder, incomplete_path, own_folder, removing_path
+from .pull import pull
+from .window import Clock, start_services, window
+
+if TYPE_CHECKING:
+    from ..model.protocol import Counts
+
+
+def refill(run: Run) -> None:
+    """Go from clean to live: fetch a whole local copy again, while the bucket serves. Raises what `pull` does."""
+    server, journal = run.server, run.journal
+    incomplete, removing = incomplete_path(server), removing_path(server)
+    if not server.backup_path.exists():
+        if removing.exists() and not incomplete.exists():
+            rename(removing, incomplete)
+        own_folder(incomplete, journal.owner, journal.mode)
+        pull(run, incomplete)
+        rename(incomplete, server.backup_path)
+
+
+def back_to_local(run: Run, start: Sequence[str] = ()) -> Counts:
+    """Go from live to mirror, and return the numbers; `start` names units to start even if they do not run now.
+
+    Raises `Problem` where that fails; before the swap, the bucket serves on.
+    """
+    refill(run)
+    pull(run, run.server.backup_path)
+    run.copier.prepare()
+    with window(run, Window.RESTORE, start) as clock:
+        _swap(run, clock)
+    counts = _serve(run, clock)
+    mount.start_staging(run.server, run.journal.owner)
+    files, size = _mark_equal(run)
+    return {**counts, "files": files, "bytes": size}
+
+
+def _swap(run: Run, clock: Clock) -> None:
+    """Do the work of the window up to the commit: the last uploads come home, the local copy is the store again."""
+    journal, backup = run.journal, run.server.backup_path
+    fetched = pull(run, backup, clock)
+    set_aside_gone(run, backup)
+    run.system.sync()
+    journal.keep_inode(backup.stat().st_ino)
+    journal.advance(Stage.SWAPPING)
+    recovery.bring_local_copy_home(run)
+    counts: Counts = {"window_seconds": clock.work.seconds, "window_files": fetched}
+    journal.commit(Side.LOCAL, Phase.MIRROR, (), counts)
+
+
+def _serve(run: Run, clock: Clock) -> Counts:
+    units = run.journal.units
+    start_services(run)
+    if units:
+        run.homeserver.wait()
+    counts: Counts = {**run.journal.last, "services_stopped_seconds": clock.down.seconds}
+    run.journal.last = counts
+    run.journal.save()
+    run.say(f"restore: the local store serves again; services were stopped for {clock.down.seconds:.1f} s")
+    run.reached(Milestone.SERVING_AGAIN, Window.RESTORE)
+    return counts
+
+
+def _mark_equal(run: Run) -> tuple[int, int]:
+    """Remember what is equal on both sides now, so that later deletions are understood; return files and bytes."""
+    root = run.server.store_path
+    with run.server.manifest() as manifest:
+        files, size = manifest.load_local(walk(root, run.settings.copy.exclude))
+        checksums.settle(manifest, run.bucket, root)
+        manifest.mark_equal()
+    run.checked("restore")
+    return files, size
+
+
+def set_aside_gone(run: Run, root: Path) -> None:
+    """Move files out of the local copy that are gone from the bucket (purged while live), without deleting them.
+
+    They must not come back. Raises `Problem` where they are too many.
+    """
+    with run.server.manifest() as manifest:
+        gone = manifest.gone_remotely()
+        limit = run.settings.migration.deletion_limit_percent
+        check_deletions(limit, manifest.uploaded_count(), gone, "the bucket")
+    if gone:
+        folder = dated_folder(run, "removed")
+        run.say(f"restore: {len(gone):,} files were purged while live; they are kept in {folder}")
+        for path in gone:
+            kept = folder / path
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(root / path, kept)

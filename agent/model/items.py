@@ -1,0 +1,41 @@
+"""This module has the records for a file of the local store, an object, and what keeps a bucket from being deleted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """An `Entry` is a regular file as the file system describes it.
+
+    Its times are in nanoseconds since 1970, its size is in bytes, and its path is relative to the media store.
+    """
+
+    path: str
+    size: int
+    mtime: int
+    ctime: int
+    inode: int
+
+
+@dataclass(frozen=True)
+class Object:
+    """An `Object` is an object of the bucket as a listing or HEAD shows it: size in bytes, ETag without quotes."""
+
+    key: str
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True)
+class Remainder:
+    """A `Remainder` keeps a bucket from being deleted: a version, a delete marker, or an unfinished upload.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/DeleteMarker.html
+    """
+
+    key: str
+    #: The parameter by which S3 takes `id`: `versionId` or `uploadId`.
+    kind: str
+    id: str

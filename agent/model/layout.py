@@ -1,0 +1,127 @@
+"""This module has the names of the agent's units and the paths that it uses on the server. It is pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Names of our own: the playbook deletes a unit called matrix-goofys.service on each of its runs.
+MOUNT_UNIT = "matrix-media-store.service"
+STAGING_UNIT = "matrix-media-store-staging.service"
+RECOVER_UNIT = "matrix-media-store-recover.service"
+WATCHDOG_UNIT = "matrix-media-store-watchdog.service"
+WORK_UNIT = "matrix-media-store-converge.service"
+#: All units that this program lays but the transient one.
+OUR_UNITS = (STAGING_UNIT, MOUNT_UNIT, RECOVER_UNIT, WATCHDOG_UNIT)
+#: The playbook's own mount of a bucket.
+PLAYBOOK_UNIT = "matrix-goofys.service"
+
+#: The folder in the bucket that is ours and not the media store's.
+RESERVED_PREFIX = ".matrix-media-store/"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A `Layout` says where the agent's files and folders lie, all below `root`; tests give a temporary `root`."""
+
+    root: Path = Path("/")
+
+    @property
+    def etc(self) -> Path:
+        """Return the folder with the agent's settings and credentials."""
+        return self.root / "etc/matrix-media-store"
+
+    @property
+    def var(self) -> Path:
+        """Return the folder with what the agent remembers: journal, manifest, lock, progress."""
+        return self.root / "var/lib/matrix-media-store"
+
+    @property
+    def lib(self) -> Path:
+        """Return the folder with the agent's programs."""
+        return self.root / "usr/local/lib/matrix-media-store"
+
+    @property
+    def units(self) -> Path:
+        """Return the folder with systemd's unit files."""
+        return self.root / "etc/systemd/system"
+
+    @property
+    def agent(self) -> Path:
+        """Return the path of the agent's zipapp."""
+        return self.lib / "agent.pyz"
+
+    @property
+    def goofys(self) -> Path:
+        """Return the path of the program goofys."""
+        return self.lib / "goofys"
+
+    @property
+    def settings(self) -> Path:
+        """Return the path of the settings as the stack told them last, secrets among them."""
+        return self.etc / "settings.json"
+
+    @property
+    def earlier(self) -> Path:
+        """Return the path of the files that a change of the mount replaced, see `state.earlier`."""
+        return self.etc / "earlier.json"
+
+    @property
+    def rclone_conf(self) -> Path:
+        """Return the path of rclone's configuration, which holds the bucket's keys."""
+        return self.etc / "rclone.conf"
+
+    @property
+    def credentials(self) -> Path:
+        """Return the path of the environment file with the bucket's keys, for the mount's unit."""
+        return self.etc / "credentials.env"
+
+    @property
+    def staging(self) -> Path:
+        """Return the folder where the bucket is mounted while it does not serve."""
+        # Not under /matrix: its backups would follow the mount into the bucket.
+        return self.var / "staging"
+
+    @property
+    def journal(self) -> Path:
+        """Return the path of the journal, see `state.journal`."""
+        return self.var / "journal.json"
+
+    @property
+    def manifest(self) -> Path:
+        """Return the path of the SQLite file with what was seen and proven on both sides, see `media.catalog`."""
+        return self.var / "manifest.sqlite"
+
+    @property
+    def reserve(self) -> Path:
+        """Return the path of the file that keeps disk space for the journal, see `host.files.lay_reserve`."""
+        return self.var / "reserve"
+
+    @property
+    def lock(self) -> Path:
+        """Return the path of the file that whoever changes the server locks, see `state.lock`."""
+        return self.var / "lock"
+
+    @property
+    def gave_way(self) -> Path:
+        """Return the path of the file that exists as long as the playbook's mount serves in the place of ours."""
+        return self.var / "gave-way"
+
+    @property
+    def request(self) -> Path:
+        """Return the path of the request that the unit of long work was started with, see `state.work`."""
+        return self.var / "request.json"
+
+    @property
+    def verdict(self) -> Path:
+        """Return the path of the verdict with which the last long work ended, see `state.work`."""
+        return self.var / "verdict.json"
+
+    @property
+    def progress(self) -> Path:
+        """Return the path of the progress lines of the last long work, one JSON object a line, see `state.work`."""
+        return self.var / "progress.log"
+
+
+#: This server's.
+HERE = Layout()

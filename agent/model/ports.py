@@ -1,0 +1,182 @@
+"""This module has what the agent needs of the world outside, as protocols: tests give others than the real ones."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from .items import Entry, Object, Remainder
+
+T = TypeVar("T")
+
+#: Takes a line of progress for people.
+Say = Callable[[str], None]
+
+
+class System(Protocol):
+    """A `System` is the processes, systemd and the mounts of this server; `host.system` has the real one."""
+
+    def run(self, argv: Sequence[str], timeout: float | None = None, check: bool = True) -> str:
+        """Run a program and return its standard output; `timeout` is in seconds.
+
+        Raises CommandFailed where `check` is set and it ends with another exit status than 0, and
+        subprocess.TimeoutExpired.
+        """
+
+    def systemctl(self, *arguments: str, check: bool = True) -> str:
+        """Run `systemctl` and return its standard output. Raises what `run` does."""
+
+    def is_active(self, unit: str) -> bool:
+        """Return whether systemd says that the unit is active."""
+
+    def units(self, patterns: Sequence[str]) -> dict[str, str]:
+        """Return the active state of each loaded unit that matches one of the patterns, by the unit's name."""
+
+    def queued(self, patterns: Sequence[str]) -> set[str]:
+        """Return the units that match one of the patterns and wait for others before they start."""
+
+    def stop(self, units: Sequence[str], timeout: float = ...) -> None:
+        """Stop units and wait until they are down; `timeout` is in seconds. Raises what `run` does."""
+
+    def start(self, units: Sequence[str], wait: bool = True, timeout: float = ...) -> None:
+        """Start units, and with `wait` return once they run; `timeout` is in seconds. Raises what `run` does."""
+
+    def mounted(self, path: Path) -> bool:
+        """Return whether a file system is mounted exactly at `path`."""
+
+    def layers(self, path: Path) -> list[str]:
+        """Return the sources of all mounts exactly at `path`, the topmost as the last."""
+
+    def unmount(self, path: Path) -> None:
+        """Take every mount off `path`. Raises CommandFailed where one stays."""
+
+    def as_user(self, uid: int, gid: int, action: Callable[[], T], timeout: float = 30) -> T:
+        """Return what `action` returns in a child process of that user and group; `timeout` is in seconds.
+
+        Raises OSError with what the child met, and TimeoutError where it did not answer in time.
+        """
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float, every: float = 0.1) -> bool:
+        """Return whether `condition` came true within `seconds`; it is asked each `every` seconds."""
+
+    def pause(self, seconds: float) -> None:
+        """Do nothing for that many seconds."""
+
+    def sync(self) -> None:
+        """Return once all that was written is on disk."""
+
+
+class Bucket(Protocol):
+    """A `Bucket` is one bucket at one store; `store.bucket` has the real one.
+
+    Each method that sends a signed request raises `StoreError` where the store refuses it, and `StoreUnavailable` where
+    the store does not answer; `answers` raises neither.
+    """
+
+    def set_patience(self, attempts: int = ..., timeout: float = ...) -> None:
+        """From now on, try each request `attempts` times, and let the store be silent for `timeout` seconds."""
+
+    def date(self) -> datetime.datetime:
+        """Return the time on the store's clock.
+
+        Raises what `store.bucket.STORE_TROUBLE` lists, and `Problem` without a time.
+        """
+
+    def answers(self) -> bool:
+        """Return whether the store answers a request now, if only with a refusal."""
+
+    def round_trip(self) -> float:
+        """Return how many seconds the store takes to answer the smallest request."""
+
+    def list(self, prefix: str = "", attempts: int = 0, page: int = 1000) -> Iterator[Object]:
+        """Yield each object whose key begins with `prefix`, in requests for `page` objects each.
+
+        Each request is tried `attempts` times, or with 0 as often as `set_patience` says.
+        """
+
+    def remainders(self) -> Iterator[Remainder]:
+        """Yield all versions, delete markers and unfinished uploads in the bucket."""
+
+    def head(self, key: str) -> Object | None:
+        """Return the object of that key, or None where there is none."""
+
+    def has_other_key(self, key: str) -> bool:
+        """Return whether the store refuses to read the object with the stack's customer key, or without one."""
+
+    def get(self, key: str, customer_key: bool = True) -> bytes | None:
+        """Return the whole content of an object, or None where there is none.
+
+        Without `customer_key` it is read as if the stack had none.
+        """
+
+    def md5(self, key: str) -> str:
+        """Return the MD5 of the object's content in hexadecimal digits, by reading all of it."""
+
+    def put(self, key: str, body: bytes) -> None:
+        """Write an object."""
+
+    def delete(self, key: str) -> None:
+        """Delete an object; in a bucket with versions, its earlier versions stay."""
+
+    def remove(self, item: Remainder) -> None:
+        """Remove a version, a delete marker or an unfinished upload for good."""
+
+
+class Copier(Protocol):
+    """A `Copier` copies many files; `copying.transfer` has the real one."""
+
+    def upload(
+        self, source: Path, entries: Sequence[Entry], progress: Any, method: str, deadline: float | None
+    ) -> None:
+        """Copy local files below `source` into the bucket; `deadline` is in seconds on the monotonic clock.
+
+        Raises CommandFailed where not all arrived; what arrived stays.
+        """
+
+    def download(self, target: Path, objects: Sequence[Object], progress: Any, deadline: float | None) -> None:
+        """Copy objects into `target`, a folder of ours that nothing else uses; `deadline` is as in `upload`.
+
+        Raises CommandFailed where not all arrived; what arrived stays.
+        """
+
+    def prepare(self) -> None:
+        """Decide how many files are copied at once, so that a window need not."""
+
+
+class Listener(Protocol):
+    """A `Listener` tells what changes in a folder; `media.listener` has the real one."""
+
+    def changed(self) -> set[str] | None:
+        """Return the paths that may have changed by now, each of a file, or of a folder with all that is below it.
+
+        Return None where changes may have been missed.
+        """
+
+
+#: Begins to listen at a folder; gives None where nobody can.
+Listen = Callable[[Path], AbstractContextManager["Listener | None"]]
+
+
+class Homeserver(Protocol):
+    """This protocol is the Matrix homeserver as its clients see it; `serving.homeserver` has the real one."""
+
+    def answers(self) -> bool:
+        """Return whether the homeserver answers now."""
+
+    def wait(self) -> None:
+        """Return once the homeserver answers. Raises `Problem` where it does not within host.startSeconds."""
+
+    def upload(self, body: bytes) -> tuple[str, str]:
+        """Upload a file through the client API, and return its server and its media id.
+
+        Raises an error of `serving.homeserver.TROUBLE`, KeyError or ValueError where that fails.
+        """
+
+    def download(self, server: str, media_id: str) -> bytes:
+        """Return the content of a file by the client API.
+
+        Raises an error of `serving.homeserver.TROUBLE` where that fails.
+        """

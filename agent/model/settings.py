@@ -1,0 +1,203 @@
+"""This module has the settings that the stack told the server, by section. It is pure.
+
+The sections have the names that users know from the stack's file. Secrets are among the values, so the file that holds
+them has mode 0600.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from .errors import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class HostSettings:
+    """These settings describe the server and its homeserver."""
+
+    #: The stack that holds this server to a phase.
+    stack: str = ""
+    #: Who logs in over SSH, and the public keys that may ask for the status alone as that user.
+    ssh_user: str = "root"
+    status_keys: list[str] = field(default_factory=list)
+    media_store: str = "/matrix/synapse/storage/media-store"
+    services: list[str] = field(default_factory=list)
+    homeserver_url: str = "http://127.0.0.1:8008"
+    database: str = "auto"
+    #: Seconds for which the services may take to stop, and the homeserver to answer after its start.
+    stop_seconds: int = 180
+    start_seconds: int = 300
+    #: A token of one of the homeserver's users, for a test upload; empty without one.
+    access_token: str = field(default="", repr=False)
+
+    @property
+    def store_path(self) -> Path:
+        """Return the path of the media store."""
+        return Path(self.media_store)
+
+    @property
+    def backup_path(self) -> Path:
+        """Return the path where the local copy is kept while the bucket serves."""
+        return self.store_path.with_name(self.store_path.name + "-local-backup")
+
+
+@dataclass(frozen=True, eq=False)
+class StoreSettings:
+    """These settings describe the bucket as any S3 client needs it."""
+
+    endpoint: str = ""
+    region: str = ""
+    bucket: str = ""
+    adopt: bool = False
+    storage_class: str = ""
+    #: Seconds for which a key never used here before may be refused.
+    key_patience: int = 0
+    #: Address of Backblaze's own API for the b2 command line; empty for the public one.
+    b2_api: str = ""
+    access_key_id: str = field(default="", repr=False)
+    secret_access_key: str = field(default="", repr=False)
+    #: For SSE-C: base64 of 32 bytes; empty without.
+    sse_customer_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class MountSettings:
+    """These settings say how the bucket is mounted."""
+
+    program: str = "goofys"
+    goofys_url: str = ""
+    goofys_sha256: str = ""
+    memory_max: str = "1G"
+    #: `stack`, or `playbook` where its own mount may take the place of ours; see `serving.playbook`.
+    managed_by: str = "stack"
+
+
+@dataclass(frozen=True, eq=False)
+class CopySettings:
+    """These settings say how files are copied: the stack's section `copy`."""
+
+    method: str = "rclone"
+    #: Files copied at once; 0 for as many as fit, see `copying.concurrency`.
+    transfers: int = 0
+    #: As rclone and rsync take it, `10M` for 10 MiB/s; empty for no limit.
+    bandwidth: str = ""
+    #: Folders at the top of the media store that stay out of the bucket.
+    exclude: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class MigrationSettings:
+    """These settings bound a migration and say what an administrator confirmed: the stack's section `migration`."""
+
+    deletion_limit_percent: float = 5.0
+    confirmed: list[str] = field(default_factory=list)
+    #: Seconds that the last files may take in a window.
+    window_seconds: int = 300
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """These are all sections of settings, as the stack told them."""
+
+    host: HostSettings = field(default_factory=HostSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    mount: MountSettings = field(default_factory=MountSettings)
+    copy: CopySettings = field(default_factory=CopySettings)
+    migration: MigrationSettings = field(default_factory=MigrationSettings)
+
+
+_SECTIONS: dict[str, Any] = {f.name: f.default_factory for f in fields(Settings)}
+
+#: The format of the settings' file. Before it had a number, how to copy stood in `migration`.
+FORMAT = 2
+#: Where a setting of the first format stands now.
+_MOVED = {
+    "copy_method": ("copy", "method"),
+    "transfers": ("copy", "transfers"),
+    "bandwidth": ("copy", "bandwidth"),
+    "exclude": ("copy", "exclude"),
+    "access_token": ("host", "access_token"),
+}
+
+
+def with_format(sections: dict[str, Any]) -> dict[str, Any]:
+    """Return sections of settings as they are written to their file, with the number of the format."""
+    return {"format": FORMAT, **sections}
+
+
+def of_any_format(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the sections of a settings' file of this format or an earlier one.
+
+    Raises `Problem` where the file has a later format than this agent knows.
+    """
+    sections = dict(document)
+    found = sections.pop("format", 1)
+    if found == FORMAT:
+        return sections
+    if found != 1:
+        raise Problem(
+            f"the settings on the server have format {found}, and this version of the agent knows up to {FORMAT}",
+            "run pulumi up with the version of the program that was used last; nothing was changed",
+        )
+    if "migration" not in sections:
+        return sections
+    kept: dict[str, Any] = {}
+    moved: dict[str, dict[str, Any]] = {}
+    for key, value in sections.pop("migration").items():
+        if key in _MOVED:
+            section, name = _MOVED[key]
+            moved.setdefault(section, {})[name] = value
+        else:
+            kept[key] = value
+    return merge(sections, {"migration": kept}, moved)
+
+
+def is_regions_own(endpoint: str, region: str) -> bool:
+    """Return whether `endpoint` is the address that a client of AWS takes for `region` when it is told none.
+
+    https://docs.aws.amazon.com/general/latest/gr/s3.html
+    """
+    return bool(re.fullmatch(rf"https://s3\.{re.escape(region)}\.amazonaws\.com(\.cn)?", endpoint))
+
+
+def shown(section: Any) -> dict[str, Any]:
+    """Return the values of a section that are not secret, by name: these may stand in a command's text."""
+    return {f.name: getattr(section, f.name) for f in fields(section) if f.repr}
+
+
+def parse(document: dict[str, Any]) -> Settings:
+    """Return the settings of a document that has values by section and name.
+
+    Raises `Problem` that names it where a section, a name or a value's type is unknown.
+    """
+    return Settings(**{name: _section(name, values) for name, values in document.items()})
+
+
+def _section(name: str, values: dict[str, Any]) -> Any:
+    section = _SECTIONS.get(name)
+    if section is None:
+        raise _unknown(f"settings section {name!r}")
+    types = {f.name: type(getattr(section(), f.name)) for f in fields(section)}
+    for key, value in values.items():
+        if key not in types:
+            raise _unknown(f"setting {name}.{key}")
+        wanted = types[key]
+        if not isinstance(value, wanted) and not (wanted is float and isinstance(value, int)):
+            raise Problem(f"setting {name}.{key} is not a {wanted.__name__}", "correct it in the stack's configuration")
+    return section(**values)
+
+
+def _unknown(what: str) -> Problem:
+    return Problem(f"unknown {what}", "agent and program differ in version: run pulumi up again")
+
+
+def merge(base: dict[str, Any], *documents: dict[str, Any]) -> dict[str, Any]:
+    """Return documents of sections laid over each other value by value; of two values, the later document's counts."""
+    merged = {name: dict(values) for name, values in base.items()}
+    for document in documents:
+        for name, values in document.items():
+            merged[name] = {**merged.get(name, {}), **values}
+    return merged

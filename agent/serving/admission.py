@@ -1,0 +1,56 @@
+"""This module says whether a mount may come up now.
+
+It is asked before each start of a mount's unit, in a window too, so it imports little.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..model.errors import Problem
+from ..model.settings import Settings
+from ..state.journal import Journal
+
+if TYPE_CHECKING:
+    from ..model.ports import System
+
+#: Most seconds between two tries of a mount that ends at once; the wait doubles up to this.
+BACK_OFF_SECONDS = 15.0
+
+
+def check(system: System, settings: Settings, journal: Journal, where: Path) -> None:
+    """Raise `Problem` if the bucket is about to be mounted at `where` over a local media store.
+
+    The local store is known by its inode. Another path than the media store's is never refused.
+    """
+    if where != settings.host.store_path:
+        return
+    bare = not system.layers(where)
+    if journal.forbids_mount() or bare and _inode(where) == journal.inode:
+        raise is_local(where)
+
+
+def is_local(where: Path) -> Problem:
+    """Return the `Problem` to raise where the bucket would be mounted over a local media store."""
+    return Problem(f"{where} is the local media store", "the bucket is mounted there in phase live only")
+
+
+def _inode(path: Path) -> int:
+    """Return the inode at `path`, or 0 where nothing is there."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.stat(path).st_ino
+    return 0
+
+
+def back_off(system: System, unit: str) -> None:
+    """Wait before a mount that ended is tried once more: up to BACK_OFF_SECONDS, and longer after each try.
+
+    systemd counts the tries (NRestarts); a mount that is well again starts from none, see `watchdog`.
+    https://www.freedesktop.org/software/systemd/man/latest/org.freedesktop.systemd1.html
+    """
+    tries = system.systemctl("show", "--property=NRestarts", "--value", unit, check=False).strip()
+    # The count grows for as long as a store is away: a power of it must not.
+    system.pause(min(2.0 ** min(int(tries or 0), 10) - 1, BACK_OFF_SECONDS))

@@ -1,0 +1,61 @@
+"""This module is the check before each start of a service that writes media."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..model.phases import Side
+from ..state.journal import Journal
+from ..state.run import Server
+from . import mount, playbook, probe
+
+if TYPE_CHECKING:
+    from ..model.ports import Say
+
+#: How often the guard says in the journal why it waits, in seconds; and for how long a mount that served before
+#: may be silent. Then services start over it all the same: without the store behind it media fail, and are refused
+#: to whoever uploads them, but people can write to each other.
+SAY_SECONDS = 30
+
+
+def reason_to_wait(server: Server, journal: Journal) -> str:
+    """Return why the homeserver must not start now; the text is empty where it may."""
+    store = server.store_path
+    if journal.serving is Side.NOBODY:
+        return "the media store is being moved"
+    if journal.serving is Side.BUCKET:
+        reason = probe.why_not_serving(server.system, journal.owner, store)
+        return f"the bucket does not serve at {store}: {reason}" if reason else ""
+    if not store.is_dir() or server.system.layers(store):
+        return f"{store} is not the local media store"
+    return ""
+
+
+def merely_silent(server: Server, journal: Journal) -> bool:
+    """Return whether the mount is there and answered since it was started, and only the store does not answer now."""
+    if journal.serving is not Side.BUCKET or not server.system.is_active(playbook.serving_unit(server)):
+        return False
+    reason = probe.why_not_serving(server.system, journal.owner, server.store_path)
+    return reason not in ("", probe.NOT_MOUNTED, probe.DEAD)
+
+
+def hold(server: Server, say: Say) -> None:
+    """Return once the media store is there, however long that takes, but never over a bare directory.
+
+    A mount that served before and whose store is silent is waited for SAY_SECONDS only.
+    """
+    journal = Journal.load(server.layout)
+    if journal.serving is Side.BUCKET and not server.system.is_active(playbook.serving_unit(server)):
+        mount.bring_up(server)
+    reason = ""
+
+    def free() -> bool:
+        nonlocal reason
+        reason = reason_to_wait(server, Journal.load(server.layout))
+        return not reason
+
+    while not server.system.wait_until(free, SAY_SECONDS, every=0.5):
+        if merely_silent(server, Journal.load(server.layout)):
+            say(f"starting without media until the store is back: {reason}")
+            return
+        say(f"waiting: {reason}")

@@ -1,0 +1,67 @@
+"""This module asks the Matrix homeserver as its clients do."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+from ..model.errors import Problem
+from ..model.settings import HostSettings
+
+if TYPE_CHECKING:
+    from ..model.ports import System
+
+#: What a request may raise where the homeserver is away, or refuses.
+TROUBLE = (OSError, urllib.error.URLError, http.client.HTTPException)
+
+
+class Homeserver:
+    """A `Homeserver` is the one at host.homeserverUrl."""
+
+    def __init__(self, host: HostSettings, system: System) -> None:
+        self._host, self._system = host, system
+
+    def answers(self) -> bool:
+        """Return whether the homeserver answers with status 200 now, within 10 seconds."""
+        try:
+            url = f"{self._host.homeserver_url}/_matrix/client/versions"
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return bool(answer.status == 200)
+        except TROUBLE:
+            return False
+
+    def wait(self) -> None:
+        """Return once the homeserver answers. Raises `Problem` where it does not within host.startSeconds."""
+        url, patience = self._host.homeserver_url, self._host.start_seconds
+        if not self._system.wait_until(self.answers, patience, every=0.2):
+            raise Problem(
+                f"the homeserver does not answer at {url} {patience} s after its start",
+                "see journalctl -u matrix-synapse on the server; host.startSeconds gives a slow one more time",
+            )
+
+    def upload(self, body: bytes) -> tuple[str, str]:
+        """Upload a file through the client API, and return its server and its media id.
+
+        Raises an error of `TROUBLE` where that fails, and KeyError or ValueError where the answer names no file.
+        """
+        answer = self._call("POST", "/_matrix/media/v3/upload?filename=matrix-media-store-probe", body)
+        server, media_id = json.loads(answer)["content_uri"][len("mxc://") :].split("/")
+        return server, media_id
+
+    def download(self, server: str, media_id: str) -> bytes:
+        """Return the content of a file by the client API. Raises an error of `TROUBLE` where that fails."""
+        return self._call("GET", f"/_matrix/client/v1/media/download/{server}/{media_id}")
+
+    def _call(self, method: str, path: str, body: bytes = b"") -> bytes:
+        request = urllib.request.Request(
+            self._host.homeserver_url + path, data=body or None, method=method,
+            headers={
+                "Authorization": f"Bearer {self._host.access_token}",
+                "Content-Type": "application/octet-stream",
+            },
+        )  # fmt: skip
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return bytes(answer.read())

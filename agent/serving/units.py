@@ -1,0 +1,105 @@
+"""This module makes the files that serving takes: our units, the guard's drop-ins, credentials.
+
+It is pure but for the folders that they name.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..host.units import quote, render
+from ..model.layout import MOUNT_UNIT, PLAYBOOK_UNIT, RECOVER_UNIT, STAGING_UNIT, WATCHDOG_UNIT
+from ..state.records import Owner
+from ..state.run import Server
+from ..store.rclone_conf import rclone_conf
+from . import playbook, programs
+from .writers import patterns
+
+#: The name of each of our drop-ins.
+DROP_IN = "matrix-media-store.conf"
+
+
+def _parent(server: Server) -> str:
+    return quote(str(server.store_path.parent))
+
+
+def mount_unit(server: Server, owner: Owner, where: Path, description: str, condition: str = "") -> bytes:
+    """Return the text of the unit that mounts the bucket at `where`; `condition` is a further line of it."""
+    settings, layout = server.settings, server.layout
+    return render(
+        "mount.service",
+        description=description,
+        credentials=str(layout.credentials),
+        command=programs.command(settings.mount.program, layout, settings.store, where, owner.uid, owner.gid),
+        where=quote(str(where)),
+        agent=str(layout.agent),
+        memory=settings.mount.memory_max,
+        condition=condition,
+        parent=_parent(server),
+    )
+
+
+def unit_files(server: Server, owner: Owner) -> dict[str, bytes]:
+    """Return the texts of our own units by name."""
+    layout, parent = server.layout, _parent(server)
+    services = " ".join(name for name in patterns(server) if "*" not in name and name.endswith(".service"))
+    return {
+        STAGING_UNIT: mount_unit(server, owner, layout.staging, "Matrix media store's bucket, at the staging path"),
+        MOUNT_UNIT: mount_unit(
+            server,
+            owner,
+            server.store_path,
+            "Matrix media store, from its bucket",
+            # There as long as the playbook's mount serves in the place of ours.
+            condition=f"ConditionPathExists=!{layout.gave_way}",
+        ),
+        RECOVER_UNIT: render("recover.service", agent=str(layout.agent), before=services, parent=parent),
+        WATCHDOG_UNIT: render("watchdog.service", agent=str(layout.agent), parent=parent),
+    }
+
+
+def _drop_in_folders(server: Server) -> list[Path]:
+    """Return the folders for the guard's drop-ins, one for each service that writes media.
+
+    The folder `name-.service.d` is for all services `name-*.service`:
+    https://www.freedesktop.org/software/systemd/man/latest/systemd.unit.html
+    """
+    folders = []
+    for pattern in patterns(server):
+        name, dot, kind = pattern.rpartition(".")
+        if kind == "service":
+            folders.append(server.layout.units / f"{name.rstrip('*')}{dot}{kind}.d")
+    return folders
+
+
+def guard_files(server: Server) -> dict[Path, bytes]:
+    """Return the texts of the guard's drop-ins by path, the one for the playbook's mount too.
+
+    They take effect at each service's next start.
+    """
+    agent, parent = str(server.layout.agent), _parent(server)
+    text = render("guard.conf", agent=agent, parent=parent)
+    files = {folder / DROP_IN: text for folder in _drop_in_folders(server)}
+    if playbook.may_mount(server):
+        files[server.layout.units / f"{PLAYBOOK_UNIT}.d" / DROP_IN] = render(
+            "playbook.conf", agent=agent, parent=parent
+        )
+    return files
+
+
+def planned_files(server: Server, owner: Owner) -> dict[Path, tuple[bytes, int]]:
+    """Return all files that an update lays, with text and mode by path, but for the program goofys."""
+    layout, store = server.layout, server.settings.store
+    return {
+        layout.rclone_conf: (rclone_conf(store).encode(), 0o600),
+        layout.credentials: (programs.environment(store).encode(), 0o600),
+        **{layout.units / name: (text, 0o644) for name, text in unit_files(server, owner).items()},
+        **{path: (text, 0o644) for path, text in guard_files(server).items()},
+    }
+
+
+def files_of_the_mount(server: Server) -> set[Path]:
+    """Return the files a running mount of ours was started with: where one changes, it must be mounted anew."""
+    layout = server.layout
+    program = {layout.rclone_conf} if server.settings.mount.program == "rclone" else {layout.goofys}
+    return {layout.credentials, layout.units / MOUNT_UNIT} | program

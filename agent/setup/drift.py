@@ -1,0 +1,71 @@
+"""This module finds what is not on the server as the last `up` laid it: removed, edited, stopped or disabled."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from ..model.layout import RECOVER_UNIT
+from ..serving import mount
+from ..serving.units import planned_files
+from ..state.journal import Journal
+from ..state.run import Server
+from . import status_keys
+
+
+def differences(server: Server, journal: Journal, agent: bytes) -> list[str]:
+    """Return a line for each thing that differs; this changes nothing, and is empty where nothing was laid yet.
+
+    :param server: with the settings that lie on the server, not newer ones.
+    :param agent: the zipapp that asks. Where it is not the one that laid the files, they rightly differ from what it
+        would write, and only what is missing or has another mode counts.
+    """
+    installed = journal.installed
+    if not installed.agent_sha256:
+        return []
+    found = [*_agent(server, installed.agent_sha256), *status_keys.differences(server, journal)]
+    if installed.repairs is None:
+        return found
+    same_agent = hashlib.sha256(agent).hexdigest() == installed.agent_sha256
+    for path, (data, mode) in planned_files(server, journal.owner).items():
+        if not path.exists():
+            found.append(f"{path} is missing")
+        elif same_agent and path.read_bytes() != data:
+            found.append(f"{path} was changed")
+        elif path.stat().st_mode & 0o777 != mode:
+            found.append(f"{path} has mode {path.stat().st_mode & 0o777:04o}, not {mode:04o}")
+    found += _goofys(server)
+    return found + _units(server, journal)
+
+
+def _agent(server: Server, laid: str) -> list[str]:
+    path = server.layout.agent
+    if not path.exists():
+        return [f"{path} is missing"]
+    return [] if _sha256(path) == laid else [f"{path} was changed"]
+
+
+def _goofys(server: Server) -> list[str]:
+    path, wanted = server.layout.goofys, server.settings.mount
+    if wanted.program != "goofys":
+        return []
+    if not path.exists():
+        return [f"{path} is missing"]
+    return [] if _sha256(path) == wanted.goofys_sha256 else [f"{path} was changed"]
+
+
+def _units(server: Server, journal: Journal) -> list[str]:
+    found = []
+    units = mount.units_to_run(server, journal.serving)
+    for unit in (RECOVER_UNIT, *units):
+        state = server.system.systemctl("is-enabled", unit, check=False).strip()
+        if state != "enabled" and (server.layout.units / unit).exists():
+            found.append(f"{unit} is {state or 'not enabled'}, so it would not start at boot")
+    for unit in units:
+        if not server.system.is_active(unit):
+            found.append(f"{unit} does not run")
+    return found
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

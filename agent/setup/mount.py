@@ -1,0 +1,202 @@
+"""This module puts the mount on the server: programs, credentials, units, and the guard before services that write.
+
+What is true if the power fails: the running mount has the files it started with, and the journal says that it is to be
+mounted anew; the next run does so. Files that do not serve are taken back.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from ..host.fetch import fetch
+from ..host.files import sync_folder, write_atomic
+from ..model.errors import Problem
+from ..model.layout import OUR_UNITS, RECOVER_UNIT, Layout
+from ..model.phases import Owed, Phase, Side
+from ..model.settings import MountSettings
+from ..serving import mount, playbook, proof
+from ..serving.units import DROP_IN, files_of_the_mount, guard_files, planned_files
+from ..state import earlier
+from ..state.journal import Journal
+from ..state.run import Run, Server, keep_settings, known_settings
+from ..store import ownership
+from . import preflight
+from .packages import install_packages
+
+#: Where goofys is published; for one processor only.
+PUBLISHED = "github.com/kahing/goofys/releases"
+
+
+def install(run: Run, document: dict[str, Any]) -> None:
+    """Lay all files of the mount, and try them where they are new.
+
+    Where the bucket serves, the journal owes a remount then.
+
+    Raises `Problem` where a check fails or new files do not serve; these are replaced by the earlier ones first.
+    """
+    server, journal, layout = run.server, run.journal, run.layout
+    playbook.check_change(Server.load(layout), server, journal.serving)
+    preflight.check(run)
+    if _store_changed(run):
+        _go_to_other_store(run)
+    install_packages(run.system, run.say)
+    if Owed.REMOUNT not in journal.owed:  # else what lies there is older, and served
+        earlier.lay_aside(layout, earlier.read(_replaceable(layout)))
+    # In the journal first: were this run killed, the next would find nothing changed, and a mount on the old files.
+    pending = Owed.REMOUNT in journal.owed
+    journal.owed.add(Owed.REMOUNT)
+    journal.save()
+    changed = lay_files(server, journal)
+    new = pending or bool(changed & files_of_the_mount(server))
+    if new:
+        try:
+            _try(run)
+        except BaseException:
+            earlier.bring_back(layout, run.system)
+            _owe_remount(journal, pending)
+            raise
+    # Where the playbook's mount serves, they were tried all the same: ours takes its place again some day.
+    owed = new and mount.ours_serves(server, journal.serving)
+    _owe_remount(journal, owed)
+    if not owed:
+        layout.earlier.unlink(missing_ok=True)
+    keep_settings(layout, {name: document[name] for name in ("store", "mount")})
+    run.say("the mount, its keys, its units and the guard are in place" + ("" if changed else " (nothing new)"))
+
+
+def _owe_remount(journal: Journal, owed: bool) -> None:
+    if owed:
+        journal.owed.add(Owed.REMOUNT)
+    else:
+        journal.owed.discard(Owed.REMOUNT)
+    journal.save()
+
+
+def _replaceable(layout: Layout) -> list[Path]:
+    """Return the files that `lay_files` may replace, and the settings; the guard's drop-ins are not among them."""
+    units = [layout.units / name for name in OUR_UNITS]
+    return [layout.goofys, layout.rclone_conf, layout.credentials, layout.settings, *units]
+
+
+def lay_files(server: Server, journal: Journal, but_for_the_mount: bool = False) -> set[Path]:
+    """Lay programs, credentials, units and guard, and return the paths that changed. It starts and stops nothing.
+
+    With `but_for_the_mount`, what a running mount was started with stays as it is. Raises `Problem` where goofys cannot
+    be had.
+    """
+    layout = server.layout
+    layout.staging.mkdir(parents=True, exist_ok=True)
+    layout.var.chmod(0o711)  # the homeserver's user passes through to the staging path; files in it are 0600
+    guards = guard_files(server)
+    changed = _remove_guard(layout, keep=guards)
+    left = files_of_the_mount(server) if but_for_the_mount else set()
+    wants_goofys = server.settings.mount.program == "goofys" and layout.goofys not in left
+    if wants_goofys and _fetch_goofys(layout.goofys, server.settings.mount):
+        changed.add(layout.goofys)
+    for path, (data, mode) in planned_files(server, journal.owner).items():
+        if path not in left and write_atomic(path, data, mode):
+            changed.add(path)
+    for path in guards:
+        path.parent.chmod(0o755)
+    if changed:
+        server.system.systemctl("daemon-reload")
+    server.system.systemctl("enable", "--quiet", RECOVER_UNIT)
+    return changed
+
+
+def _fetch_goofys(target: Path, wanted: MountSettings) -> bool:
+    """Put the pinned goofys in place, and return whether it was not there yet.
+
+    Raises `Problem` where it is not the file that was pinned, or does not run on this machine.
+    """
+    if PUBLISHED in wanted.goofys_url and os.uname().machine != "x86_64":
+        raise Problem(
+            f"the published goofys runs on x86_64, and this server is {os.uname().machine}",
+            "set mount.program to rclone, or mount.goofysUrl and mount.goofysSha256 to a build of your own",
+        )
+    return fetch("goofys", wanted.goofys_url, wanted.goofys_sha256, target)
+
+
+def _remove_guard(layout: Layout, keep: Collection[Path] = ()) -> set[Path]:
+    """Take away every drop-in of ours, whatever service it is for, but those in `keep`; returns what went."""
+    gone = {path for path in layout.units.glob(f"*.d/{DROP_IN}") if path not in keep}
+    for path in gone:
+        path.unlink()
+        sync_folder(path.parent)
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
+    return gone
+
+
+def remove_files(server: Server) -> None:
+    """Take away all that `lay_files` put there. The media store must be local."""
+    layout = server.layout
+    mount.stop_staging(server)
+    _remove_guard(layout)
+    playbook.forget(server)
+    for unit in OUR_UNITS:
+        path = layout.units / unit
+        if path.exists():
+            server.system.systemctl("disable", "--now", "--quiet", unit)
+            path.unlink()
+    server.system.systemctl("daemon-reload")
+    for path in (layout.goofys, layout.rclone_conf, layout.credentials):
+        path.unlink(missing_ok=True)
+
+
+def _store_changed(run: Run) -> bool:
+    """Return whether the bucket or the customer's key changed.
+
+    Raises `Problem` where something relies on the old one.
+    """
+    before, now = known_settings(run.layout).get("store", {}), run.settings.store
+    rekeyed = before and before.get("sse_customer_key", "") != now.sse_customer_key
+    moved = before and (before["endpoint"], before["bucket"]) != (now.endpoint, now.bucket)
+    if not moved and not rekeyed:
+        return False
+    phase = run.journal.phase
+    if rekeyed and phase not in (Phase.LOCAL, Phase.PREPARE):
+        raise Problem(
+            f"store.sseCustomerKey changed in phase {phase}, and nothing could be read without the old",
+            "set the old one back, and phase to prepare: the media come home, and can be copied with the new one then",
+        )
+    if moved and phase not in (Phase.LOCAL, Phase.PREPARE):
+        raise Problem(
+            f"store.bucket changed from {before['bucket']} to {now.bucket} in phase {phase}",
+            "set phase to prepare first: the media comes back, and can then go to the other bucket",
+        )
+    return True
+
+
+def _go_to_other_store(run: Run) -> None:
+    """Go from the bucket or customer's key that was used before to another, while nothing relies on either.
+
+    The mark of ownership is read with the old key, since the new one cannot.
+    """
+    now = run.settings.store
+    if run.journal.phase is Phase.PREPARE:
+        old = Server.load(run.layout)
+        before = old.settings.store
+        if (before.endpoint, before.bucket) == (now.endpoint, now.bucket):
+            ownership.release(old.bucket)
+        ownership.claim(run.bucket, now.bucket, now.adopt)
+    run.layout.manifest.unlink(missing_ok=True)
+
+
+def _try(run: Run) -> None:
+    """Mount with new settings at the staging path, and raise `Problem` where they do not serve."""
+    server, owner = run.server, run.journal.owner
+    if run.journal.serving is Side.BUCKET:
+        try:
+            mount.stop_staging(server)
+            mount.start_staging(server, owner)
+            proof.read_sample(server, owner, server.layout.staging)
+            proof.write_probe(server.system, server.bucket, owner, server.layout.staging)
+        finally:
+            mount.stop_staging(server)
+    elif run.journal.phase in (Phase.PREPARE, Phase.MIRROR):
+        mount.stop_staging(server)
+        mount.start_staging(server, owner)

@@ -1,0 +1,199 @@
+"""This module checks the server before anything changes.
+
+Each failure is one line that says what is wrong and its remedy.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..host.files import SPARE_BYTES
+from ..model.errors import Problem, Problems, StoreError, StoreUnavailable
+from ..model.phases import Phase, Side
+from ..serving import playbook, writers
+from ..state.run import Run, Server, known_settings
+from ..store.bucket import STORE_TROUBLE
+
+if TYPE_CHECKING:
+    from ..model.ports import Homeserver, Say, System
+
+#: S3 refuses requests that are further off than 15 minutes; a third of it leaves room for drift.
+#: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+CLOCK_SECONDS = 300
+#: The version of systemd since which a unit that is skipped by ExecCondition= does not fail those that require it
+#: (systemd's issue 18207).
+CONDITIONS_SINCE = 248
+
+
+def check_python() -> None:
+    """Raise `Problem` where Python is too old for the agent."""
+    if sys.version_info < (3, 9):
+        raise Problem(
+            f"Python on the server is {sys.version.split()[0]}, and 3.9 or newer is needed",
+            "install python3.9 or newer as python3 (Debian 11, Ubuntu 20.10, RHEL 9 and newer have it)",
+        )
+
+
+def check_root() -> None:
+    """Raise `Problem` where the agent does not run as root."""
+    if os.geteuid() != 0:
+        raise Problem(
+            "the agent does not run as root",
+            "set server.user to root, or give the user sudo without password",
+        )
+
+
+def check_systemd() -> None:
+    """Raise `Problem` where the server was not booted with systemd."""
+    if not Path("/run/systemd/system").is_dir():
+        raise Problem("the server was not booted with systemd", "only servers with systemd are supported")
+
+
+def check_conditions(system: System) -> None:
+    """Raise `Problem` where systemd would pass over the condition in the drop-in for the playbook's mount."""
+    version = system.run(["systemctl", "--version"]).split()[1]
+    if int(version) < CONDITIONS_SINCE:
+        raise Problem(
+            f"systemd {version} is too old for mount.managedBy: playbook, which needs {CONDITIONS_SINCE} or newer",
+            "leave mount.managedBy out: this program's own mount needs nothing of the kind",
+        )
+
+
+def check_fuse() -> None:
+    """Raise `Problem` where the kernel mounts no FUSE file systems."""
+    if not Path("/dev/fuse").exists():
+        raise Problem("/dev/fuse is missing", "load the module (modprobe fuse); in a container, give it the device")
+
+
+def check_media_store(server: Server) -> None:
+    """Raise `Problem` unless the local store is a folder that is no mount, with no earlier backup in the way."""
+    store, backup = server.store_path, server.backup_path
+    if server.system.mounted(store):
+        raise Problem(
+            f"{store} is a mount already",
+            "undo the earlier migration or mount first: this program moves a local folder",
+        )
+    if not store.is_dir() or store.is_symlink():
+        raise Problem(f"{store} is not a folder", "set host.mediaStore to Synapse's media_store_path on the server")
+    if os.path.lexists(backup):
+        raise Problem(f"{backup} exists already", "it may be an earlier migration's copy: move it elsewhere first")
+    if store.stat().st_uid == 0:
+        raise Problem(f"{store} belongs to root", "give it to the homeserver's user, as the playbook does")
+
+
+def check_space(server: Server) -> None:
+    """Raise `Problem` where the disk of the agent's own files has less than SPARE_BYTES free."""
+    server.layout.var.mkdir(mode=0o700, parents=True, exist_ok=True)
+    free = shutil.disk_usage(server.layout.var).free
+    if free < SPARE_BYTES:
+        raise Problem(
+            f"{free >> 20} MiB are free at {server.layout.var}, and {SPARE_BYTES >> 20} MiB are needed",
+            "free some space on that disk",
+        )
+
+
+def check_bucket(server: Server, say: Say) -> None:
+    """Raise `Problem` unless the bucket answers to these credentials from this server, and the clocks agree."""
+    store = server.settings.store
+    try:
+        theirs = server.bucket.date()
+        off = abs((datetime.datetime.now(datetime.timezone.utc) - theirs).total_seconds())
+        if off > CLOCK_SECONDS:
+            raise Problem(
+                f"the server's clock is {off / 60:.0f} minutes off the clock of {store.endpoint}",
+                "set the clock (timedatectl set-ntp true): S3 refuses signed requests otherwise",
+            )
+        _wait_for_key(server, say)
+    except STORE_TROUBLE as error:
+        if isinstance(error, StoreError) and not isinstance(error, StoreUnavailable):
+            raise Problem(
+                f"bucket {store.bucket} at {store.endpoint} answers {error.status} {error.code}", _remedy(error)
+            ) from None
+        raise Problem(
+            f"{store.endpoint} cannot be reached from the server: {error}",
+            "check store.endpoint, the server's DNS, firewall and CA certificates",
+        ) from None
+
+
+def _wait_for_key(server: Server, say: Say) -> None:
+    """Return once the bucket can be listed; a key that was made just now may be refused for a while.
+
+    Raises StoreError.
+    """
+    store, refusal = server.settings.store, None
+    known = known_settings(server.layout).get("store", {}).get("access_key_id")
+    patience = store.key_patience if known != store.access_key_id else 0
+
+    def lists() -> bool:
+        nonlocal refusal
+        try:
+            next(server.bucket.list(attempts=2, page=1), None)
+        except StoreError as error:
+            if error.status != 403 or not patience:
+                raise
+            if refusal is None:
+                say(f"the new key is not known everywhere yet: waiting for up to {patience} s")
+            refusal = error
+            return False
+        return True
+
+    if not server.system.wait_until(lists, patience, every=1):
+        assert refusal is not None
+        raise refusal
+
+
+def _remedy(error: StoreError) -> str:
+    if error.code == "NoSuchBucket":
+        return "create it, or correct store.bucket"
+    if error.status == 403:
+        return "check store.accessKeyId and store.secretAccessKey, and that they may list, read and write this bucket"
+    return "check store.endpoint and store.region"
+
+
+def check_homeserver(homeserver: Homeserver, url: str) -> None:
+    """Raise `Problem` where the homeserver does not answer now; `url` is its address."""
+    if not homeserver.answers():
+        raise Problem(
+            f"the homeserver does not answer at {url}/_matrix/client/versions",
+            "start it, or set host.homeserverUrl to an address that answers from the server",
+        )
+
+
+def all_checks(run: Run) -> list[Callable[[], object]]:
+    """Return the checks for the state that the server is in; those of the local store are for phase local only."""
+    server, journal = run.server, run.journal
+    checks: list[Callable[[], object]] = [
+        check_python,
+        check_root,
+        check_systemd,
+        lambda: check_space(server),
+        lambda: check_bucket(server, run.say),
+    ]
+    if playbook.may_mount(server):
+        checks.append(lambda: check_conditions(server.system))
+    if journal.serving is Side.LOCAL and journal.phase is Phase.LOCAL:
+        checks += [
+            check_fuse,  # later it must not stand in the way home, which needs the bucket only
+            lambda: check_media_store(server),
+            lambda: writers.required(server),
+            lambda: check_homeserver(run.homeserver, server.settings.host.homeserver_url),
+        ]
+    return checks
+
+
+def check(run: Run) -> None:
+    """Run every check. Raises `Problems` with all that failed."""
+    problems = []
+    for each in all_checks(run):
+        try:
+            each()
+        except Problem as problem:
+            problems.append(problem)
+    if problems:
+        raise Problems(problems)

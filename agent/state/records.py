@@ -1,0 +1,46 @@
+"""This module has the records that the journal is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..model.phases import Stage, Window
+
+
+class Owner(NamedTuple):
+    """An `Owner` is the user and group to whom the media store belongs, by number."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, eq=False)
+class OpenWindow:
+    """An `OpenWindow` is a window that is under way, with the services to start after it."""
+
+    name: Window
+    stage: Stage
+    units: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class LocalStore:
+    """A `LocalStore` is the local media store as it was found: its owner, its mode, and its inode.
+
+    By its inode the local copy is known from the window on; that is None where there is no local copy.
+    """
+
+    uid: int
+    gid: int
+    mode: int
+    inode: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Installed:
+    """An `Installed` says what was laid on the server: the agent, the mark of the last repair, the file of keys."""
+
+    agent_sha256: str = ""
+    repairs: str | None = None
+    status_keys: str = ""

@@ -1,0 +1,249 @@
+"""The world outside, pretended: a bucket in memory, systemd and mounts that are only remembered, a homeserver."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import http.client
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, TypeVar
+
+from agent.media.walk import walk
+from agent.model.errors import CommandFailed, StoreError
+from agent.model.items import Entry, Object, Remainder
+from agent.model.layout import MOUNT_UNIT, STAGING_UNIT
+
+T = TypeVar("T")
+
+SYNAPSE = "matrix-synapse.service"
+
+
+class PowerLoss(BaseException):
+    """Ends the agent without a chance to clean up: whatever it tries after this raises too."""
+
+
+@dataclass
+class Power:
+    """Lets so many operations pass, then none."""
+
+    left: int = 1_000_000
+    used: int = 0
+
+    def tick(self) -> None:
+        self.used += 1
+        if self.left <= 0:
+            raise PowerLoss
+        self.left -= 1
+
+
+@dataclass
+class FakeBucket:
+    """Objects by key, with ETags as S3 computes them for one part."""
+
+    objects: dict[str, bytes] = field(default_factory=dict)
+    power: Power = field(default_factory=Power)
+    #: Names of objects that another customer's key encrypts, or none where the stack has one.
+    locked: set[str] = field(default_factory=set)
+    #: What stays of objects that were replaced or deleted.
+    versions: list[Remainder] = field(default_factory=list)
+
+    def _unlock(self, key: str) -> None:
+        if key in self.locked:
+            raise StoreError(400, "InvalidRequest", key)
+
+    def set_patience(self, attempts: int = 0, timeout: float = 0) -> None:
+        return
+
+    def date(self) -> datetime.datetime:
+        return datetime.datetime.now(datetime.timezone.utc)
+
+    def answers(self) -> bool:
+        return True
+
+    def round_trip(self) -> float:
+        return 0.0
+
+    def remainders(self) -> Iterator[Remainder]:
+        return iter([*(Remainder(key, "versionId", "latest") for key in sorted(self.objects)), *self.versions])
+
+    def remove(self, item: Remainder) -> None:
+        self.power.tick()
+        if item in self.versions:
+            self.versions.remove(item)
+        else:
+            del self.objects[item.key]
+
+    def list(self, prefix: str = "", attempts: int = 0, page: int = 1000) -> Iterator[Object]:
+        self.power.tick()
+        return iter([self._object(key) for key in sorted(self.objects) if key.startswith(prefix)])
+
+    def _object(self, key: str) -> Object:
+        body = self.objects[key]
+        return Object(key, len(body), hashlib.md5(body).hexdigest())
+
+    def head(self, key: str) -> Object | None:
+        self._unlock(key)
+        return self._object(key) if key in self.objects else None
+
+    def has_other_key(self, key: str) -> bool:
+        return key in self.locked
+
+    def get(self, key: str, customer_key: bool = True) -> bytes | None:
+        if customer_key:
+            self._unlock(key)
+        return self.objects.get(key)
+
+    def md5(self, key: str) -> str:
+        self._unlock(key)
+        return hashlib.md5(self.objects[key]).hexdigest()
+
+    def put(self, key: str, body: bytes) -> None:
+        self.power.tick()
+        self.objects[key] = body
+        self.locked.discard(key)
+
+    def delete(self, key: str) -> None:
+        self.power.tick()
+        self.objects.pop(key, None)
+
+
+@dataclass
+class FakeSystem:
+    """systemd and the kernel's mounts; a mount is only remembered, its folder stays bare."""
+
+    store: Path
+    staging: Path
+    power: Power
+    active: set[str] = field(default_factory=lambda: {SYNAPSE})
+    mounts: set[Path] = field(default_factory=set)
+    log: list[str] = field(default_factory=list)
+    #: A state that systemd reports instead of the true one, and a unit that is gone.
+    reported: str = ""
+    gone: str = ""
+    #: Other units that systemd knows, with their states; and those with a start to come.
+    others: dict[str, str] = field(default_factory=dict)
+    waiting: set[str] = field(default_factory=set)
+    #: Called whenever the homeserver is started, to see over what.
+    on_start: Callable[[], None] = lambda: None
+
+    def run(self, argv: Sequence[str], timeout: float | None = None, check: bool = True) -> str:
+        self.power.tick()
+        return ""
+
+    def systemctl(self, *arguments: str, check: bool = True) -> str:
+        self.power.tick()
+        self.log.append(" ".join(arguments))
+        return ""
+
+    def is_active(self, unit: str) -> bool:
+        return unit in self.active
+
+    def units(self, patterns: Sequence[str]) -> dict[str, str]:
+        known = {SYNAPSE: self.reported or ("active" if SYNAPSE in self.active else "inactive"), **self.others}
+        return {unit: state for unit, state in known.items() if any(fnmatch(unit, each) for each in patterns)}
+
+    def queued(self, patterns: Sequence[str]) -> set[str]:
+        return set(self.waiting)
+
+    def stop(self, units: Sequence[str], timeout: float = 0) -> None:
+        self.power.tick()
+        self.log.append(f"stop {' '.join(units)}")
+        self.active -= set(units)
+        self.mounts -= {path for unit, path in self.mount_units() if unit in units}
+
+    def start(self, units: Sequence[str], wait: bool = True, timeout: float = 0) -> None:
+        self.power.tick()
+        self.log.append(f"start {' '.join(units)}")
+        if SYNAPSE in units:
+            self.on_start()
+        self.active |= set(units)
+        self.mounts |= {path for unit, path in self.mount_units() if unit in units}
+        if self.gone in units:
+            raise CommandFailed(["systemctl", "start"], 5, f"Unit {self.gone} not found.")
+
+    def mount_units(self) -> list[tuple[str, Path]]:
+        return [(MOUNT_UNIT, self.store), (STAGING_UNIT, self.staging)]
+
+    def mounted(self, path: Path) -> bool:
+        return path in self.mounts
+
+    def layers(self, path: Path) -> list[str]:
+        return ["the bucket"] if path in self.mounts else []
+
+    def unmount(self, path: Path) -> None:
+        self.power.tick()
+        self.mounts.discard(path)
+
+    def as_user(self, uid: int, gid: int, action: Callable[[], T], timeout: float = 30) -> T:
+        return action()
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float, every: float = 0.1) -> bool:
+        return condition()
+
+    def pause(self, seconds: float) -> None:
+        self.log.append(f"pause {seconds}")
+
+    def sync(self) -> None:
+        return
+
+
+@dataclass
+class FakeListener:
+    """Tells as the kernel does, by comparing two walks."""
+
+    root: Path
+    before: set[Entry]
+
+    @classmethod
+    @contextlib.contextmanager
+    def listening(cls, root: Path) -> Iterator[FakeListener]:
+        yield cls(root, set(walk(root, [])))
+
+    def changed(self) -> set[str] | None:
+        return {entry.path for entry in self.before ^ set(walk(self.root, []))}
+
+
+@dataclass
+class FakeCopier:
+    """Copies file by file; each is an operation."""
+
+    bucket: FakeBucket
+    power: Power
+
+    def prepare(self) -> None:
+        return
+
+    def upload(
+        self, source: Path, entries: Sequence[Entry], progress: Any, method: str, deadline: float | None = None
+    ) -> None:
+        for path in (entry.path for entry in entries):
+            self.power.tick()
+            if (source / path).exists():
+                self.bucket.put(path, (source / path).read_bytes())
+
+    def download(self, target: Path, objects: Sequence[Object], progress: Any, deadline: float | None = None) -> None:
+        for path in (item.key for item in objects):
+            self.power.tick()
+            if path in self.bucket.objects:
+                (target / path).parent.mkdir(parents=True, exist_ok=True)
+                (target / path).write_bytes(self.bucket.objects[path])
+
+
+class FakeHomeserver:
+    """A homeserver that answers at once."""
+
+    def answers(self) -> bool:
+        return True
+
+    def wait(self) -> None:
+        return
+
+    def upload(self, body: bytes) -> tuple[str, str]:
+        raise http.client.HTTPException("nobody uploads here")
+
+    def download(self, server: str, media_id: str) -> bytes:
+        raise http.client.HTTPException("nobody downloads here")

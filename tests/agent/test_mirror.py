@@ -1,0 +1,79 @@
+"""The first copy, and those that follow."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.copying.progress import Progress
+from agent.media import checksums
+from agent.migration import mirror
+from agent.model.errors import CommandFailed, Problem
+from agent.model.items import Entry
+
+from .conftest import Machine
+from .window_of import FILES, fill
+
+
+def test_a_file_that_cannot_be_read_does_not_keep_the_others_and_is_named(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(server)
+    real = checksums.checksums
+
+    def unreadable(path: Path, size: int) -> tuple[str, str]:
+        if path.name == "deep":
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, size)
+
+    monkeypatch.setattr(checksums, "checksums", unreadable)
+    with pytest.raises(Problem, match="1 files are not equal.*'one/deep' first"):
+        mirror.mirror(server.run())
+    assert server.bucket.objects.keys() >= FILES.keys() - {"one/deep"}
+
+
+def test_a_large_first_copy_goes_in_lots_and_says_how_far_the_whole_is(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "LOT_FILES", 2)
+    fill(server)
+    lots: list[int] = []
+    lines: list[str] = []
+    real = server.copier.upload
+
+    def upload(source: Path, entries: Sequence[Entry], progress: Progress, *rest: Any) -> None:
+        lots.append(len(entries))
+        progress.add(len(entries), 0)
+        lines.append(progress.line(0, 0).partition(",")[0])
+        real(source, entries, progress, *rest)
+
+    monkeypatch.setattr(server.copier, "upload", upload)
+    mirror.mirror(server.run())
+    assert lots == [2, 2, 2]
+    assert lines == ["copied 2 of 6 files", "copied 4 of 6 files", "copied 6 of 6 files"]
+    assert server.bucket.objects == FILES
+
+
+def test_a_store_that_is_gone_ends_the_copy_after_the_first_lot(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "LOT_FILES", 1)
+    fill(server)
+    tried: list[Entry] = []
+
+    def fail(source: Path, entries: Sequence[Entry], *_: Any) -> None:
+        tried.extend(entries)
+        monkeypatch.setattr(server.bucket, "list", refuse)
+        raise CommandFailed(["rclone"], 1, "connection refused")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError("connection refused")
+
+    monkeypatch.setattr(server.copier, "upload", fail)
+    with pytest.raises(OSError, match="connection refused"):
+        mirror.mirror(server.run())
+    assert len(tried) == 1

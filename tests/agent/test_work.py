@@ -1,0 +1,51 @@
+"""The unit that works: started once systemd forgot the one before, followed by its lines of progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from agent.model.phases import Milestone, Phase
+from agent.state import work
+
+from .conftest import Machine
+
+
+def test_a_unit_is_started_only_once_systemd_forgot_the_one_before(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would refuse: `was already loaded or has a fragment file`."""
+    states, started = iter(["loaded\n", "loaded\n", "not-found\n"]), list[str]()
+
+    def wait_until(condition: Callable[[], bool], seconds: float, every: float = 0.1) -> bool:
+        assert not started
+        return any(condition() for _ in range(3))
+
+    def run(argv: Sequence[str], timeout: float | None = None, check: bool = True) -> str:
+        assert next(states, "gone") == "gone", "started while systemd had it still"
+        started.extend(argv)
+        return ""
+
+    monkeypatch.setattr(server.system, "wait_until", wait_until)
+    monkeypatch.setattr(server.system, "systemctl", lambda *words, check=True: next(states))
+    monkeypatch.setattr(server.system, "run", run)
+    request = work.start(server.layout, server.system, Phase.MIRROR, "3.mark")
+    assert started[0] == "systemd-run" and started[-2:] == ["--after", "3.mark"]
+    assert request["target"] == "mirror" and request["id"] in started
+
+
+def test_a_follower_says_what_is_for_people_whichever_agent_wrote_it(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "running", lambda *_: None)
+    server.layout.var.mkdir(parents=True, exist_ok=True)
+    work.tell(server.layout, {"text": "copied 1 of 2 files"})
+    work.tell(server.layout, {"milestone": Milestone.COMPARED, "about": "mirror"})
+    with server.layout.progress.open("a") as progress:
+        progress.write("as an agent of an earlier version wrote it\n")
+    work.end(server.layout, {"id": "7", "ok": True})
+    said: list[str] = []
+    request = {"id": "7", "target": "mirror", "after": "any"}
+    assert work.follow(server.layout, server.system, request, said.append)["ok"]  # type: ignore[arg-type]
+    assert said == ["copied 1 of 2 files", "as an agent of an earlier version wrote it"]

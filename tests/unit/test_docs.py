@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from operations import reference
+from operations import reference, state_machine
 from operations.__main__ import parser
 from sandbox.world import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_the_page_of_settings_is_what_make_docs_writes() -> None:
@@ -27,6 +27,12 @@ def test_every_setting_of_the_examples_is_on_the_page_of_settings() -> None:
                 section = found[1]
             elif section and (found := re.match(r"    (?:# )?([a-z]\w*):(?: |$)", line)):
                 assert f"`{section}.{found[1]}`" in page, f"{example.name}: {section}.{found[1]}"
+
+
+def test_the_table_and_the_drawing_of_the_state_machine_are_those_that_the_code_makes() -> None:
+    page = state_machine.PAGE.read_text()
+    assert state_machine.filled(page) == page, "run make docs"
+    assert page.count("| `cutover:") == 5 and "cutover_swapping[swapping] -.-> cutover_undoing[undoing]" in page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -45,7 +51,7 @@ def test_every_make_target_of_a_page_is_there(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [*PAGES, *sorted((ROOT / "stacks").glob("*.yaml"))], ids=lambda page: page.name)
-def test_every_media_store_command_of_a_page_is_one_that_the_command_takes(page):
+def test_every_media_store_command_of_a_page_is_one_that_the_command_takes(page: Path) -> None:
     commands = re.findall(r"(?:`|^[ #]*)media-store ([a-z-]+)([^`\n]*)", page.read_text(), re.M)
     for verb, options in commands:
         if not verb.startswith("--"):
@@ -56,6 +62,6 @@ def test_every_media_store_command_of_a_page_is_one_that_the_command_takes(page)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/runbook.md"])
-def test_a_page_says_where_the_command_lies_before_it_uses_it(page):
+def test_a_page_says_where_the_command_lies_before_it_uses_it(page: str) -> None:
     before, found, _ = (ROOT / page).read_text().partition("media-store init")
     assert found and "source .venv/bin/activate" in before and "`.venv/bin/media-store`" in before

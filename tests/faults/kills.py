@@ -12,7 +12,7 @@ from .scene import Scene
 
 #: Steps of the journal, each to be hit; then a wait from its begin, in seconds, at random up to this.
 STEPS = [
-    ("prepare", "live", "cutover, delta", 0.3),
+    ("prepare", "live", "cutover, delta", 0.12),
     ("prepare", "live", "cutover, swapping", 0.2),
     ("prepare", "live", "cutover, starting", 0.6),
     ("live", "prepare", "restore, delta", 0.4),

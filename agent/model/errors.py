@@ -25,6 +25,19 @@ class Problem(Exception):
         return type(self), (self.what, self.fix)
 
 
+def of_later_version(what: str) -> Problem:
+    """Return the `Problem` of a file that a later version of the agent wrote; `what` says how that shows."""
+    return Problem(what, "run pulumi up with the version of the program that was used last; nothing was changed")
+
+
+def unknown_format(subject: str, found: Any, known: int) -> Problem:
+    """Return the `Problem` of a file whose format has a higher number than the agent knows.
+
+    `subject` is the beginning of the sentence with its verb, such as `the settings have`.
+    """
+    return of_later_version(f"{subject} format {found}, and this version of the agent knows up to {known}")
+
+
 class Busy(Problem):
     """This `Problem` says that another run is changing the server now."""
 

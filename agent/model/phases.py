@@ -11,7 +11,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple
 
-from .errors import Problem
+from .errors import Problem, of_later_version
 
 
 class Word(str, Enum):
@@ -158,10 +158,7 @@ def after_crash(window: Window, stage: Stage) -> AfterCrash:
 
 def unknown_state(what: str) -> Problem:
     """Return the `Problem` of a journal whose text `what` this version of the agent does not know."""
-    return Problem(
-        f"the journal on the server says {what!r}, which this version of the agent does not know",
-        "run pulumi up with the version of the program that was used last; nothing was changed",
-    )
+    return of_later_version(f"the journal on the server says {what!r}, which this version of the agent does not know")
 
 
 def forbids_mount(serving: Side, window: tuple[Window, Stage] | None) -> bool:

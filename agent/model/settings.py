@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from .errors import Problem
+from .errors import Problem, unknown_format
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,10 +138,7 @@ def of_any_format(document: dict[str, Any]) -> dict[str, Any]:
     if found == FORMAT:
         return sections
     if found != 1:
-        raise Problem(
-            f"the settings on the server have format {found}, and this version of the agent knows up to {FORMAT}",
-            "run pulumi up with the version of the program that was used last; nothing was changed",
-        )
+        raise unknown_format("the settings on the server have", found, FORMAT)
     if "migration" not in sections:
         return sections
     kept: dict[str, Any] = {}

@@ -12,16 +12,13 @@ from ..host import compiled
 from ..host.files import lay_reserve, sync_folder, write_atomic
 from ..model.errors import Problem
 from ..model.layout import WATCHDOG_UNIT, Layout
-from ..model.phases import Phase, Side
+from ..model.phases import Side
 from ..model.version import version
 from ..serving import playbook
 from ..state.journal import RESERVE_BYTES
 from ..state.records import LocalStore
 from ..state.run import Run, Server, keep_settings, known_settings
 from . import mount, preflight, status_keys
-
-#: Phases in which nothing on the server relies on its settings.
-UNUSED = (Phase.LOCAL, Phase.PREPARE)
 
 
 def keep_copy_settings(run: Run, document: dict[str, Any]) -> None:
@@ -31,7 +28,7 @@ def keep_copy_settings(run: Run, document: dict[str, Any]) -> None:
     document's settings laid over those that lie on the server.
     """
     old = known_settings(run.layout).get("copy", {}).get("exclude")
-    if old is not None and old != run.settings.copy.exclude and run.journal.phase not in UNUSED:
+    if old is not None and old != run.settings.copy.exclude and run.journal.phase not in mount.UNUSED:
         raise Problem(
             f"copy.exclude changed in phase {run.journal.phase}", "set it back and phase to prepare; change it then"
         )
@@ -84,7 +81,7 @@ def place_agent(layout: Layout, data: bytes) -> None:
 def check_same_media_store(run: Run) -> None:
     """Raise `Problem` where host.mediaStore changed while something of ours relies on it."""
     before, now = known_settings(run.layout).get("host", {}).get("media_store"), run.settings.host.media_store
-    if before and before != now and run.journal.phase not in UNUSED:
+    if before and before != now and run.journal.phase not in mount.UNUSED:
         raise Problem(
             f"host.mediaStore changed from {before} to {now} in phase {run.journal.phase}",
             "set it back and phase to prepare; change it then",

@@ -28,6 +28,8 @@ from .packages import install_packages
 
 #: Where goofys is published; for one processor only.
 PUBLISHED = "github.com/kahing/goofys/releases"
+#: Phases in which nothing on the server relies on its settings.
+UNUSED = (Phase.LOCAL, Phase.PREPARE)
 
 
 def install(run: Run, document: dict[str, Any]) -> None:
@@ -43,10 +45,10 @@ def install(run: Run, document: dict[str, Any]) -> None:
     if _store_changed(run):
         _go_to_other_store(run)
     install_packages(run.system, run.say)
-    if Owed.REMOUNT not in journal.owed:  # else what lies there is older, and served
+    pending = Owed.REMOUNT in journal.owed
+    if not pending:  # else what lies there is older, and served
         earlier.lay_aside(layout, earlier.read(_replaceable(layout)))
     # In the journal first: were this run killed, the next would find nothing changed, and a mount on the old files.
-    pending = Owed.REMOUNT in journal.owed
     journal.owed.add(Owed.REMOUNT)
     journal.save()
     changed = lay_files(server, journal)
@@ -158,12 +160,12 @@ def _store_changed(run: Run) -> bool:
     if not moved and not rekeyed:
         return False
     phase = run.journal.phase
-    if rekeyed and phase not in (Phase.LOCAL, Phase.PREPARE):
+    if rekeyed and phase not in UNUSED:
         raise Problem(
             f"store.sseCustomerKey changed in phase {phase}, and nothing could be read without the old",
             "set the old one back, and phase to prepare: the media come home, and can be copied with the new one then",
         )
-    if moved and phase not in (Phase.LOCAL, Phase.PREPARE):
+    if moved and phase not in UNUSED:
         raise Problem(
             f"store.bucket changed from {before['bucket']} to {now.bucket} in phase {phase}",
             "set phase to prepare first: the media comes back, and can then go to the other bucket",

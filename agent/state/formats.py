@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..host.files import damaged
-from ..model.errors import Problem
+from ..model.errors import unknown_format
 from ..model.phases import Owed, Phase, Side, Stage, Window, Word, after_crash, unknown_state
 from .records import Installed, LocalStore, OpenWindow
 
@@ -29,10 +29,7 @@ def read(path: Path, document: Any) -> dict[str, Any]:
     try:
         found = document.get("format", 1)
         if found not in (1, FORMAT):
-            raise Problem(
-                f"{path} has format {found}, and this version of the agent knows up to {FORMAT}",
-                "run pulumi up with the version of the program that was used last; nothing was changed",
-            )
+            raise unknown_format(f"{path} has", found, FORMAT)
         if found != FORMAT:
             from .first_format import converted  # seldom needed, and a mount may wait for this process
 

@@ -176,7 +176,7 @@ class Journal:
             self.owed -= {Owed.PROOF, Owed.WALK}
         self._hold(outcome.serves, outcome.phase or self.phase)
 
-    def close(self, counts: Counts | None = None) -> None:
+    def close(self) -> None:
         """Write that the window is over: its services were told to start.
 
         Raises `Problem` where it is neither committed nor given up.
@@ -184,7 +184,6 @@ class Journal:
         if self._open_window().stage not in (Stage.STARTING, Stage.UNDONE):
             raise self._wrong("close")
         self.window = None
-        self._note(counts)
         self.save()
 
     # Everything else. These are written with the next save.
@@ -228,12 +227,9 @@ class Journal:
         if self.phase is not phase:
             self.generation += 1
         self.serving, self.phase = side, phase
-        self._note(counts)
-        self.save()
-
-    def _note(self, counts: Counts | None) -> None:
         if counts is not None:
             self.last = counts
+        self.save()
 
     def _open_window(self) -> OpenWindow:
         if self.window is None:

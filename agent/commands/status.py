@@ -80,7 +80,8 @@ def question(text: str) -> Command:
     with contextlib.suppress(ValueError, SystemExit):  # no words, or no arguments of the agent's
         words = shlex.split(text)
         told = parse(_without_settings(words[words.index("status") :]))
-        return Command("status", phase=told.phase, wait=min(told.wait, LONGEST_WAIT), count=told.count)
+        wait = told.wait if told.wait <= LONGEST_WAIT else LONGEST_WAIT  # nan too, which would wait without end
+        return Command("status", phase=told.phase, wait=wait, count=told.count)
     raise Problem("this SSH key may only ask for the status", "use the stack's own key for anything else")
 
 

@@ -87,6 +87,7 @@ def test_the_programs_question_is_answered_without_its_settings() -> None:
     asked = question(command)
     assert asked.verb == "status" and asked.phase is Phase.LIVE and asked.document == {}
     assert question("status --wait inf").wait <= 300
+    assert question("status --wait nan").wait <= 300
     told = question("status --settings=nothing --count --settings {} --phase live")
     assert told.count and told.phase is Phase.LIVE and told.document == {}
 

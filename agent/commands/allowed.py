@@ -15,9 +15,11 @@ from .arguments import Command
 def allowed(command: Command) -> Answer:
     """Return where the bucket may be mounted, after a wait where the mount ended before.
 
-    Raises `Problem` if not there.
+    What a dead program left mounted there, or on the way there, is gone then. Raises `Problem` if not there.
     """
     settings, system = parse(of_any_format(read_json(HERE.settings) or {})), System()
     admission.check(system, settings, Journal.load(HERE), command.where)
     admission.back_off(system, command.unit)
+    for path in [HERE.staging] if command.where == HERE.staging else [HERE.mounting, command.where]:
+        system.unmount(path)
     return {"allowed": str(command.where)}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..model.layout import HERE
-from ..serving import playbook, probe
+from ..model.layout import HERE, MOUNT_UNIT
+from ..serving import mount_point, playbook, probe
 from ..state.journal import Journal
 from ..state.run import Server
 from . import Answer
@@ -14,10 +14,15 @@ from .arguments import Command
 
 
 def answers(command: Command) -> Answer:
-    """Return once the mount at the command's path answers. Raises `Problem` where it does not in time."""
+    """Return once the mount at the command's path answers; it is brought there first if it is the media store's.
+
+    Raises `Problem` where it does not in time.
+    """
     process = os.environ.get("MAINPID")  # systemd's, where this is a unit's ExecStartPost
     ended = (lambda: not Path(f"/proc/{process}").exists()) if process else (lambda: False)
     server = Server.load(HERE)
     owner, unit = Journal.load(HERE).owner, playbook.serving_unit(server)
+    if command.where == server.store_path and unit == MOUNT_UNIT:
+        mount_point.attach(server.system, HERE.mounting, command.where, ended)
     probe.check_answers(server.system, owner, command.where, unit, ended)
     return {"answers": str(command.where)}

@@ -140,6 +140,7 @@ VERBS: Mapping[str, Verb] = {
     "work": Verb("Inside the transient unit only.", _work, "work:work"),
     "recover": Verb("Finish or undo what was interrupted.", _recover, "recover:recover"),
     "answers": Verb("Return once the mount at a path answers.", _where, "answers:answers"),
+    "detach": Verb("Take every mount off a path.", _where, "detach:detach"),
     "guard": Verb("Return once the media store is there; for the services' drop-ins.", _nothing, "guard:guard"),
     "allowed": Verb(
         "Whether the bucket may be mounted at a path now; waits after failures.", _allowed, "allowed:allowed"

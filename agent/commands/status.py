@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..host.beneath import is_folder
 from ..media.listing import media_objects
 from ..media.walk import walk
 from ..migration import converge
@@ -114,13 +115,13 @@ def observe(server: Server, journal: Journal) -> Status:
         "mounted_by": playbook.serving_unit(laid),
         "running": work.running(server.layout, server.system),
         "services": server.system.units(writers.patterns(server)),
-        "local_copy": str(server.backup_path) if server.backup_path.exists() else None,
+        "local_copy": str(server.backup_path) if is_folder(server.backup_path) else None,
         "store": {
             "bucket": store.bucket,
             "endpoint": store.endpoint,
             "customer_key": fingerprint(store.sse_customer_key),
         },
-        "removing": removing_path(server).exists(),
+        "removing": is_folder(removing_path(server)),
         "last": journal.last,
         "drift": drift.differences(laid, journal, this_agent()),
         "repairs": journal.installed.repairs,
@@ -139,7 +140,7 @@ def count(server: Server, journal: Journal, homeserver: Homeserver) -> Status:
     if journal.serving is Side.BUCKET:
         trouble = probe.why_not_serving(server.system, journal.owner, server.store_path)
     answer: Status = {
-        "local": _sum(entry.size for entry in walk(root, exclude)) if root.is_dir() else None,
+        "local": _sum(entry.size for entry in walk(root, exclude)) if is_folder(root) else None,
         "remote": None,
         "known": None,
         "trouble": trouble,
@@ -183,7 +184,7 @@ def plan(server: Server, journal: Journal, target: Phase) -> Plan:
     if not steps:
         return numbers
     try:
-        entries = walk(root, server.settings.copy.exclude) if root.is_dir() else iter(())
+        entries = walk(root, server.settings.copy.exclude) if is_folder(root) else iter(())
         here = _sum(entry.size for entry in entries)
     except Problem as problem:
         return {**numbers, "problem": str(problem)}

@@ -7,12 +7,12 @@ import pkgutil
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..host.files import write_atomic
 from ..model.errors import CommandFailed, Problem
+from ..model.layout import RESERVED
 from ..model.settings import StoreSettings
 from ..state.run import Server
 from .progress import Sometimes
@@ -27,15 +27,18 @@ REQUIREMENTS = "b2-requirements.txt"
 def install(server: Server, say: Say) -> Path:
     """Install the command line in a Python environment of its own, and return the path of its program.
 
-    Raises `Problem` where it cannot be installed.
+    Every user may read it, since it runs with the rights of the store's owner. Raises `Problem` where it cannot be
+    installed.
     """
     folder = server.layout.lib / "b2"
     program, wanted = folder / "bin/b2", pkgutil.get_data(__package__, REQUIREMENTS)
     assert wanted is not None
     done = folder / REQUIREMENTS
-    if program.exists() and done.exists() and done.read_bytes() == wanted:
+    everybodys = folder.exists() and folder.stat().st_mode & 0o005
+    if everybodys and program.exists() and done.exists() and done.read_bytes() == wanted:
         return program
     say("installing the b2 command line")
+    umask = os.umask(0o022)
     try:
         server.system.run([sys.executable or "python3", "-m", "venv", "--clear", str(folder)], timeout=300)
         listed = folder / "wanted.txt"
@@ -50,22 +53,27 @@ def install(server: Server, say: Say) -> Path:
             f"the b2 command line cannot be installed: {error}",
             "install python3-venv and let the server reach a Python package index, or set copy.method to rclone",
         ) from None
+    finally:
+        os.umask(umask)
     write_atomic(done, wanted)
     return program
 
 
 def sync_argv(program: Path, source: Path, bucket: str, exclude: list[str], threads: int) -> list[str]:
     """Return the command of the manual procedure's sync, without a terminal; it exits with 1 where a file failed."""
-    left_out = "|".join(map(re.escape, exclude))
+    left_out = "|".join(map(re.escape, [RESERVED, *exclude]))
     return [
-        str(program), "sync", "--threads", str(threads), "--no-progress", "--skip-newer",
-        *(["--exclude-dir-regex", f"^({left_out})$"] if exclude else []),
+        str(program), "sync", "--threads", str(threads), "--no-progress", "--skip-newer", "--exclude-all-symlinks",
+        "--exclude-dir-regex", f"^({left_out})$",
         str(source), f"b2://{bucket}",
     ]  # fmt: skip
 
 
 def environment(store: StoreSettings, account_info: Path) -> dict[str, str]:
-    """Return the variables that the command line reads from its environment, the keys among them."""
+    """Return the variables that the command line reads from its environment, the keys among them.
+
+    There is no file at `account_info`: so it keeps what it is given, and what it gets for that, in its memory.
+    """
     return {
         "B2_APPLICATION_KEY_ID": store.access_key_id,
         "B2_APPLICATION_KEY": store.secret_access_key,
@@ -74,27 +82,23 @@ def environment(store: StoreSettings, account_info: Path) -> dict[str, str]:
     }
 
 
-def sync(server: Server, source: Path, files: int, at_once: int, say: Say) -> None:
-    """Copy the whole tree of `source` into the bucket, `at_once` files at a time, and say how far it is.
+def sync(server: Server, argv: list[str], files: int, say: Say) -> None:
+    """Run `sync_argv`'s command, and say how far it is of `files`.
 
-    Raises CommandFailed with what b2 said, and `Problem` where b2 cannot be installed. Copied files stay and are
-    compared.
+    Raises CommandFailed with what b2 said. Copied files stay and are compared.
     """
-    store = server.settings.store
-    argv = sync_argv(install(server, say), source, store.bucket, server.settings.copy.exclude, at_once)
     last: list[str] = []
     done, progress = 0, Sometimes(say)
-    with tempfile.TemporaryDirectory(dir=server.layout.var, prefix="b2-") as folder:
-        env = {**os.environ, **environment(store, Path(folder, "account_info"))}
-        with subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env,
-            text=True, errors="replace",
-        ) as process:  # fmt: skip
-            assert process.stdout
-            for line in process.stdout:
-                last = [*last[-9:], line.strip()]
-                done += line.startswith("upload ")
-                progress.say(f"b2: uploaded {done:,} of {files:,} files")
+    env = {**os.environ, **environment(server.settings.store, server.layout.var / "no-account-info")}
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env,
+        text=True, errors="replace", cwd="/",
+    ) as process:  # fmt: skip
+        assert process.stdout
+        for line in process.stdout:
+            last = [*last[-9:], line.strip()]
+            done += line.startswith("upload ")
+            progress.say(f"b2: uploaded {done:,} of {files:,} files")
     say(f"b2: uploaded {done:,} of {files:,} files")
     if process.returncode:
         raise CommandFailed(argv, process.returncode, "\n".join(last))

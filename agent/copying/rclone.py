@@ -9,8 +9,8 @@ import json
 import subprocess
 import threading
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import IO, TYPE_CHECKING
 
 from ..model.errors import CommandFailed
 from .progress import PROGRESS_SECONDS, Progress
@@ -25,10 +25,8 @@ STUCK_SECONDS = 30
 SILENT_TIMES = 6
 
 
-def rclone_argv(
-    conf: Path, source: str, target: str, names: Path, transfers: int, bandwidth: str = "", hurry: bool = False
-) -> list[str]:
-    """Return the command that copies exactly the files named in the file `names`, whatever the target holds.
+def rclone_argv(source: str, target: str, transfers: int, bandwidth: str = "", hurry: bool = False) -> list[str]:
+    """Return the command that copies exactly the files named on its standard input, whatever the target holds.
 
     What does not arrive is copied again by the caller's next round, so it gives up soon; sooner in a `hurry`, and then
     without the limit of `bandwidth`.
@@ -36,8 +34,7 @@ def rclone_argv(
     low_level_retries, connecting, silence = ("3", "5s", "20s") if hurry else ("5", "15s", "60s")
     return [
         "rclone", "copy", source, target,
-        "--config", str(conf),
-        "--files-from-raw", str(names),
+        "--files-from-raw", "-",
         "--no-traverse", "--no-check-dest",
         "--s3-no-head",
         "--buffer-size", "1M",
@@ -49,8 +46,16 @@ def rclone_argv(
     ]  # fmt: skip
 
 
-def follow(argv: list[str], progress: Progress, bucket: Bucket, say: Say, deadline: float | None = None) -> None:
-    """Run rclone, and turn its statistics into progress lines.
+def follow(
+    argv: list[str],
+    names: IO[str],
+    environment: Mapping[str, str],
+    progress: Progress,
+    bucket: Bucket,
+    say: Say,
+    deadline: float | None = None,
+) -> None:
+    """Run rclone with that environment and the open file `names` as its input, and make progress lines of what it says.
 
     It is ended at the `deadline` (seconds on the monotonic clock), and where the store does not answer any more. Raises
     CommandFailed where it did not copy all.
@@ -58,7 +63,7 @@ def follow(argv: list[str], progress: Progress, bucket: Bucket, say: Say, deadli
     errors: list[str] = []
     watch = _Watch(bucket)
     with subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        argv, stdin=names, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
     ) as process:
         assert process.stderr
         left = threading.TIMEOUT_MAX if deadline is None else max(0.0, deadline - time.monotonic())

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
+from ..host.beneath import Folder
+from ..host.processes import as_owner
 from ..model.errors import CommandFailed
 from ..model.items import Entry, Object
 from ..state.run import Server
-from ..store.rclone_conf import PART_CUTOFF, REMOTE
+from ..store.rclone_conf import PART_CUTOFF, REMOTE, rclone_environment
 from . import b2, concurrency, rclone, rsync
 from .progress import Progress
 
@@ -51,17 +54,17 @@ class Transfer:
         """
         if method == "rclone":
             files = [(entry.path, entry.size) for entry in entries]
-            self._rclone(str(source), self._bucket, files, progress, deadline)
+            self._rclone(str(source), self._bucket, source, files, progress, deadline)
             return
         if method == "b2":
-            b2.sync(self._server, source, len(entries), self._at_once(), self._say)
+            program, settings = b2.install(self._server, self._say), self._server.settings
+            argv = b2.sync_argv(program, source, settings.store.bucket, settings.copy.exclude, self._at_once())
+            b2.sync(self._server, _with_owners_rights(argv, source), len(entries), self._say)
         else:
-            names = self._names([entry.path for entry in entries], "\0")
             bandwidth = self._server.settings.copy.bandwidth
-            try:
-                self._server.system.run(rsync.rsync_argv(source, self._server.layout.staging, names, bandwidth))
-            finally:
-                names.unlink()
+            argv = rsync.rsync_argv(source, self._server.layout.staging, bandwidth)
+            with self._names([entry.path for entry in entries], "\0") as names:
+                self._server.system.run(_with_owners_rights(argv, source), stdin=names)
         progress.add(len(entries), sum(entry.size for entry in entries))
 
     def download(
@@ -72,7 +75,7 @@ class Transfer:
         Raises CommandFailed where not all arrived; what was copied stays.
         """
         files = [(item.key, item.size) for item in objects]
-        self._rclone(self._bucket, str(target), files, progress, deadline)
+        self._rclone(self._bucket, str(target), target, files, progress, deadline)
 
     @property
     def _bucket(self) -> str:
@@ -85,40 +88,54 @@ class Transfer:
         return self._decided
 
     def _rclone(
-        self, source: str, target: str, files: Sequence[tuple[str, int]], progress: Progress, deadline: float | None
+        self,
+        source: str,
+        target: str,
+        folder: Path,
+        files: Sequence[tuple[str, int]],
+        progress: Progress,
+        deadline: float | None,
     ) -> None:
         """Copy exactly these files, each given as its path and its size in bytes; `deadline` is as in `upload`.
 
-        Files that go in parts are copied after the others and fewer at once, for the memory they take.
+        `folder` is the local one of both ends. Files that go in parts are copied after the others and fewer at once,
+        for the memory they take.
         """
         failure, at_once = None, self._at_once()
+        environment = {**os.environ, **rclone_environment(self._server.settings.store)}
         for large, transfers in ((False, at_once), (True, min(at_once, LARGE_TRANSFERS))):
             chosen = [(path, size) for path, size in files if (size >= PART_CUTOFF) is large]
             if not chosen:
                 continue
-            names = self._names([path for path, _ in chosen], "\n")
-            argv = rclone.rclone_argv(
-                self._server.layout.rclone_conf, source, target, names, transfers,
-                self._server.settings.copy.bandwidth, hurry=deadline is not None,
-            )  # fmt: skip
+            bandwidth = self._server.settings.copy.bandwidth
+            argv = rclone.rclone_argv(source, target, transfers, bandwidth, hurry=deadline is not None)
+            argv = _with_owners_rights(argv, folder)
             try:
-                rclone.follow(argv, progress, self._server.bucket, self._say, deadline)
+                with self._names([path for path, _ in chosen], "\n") as names:
+                    rclone.follow(argv, names, environment, progress, self._server.bucket, self._say, deadline)
             except CommandFailed as error:
                 failure = failure or error
-            finally:
-                names.unlink()
             progress.add(len(chosen), sum(size for _, size in chosen))
         if failure:
             raise failure
 
-    def _names(self, paths: list[str], end: str) -> Path:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=self._server.layout.var, prefix="names-", delete=False, encoding="utf-8", newline=""
-        ) as file:
-            try:
-                file.writelines(path + end for path in paths)
-                file.flush()
-            except OSError:
-                os.unlink(file.name)
-                raise
-        return Path(file.name)
+    @contextmanager
+    def _names(self, paths: list[str], end: str) -> Iterator[IO[str]]:
+        """Give an open file without a name that has the paths, each with `end` after it.
+
+        Raises OSError where the disk has no room for it.
+        """
+        with tempfile.TemporaryFile("w+", dir=self._server.layout.var, encoding="utf-8", newline="") as file:
+            file.writelines(path + end for path in paths)
+            file.seek(0)
+            yield file
+
+
+def _with_owners_rights(argv: list[str], folder: Path) -> list[str]:
+    """Return the command changed so that it has the rights of the folder's owner, whom a link in it leads nowhere new.
+
+    Raises OSError where somebody put a link in the place of the folder.
+    """
+    with Folder.at(folder) as opened:
+        info = opened.stat()
+    return as_owner(argv, info.st_uid, info.st_gid)

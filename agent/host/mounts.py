@@ -5,17 +5,28 @@ https://man7.org/linux/man-pages/man5/proc.5.html
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from ..model.errors import Problem
+from .beneath import beside
 from .processes import Processes
+
+if TYPE_CHECKING:
+    from ..model.ports import OpenFolder
 
 #: More mounts over each other than a path ever has.
 MOST_LAYERS = 20
 #: The source of a mount that is there so that nobody can write; see `serving.playbook`.
 COVER = "matrix-media-store-cover"
+
+
+# From linux/mount.h
+_NOSUID, _NODEV, _NOEXEC, _BIND = 0x2, 0x4, 0x8, 0x1000
+_DETACH, _NOFOLLOW = 0x2, 0x8
 
 
 class Mount(NamedTuple):
@@ -61,15 +72,39 @@ class Mounts(Processes):
         wanted = os.path.join(os.path.realpath(path.parent), path.name)
         return [mount.source for mount in mounts() if mount.place == wanted]
 
+    def attach(self, source: Path, point: OpenFolder) -> None:
+        """Let what is mounted at `source` be seen at the open folder `point` too. Raises OSError.
+
+        mount(8) would look for the folder by its path, which somebody may have laid a link into by now.
+        https://man7.org/linux/man-pages/man2/mount.2.html
+        """
+        _call("mount", os.fsencode(source), point.magic_link.encode(), None, _BIND, None)
+
+    def cover(self, point: OpenFolder, options: str) -> None:
+        """Mount an empty file system over the open folder `point`, with these options of tmpfs. Raises OSError."""
+        flags = _NOSUID | _NODEV | _NOEXEC
+        _call("mount", COVER.encode(), point.magic_link.encode(), b"tmpfs", flags, options.encode())
+
     def unmount(self, path: Path) -> None:
         """Take every mount off `path`, lazily, since containers may still hold copies of it.
 
-        Raises CommandFailed where one stays; that another process took one off first is no error.
+        Raises `Problem` where one stays; that another process took one off first is no error.
         """
-        umount = ["umount", "--lazy", str(path)]
         for _ in range(MOST_LAYERS):
             if not self.layers(path):
                 return
-            self.run(umount, check=False)
+            # Never through a link in its place. EINVAL: another process was faster.
+            with contextlib.suppress(OSError), beside(path) as (parent, name):
+                _call("umount2", f"{parent.magic_link}/{name}".encode(), _DETACH | _NOFOLLOW)
         if self.layers(path):
-            self.run(umount)
+            raise Problem(f"{path} stays mounted", f"see findmnt {path} on the server, and unmount it by hand")
+
+
+def _call(name: str, *values: object) -> None:
+    """Call the C library's function `name`. Raises OSError where it fails."""
+    import ctypes  # whoever only asks what is mounted need not wait for it
+
+    library = ctypes.CDLL(None, use_errno=True)
+    if getattr(library, name)(*values):
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")

@@ -6,25 +6,41 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from ..model.errors import CommandFailed
 
 T = TypeVar("T")
 
 
+def as_owner(argv: Sequence[str], uid: int, gid: int) -> list[str]:
+    """Return the command that runs a program with the rights of that user and group, and no further ones.
+
+    Its real user stays root, so that the user's own processes can read neither its environment nor its memory, where
+    keys are: https://man7.org/linux/man-pages/man2/ptrace.2.html. Without capabilities that gives it no rights.
+    """
+    if uid == os.geteuid():
+        return list(argv)
+    return [
+        "setpriv", f"--euid={uid}", f"--rgid={gid}", f"--egid={gid}", "--clear-groups",
+        "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", *argv,
+    ]  # fmt: skip
+
+
 class Processes:
     """This class runs programs and actions on this server."""
 
-    def run(self, argv: Sequence[str], timeout: float | None = None, check: bool = True) -> str:
-        """Run a program, and return its standard output.
+    def run(
+        self, argv: Sequence[str], timeout: float | None = None, check: bool = True, stdin: IO[str] | None = None
+    ) -> str:
+        """Run a program, which reads the open file `stdin` if one is given, and return its standard output.
 
         Raises CommandFailed where `check` is set and it ends with another exit status than 0, and
         subprocess.TimeoutExpired after `timeout` seconds.
         """
         done = subprocess.run(
             list(argv),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
             capture_output=True,
             text=True,
             timeout=timeout,

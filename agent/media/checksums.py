@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
+from ..host.beneath import Folder
 from ..model.errors import StoreError
 from ..model.items import Entry, Object
 from ..store.bucket import OTHER_KEY
@@ -29,26 +30,26 @@ LOT = 500
 THREADS = 16
 
 
-def checksums(path: Path, size: int) -> tuple[str, str]:
-    """Return the MD5 of a file of `size` bytes, and the ETag it has when uploaded in parts.
+def checksums(file: IO[bytes], size: int) -> tuple[str, str]:
+    """Return the MD5 of an open file of `size` bytes, and the ETag it has when uploaded in parts.
 
     The second is empty where the file is uploaded as one part. Raises OSError where the file cannot be read.
     """
     whole = hashlib.md5()
     parts = []
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(PART_SIZE), b""):
-            whole.update(block)
-            if size >= PART_CUTOFF:
-                parts.append(hashlib.md5(block).digest())
+    for block in iter(lambda: file.read(PART_SIZE), b""):
+        whole.update(block)
+        if size >= PART_CUTOFF:
+            parts.append(hashlib.md5(block).digest())
     multipart = f"{hashlib.md5(b''.join(parts)).hexdigest()}-{len(parts)}" if parts else ""
     return whole.hexdigest(), multipart
 
 
-def _checksum(root: Path, known: Entry) -> list[tuple[Entry, str, str]]:
+def _checksum(root: Folder, known: Entry) -> list[tuple[Entry, str, str]]:
     """Return the file's checksums, or nothing where it changed, vanished or cannot be read: then it is not equal."""
     try:
-        md5, parts = checksums(root / known.path, known.size)
+        with root.file(known.path) as file:
+            md5, parts = checksums(file, known.size)
         return [(known, md5, parts)] if metadata(root, known.path) == known else []
     except OSError:
         return []
@@ -63,12 +64,12 @@ def checksum_files(
     by raising.
     """
     entries = iter(entries)
-    with ThreadPoolExecutor(2) as pool:
+    with Folder.at(root) as top, ThreadPoolExecutor(2) as pool:
         while lot := list(islice(entries, LOT)):
             between()
             known = {entry for entry, _, _ in manifest.checksums(lot)}
             new = [entry for entry in lot if entry not in known]
-            manifest.add_checksums(row for rows in pool.map(lambda e: _checksum(root, e), new) for row in rows)
+            manifest.add_checksums(row for rows in pool.map(lambda e: _checksum(top, e), new) for row in rows)
 
 
 def read_back(manifest: Manifest, bucket: Bucket, objects: list[Object]) -> list[str]:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..host.beneath import Folder
 from ..host.mounts import mounts
 
 #: File systems of one machine alone, of which each change is told. Others are walked.
@@ -84,8 +85,7 @@ class Listener:
         self._names: dict[bytes, set[bytes] | None] = {}
         with contextlib.ExitStack() as opened:
             self._call = _kernel()
-            self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            opened.callback(os.close, self._root)
+            self._root = opened.enter_context(Folder.at(root)).number
             self._top = _path(self._root)
             _check_file_system(os.fstat(self._root).st_dev, self._top)
             self._check_rights()

@@ -19,8 +19,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from ..host.beneath import Folder
+from ..host.processes import as_owner
 from ..model.items import Entry
-from .walk import file_at, list_folder, metadata, walk
+from .walk import entry, file_at, list_folder, walk
 
 #: How find tells of a file; `_told` says the same of an `Entry`.
 FORMAT = r"%s %T@ %C@ %i %p\0"
@@ -66,18 +68,17 @@ class Snapshot:
 
         Raises what `walk.walk` does.
         """
-        with contextlib.suppress(_Unfit, OSError):
-            return self._by_find(root, exclude)
+        with contextlib.suppress(_Unfit, OSError), Folder.at(root) as top:
+            return self._by_find(top, exclude)
         return self.part(walk(root, exclude))
 
-    def _by_find(self, root: Path, exclude: Sequence[str]) -> tuple[list[Entry], int]:
+    def _by_find(self, root: Folder, exclude: Sequence[str]) -> tuple[list[Entry], int]:
         """Do what `compare` does with several runs of find, which share the folders of the second level evenly."""
         _check_words(root)
-        device = os.stat(root).st_dev
-        tops, entries = list_folder(root, "", exclude, device)
+        tops, entries = list_folder(root, "", exclude)
         folders: list[str] = []
         for top in tops:
-            inside, beside = list_folder(root, top, exclude, device)
+            inside, beside = list_folder(root, top, exclude)
             folders += inside
             entries += beside
         changed, same = self.part(entries)
@@ -88,10 +89,10 @@ class Snapshot:
                 lambda share: self._unknown(root, folders[share::shares]), range(min(shares, len(folders)))
             ):
                 same += seen - len(unknown)
-                changed += [one for path in unknown for one in file_at(root, path, device)]
+                changed += [one for path in unknown for one in file_at(root, path)]
         return changed, same
 
-    def _unknown(self, root: Path, folders: Sequence[str]) -> tuple[list[str], int]:
+    def _unknown(self, root: Folder, folders: Sequence[str]) -> tuple[list[str], int]:
         """Return the paths in these folders that the snapshot lacks in find's form, and how many find saw."""
         unknown, seen = [], 0
         for told in _find(root, *(f"./{folder}" for folder in folders)):
@@ -114,11 +115,12 @@ class _Unfit(Exception):
     """This error says that find cannot be used here."""
 
 
-def _find(root: Path, *where: str, which: Sequence[str] = ("!", "-type", "d")) -> Iterator[bytes]:
+def _find(root: Folder, *where: str, which: Sequence[str] = ("!", "-type", "d")) -> Iterator[bytes]:
     """Yield what find prints for each file. Raises OSError where there is no find, and _Unfit where it fails."""
-    argv = ["find", *where, *which, "-printf", FORMAT]
+    owner = root.stat()
+    argv = as_owner(["find", *where, *which, "-printf", FORMAT], owner.st_uid, owner.st_gid)
     with subprocess.Popen(
-        argv, cwd=root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        argv, cwd=root.magic_link, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         env={**os.environ, "LC_ALL": "C"},
     ) as process:  # fmt: skip
         assert process.stdout
@@ -130,7 +132,8 @@ def _find(root: Path, *where: str, which: Sequence[str] = ("!", "-type", "d")) -
         raise _Unfit
 
 
-def _check_words(root: Path) -> None:
+def _check_words(root: Folder) -> None:
     """Raise _Unfit where find prints another form for the store's own folder: all files would look changed."""
-    if list(_find(root, "./.", which=("-maxdepth", "0"))) != [_told(metadata(root, "."))]:
+    known = entry(".", root.stat())
+    if list(_find(root, "./.", which=("-maxdepth", "0"))) != [_told(known)]:
         raise _Unfit

@@ -7,55 +7,64 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ..host.beneath import Folder
 from ..model.errors import Problem
 from ..model.items import Entry
+from ..model.layout import RESERVED
 
 
-def _entry(path: str, info: os.stat_result) -> Entry:
+def entry(path: str, info: os.stat_result) -> Entry:
+    """Return the entry of a file with that metadata."""
     return Entry(path, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
 
 
-def metadata(root: Path, path: str) -> Entry:
-    """Return the file's present metadata. Raises FileNotFoundError where it is gone."""
-    return _entry(path, os.lstat(root / path))
+def metadata(root: Folder, path: str) -> Entry:
+    """Return the file's present metadata. Raises OSError where it is gone, or a folder above it is a link by now."""
+    return entry(path, root.stat(path))
 
 
 def walk(
     root: Path, exclude: Sequence[str], below: Sequence[str] = ("",), linked: list[str] | None = None
 ) -> Iterator[Entry]:
-    """Yield every file in the folders `below` of `root`, without the top-level folders in `exclude`.
+    """Yield every file in the folders `below` of `root`, without this program's own and those at the top in `exclude`.
 
     `linked` gets the names of files that have further names (hard links). What vanishes meanwhile is passed over, since
     Synapse may be running. Raises `Problem` for what a bucket cannot hold or a walk would miss, and OSError where
     `root` cannot be read.
     """
-    device = os.stat(root).st_dev
+    with Folder.at(root) as top:
+        yield from _walk(top, exclude, below, linked)
+
+
+def _walk(
+    top: Folder, exclude: Sequence[str], below: Sequence[str], linked: list[str] | None = None
+) -> Iterator[Entry]:
     folders = list(below)
     while folders:
-        inside, entries = list_folder(root, folders.pop(), exclude, device, linked)
+        inside, entries = list_folder(top, folders.pop(), exclude, linked)
         folders += inside
         yield from entries
 
 
 def list_folder(
-    root: Path, folder: str, exclude: Sequence[str], device: int, linked: list[str] | None = None
+    root: Folder, folder: str, exclude: Sequence[str], linked: list[str] | None = None
 ) -> tuple[list[str], list[Entry]]:
     """Return the folders and the files in one folder of the store; `folder` is `""` for the store's own.
 
-    `device` is the number of the store's file system. Raises what `walk` does.
+    Raises what `walk` does.
     """
-    top = str(root)
+    device = root.stat().st_dev
     folders: list[str] = []
     entries: list[Entry] = []
     try:
-        listing = os.scandir(f"{top}/{folder}" if folder else top)
-    except FileNotFoundError:
+        opened = root.folder(folder)
+    except (FileNotFoundError, NotADirectoryError):
         if not folder:
             raise
         return folders, entries
-    with listing:
+    with opened, os.scandir(opened.number) as listing:
         for item in listing:
-            if not folder and item.name in exclude:
+            if not folder and (item.name in exclude or item.name == RESERVED):
                 continue
             path = f"{folder}/{item.name}" if folder else item.name
             try:
@@ -65,34 +74,34 @@ def list_folder(
                 info = item.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            _check(top, path, info, device)
+            _check(root.path, path, info, device)
             if linked is not None and info.st_nlink > 1:
                 linked.append(path)
-            entries.append(_entry(path, info))
+            entries.append(entry(path, info))
     return folders, entries
 
 
-def file_at(root: Path, path: str, device: int) -> list[Entry]:
+def file_at(root: Folder, path: str) -> list[Entry]:
     """Return a list with the file's present metadata, empty where the file is gone. Raises what `walk` does."""
-    try:
-        info = os.lstat(root / path)
-    except (FileNotFoundError, NotADirectoryError):
+    info = root.find(path)
+    if info is None:
         return []
-    _check(str(root), path, info, device)
-    return [_entry(path, info)]
+    _check(root.path, path, info, root.stat().st_dev)
+    return [entry(path, info)]
 
 
-def files_below(root: Path, path: str, exclude: Sequence[str]) -> Iterator[Entry]:
+def files_below(root: Folder, path: str, exclude: Sequence[str]) -> Iterator[Entry]:
     """Yield the file at `path`, or every file below it where it is a folder. Raises what `walk` does."""
-    if path.split("/", 1)[0] in exclude:
+    top = path.split("/", 1)[0]
+    if top in exclude or top == RESERVED:
         return
-    if os.path.isdir(root / path) and not os.path.islink(root / path):
-        yield from walk(root, exclude, [path])
+    if root.has_folder(path):
+        yield from _walk(root, exclude, [path])
     else:
-        yield from file_at(root, path, os.stat(root).st_dev)
+        yield from file_at(root, path)
 
 
-def _check(top: str, path: str, info: os.stat_result, device: int) -> None:
+def _check(top: Path, path: str, info: os.stat_result, device: int) -> None:
     """Raise `Problem` for a file that a bucket cannot hold, or that lies on another file system."""
     if info.st_dev != device:
         raise Problem(
@@ -107,7 +116,7 @@ def _check(top: str, path: str, info: os.stat_result, device: int) -> None:
     _check_name(top, path)
 
 
-def _check_name(root: str, path: str) -> None:
+def _check_name(root: Path, path: str) -> None:
     if path.isascii() and path.isprintable() and len(path) <= 1024:
         return  # nearly all of them, and this is asked for every file
     try:

@@ -1,13 +1,14 @@
-"""This module names the folders beside the media store: local copies in the making, and what was set aside."""
+"""This module names the folders beside the media store: local copies in the making, and what was set aside.
+
+They lie in a folder that belongs to the homeserver's user, so each is root's own, and opened as such.
+"""
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
-from ..host.files import sync_folder
-from ..state.records import Owner
+from ..host.beneath import Folder
 from ..state.run import Run, Server
 
 
@@ -26,24 +27,37 @@ def incoming_path(root: Path) -> Path:
     return root.with_name(root.name + ".incoming")
 
 
-def dated_folder(run: Run, kind: str) -> Path:
-    """Make a folder beside the store for this run and `kind`, root's own, and return its path."""
-    store = run.server.store_path
-    folder = store.with_name(f"{store.name}-{kind}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(run.started))}")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
+def parent_of_store(server: Server) -> Folder:
+    """Open the folder that the media store is in."""
+    return Folder.at(server.store_path.parent)
 
 
-def own_folder(folder: Path, owner: Owner, mode: int) -> None:
-    """Make a folder that belongs to the media store's owner, with that mode."""
-    folder.mkdir(exist_ok=True)
-    folder.chmod(mode)
-    os.chown(folder, *owner)
-    sync_folder(folder.parent)
+def dated_folder(run: Run, kind: str) -> Folder:
+    """Open a folder beside the store for this run and `kind`, root's own; it is made where there is none.
+
+    Raises `Problem` where its name is taken.
+    """
+    name = run.server.store_path.name
+    with parent_of_store(run.server) as parent:
+        when = time.strftime("%Y%m%d-%H%M%S", time.localtime(run.started))
+        return parent.work_folder(f"{name}-{kind}-{when}", run.journal.owner)
 
 
-def own_folders(root: Path, folder: Path, owner: Owner, mode: int) -> None:
-    """Make each folder between `root` and `folder` that is not there, as `own_folder` does."""
-    if folder != root and not folder.is_dir():
-        own_folders(root, folder.parent, owner, mode)
-        own_folder(folder, owner, mode)
+def keep(folder: Folder, path: str, aside: Folder) -> None:
+    """Move a file of `folder` to the same path in `aside`, a folder of root's."""
+    _make_room(path, aside)
+    folder.move(path, aside, path)
+
+
+def keep_linked(folder: Folder, path: str, aside: Folder) -> None:
+    """Give a file of `folder` a further name in `aside`, at the same path; one that is there stays."""
+    _make_room(path, aside)
+    if aside.find(path) is None:
+        folder.link(path, aside, path)
+
+
+def _make_room(path: str, aside: Folder) -> None:
+    above, _, _ = path.rpartition("/")
+    if above:
+        info = aside.stat()
+        aside.make(above, (info.st_uid, info.st_gid), 0o700)

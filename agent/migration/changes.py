@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..copying.progress import Progress
+from ..host.beneath import Folder
 from ..media import checksums
 from ..media.deletions import check_deletions
 from ..media.equality import Manifest
@@ -140,7 +141,8 @@ def _check_deletions(run: Run, known: int, gone: list[str]) -> None:
 def _changed_at(run: Run, manifest: Manifest, known: Baseline, told: Iterable[str]) -> tuple[list[Entry], list[str]]:
     """Return the files at these paths that are not known to be equal, and names of ours there that are gone."""
     root, exclude = run.server.store_path, run.settings.copy.exclude
-    found = {entry.path: entry for path in {*told, *known.open} for entry in files_below(root, path, exclude)}
+    with Folder.at(root) as top:
+        found = {entry.path: entry for path in {*told, *known.open} for entry in files_below(top, path, exclude)}
     gone = {name for path in told for name in manifest.uploaded_below(path)} - found.keys()
     changed, _ = known.equal.part(found.values())
     return changed, sorted(gone)

@@ -8,22 +8,22 @@ what is missing.
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..host.files import rename, sync_folder
+from ..host.beneath import Folder
 from ..media import checksums
 from ..media.deletions import check_deletions
+from ..media.equality import Manifest
 from ..media.listing import media_objects
 from ..media.synapse_db import SynapseDatabase
-from ..media.walk import metadata, walk
+from ..media.walk import entry, walk
 from ..model.errors import Problem
-from ..model.items import Entry
+from ..state import local_copy
 from ..state.run import Run
 from . import unaccounted
-from .aside import dated_folder, removing_path
+from .aside import dated_folder, keep, parent_of_store, removing_path
 
 if TYPE_CHECKING:
     from ..model.protocol import Counts
@@ -39,11 +39,13 @@ def clean(run: Run) -> Counts | None:
     comparison.
     """
     backup, removing = run.server.backup_path, removing_path(run.server)
-    if backup.exists() and removing.exists():
+    with parent_of_store(run.server) as parent:
+        is_whole, is_begun = parent.has_folder(backup.name), parent.has_folder(removing.name)
+    if is_whole and is_begun:
         raise Problem(f"both {backup} and {removing} exist", "look what is in the second, and move it away")
-    root = backup if backup.exists() else removing
-    counts = _compare_and_remove(run, root, removing) if root.exists() else None
-    run.journal.keep_inode(None)  # its number may be given to a folder that is no local store
+    root = backup if is_whole else removing
+    counts = _compare_and_remove(run, root, removing) if is_whole or is_begun else None
+    run.journal.note_local_copy("", None)  # its inode may be given to a folder that is no local store
     run.say("clean: the local copy is gone; the bucket is the only place of the media store")
     return counts
 
@@ -66,35 +68,59 @@ def _compare_and_remove(run: Run, root: Path, removing: Path) -> Counts:
             f"clean: {equal:,} of {files:,} files, {size / 1e6:,.1f} MB compared equal; {len(purged):,} were purged"
         )
         run.checked("clean")
-        if root != removing:
-            rename(root, removing)
-        for known in manifest.all_local():
-            _unlink(removing, known)
-    for name in exclude:
-        if name in REBUILT:
-            shutil.rmtree(removing / name, ignore_errors=True)
-        elif (removing / name).exists():
-            kept = dated_folder(run, "left-out") / name
-            run.say(f"clean: {name} was left out by the stack, so it was not compared; it is kept as {kept}")
-            os.rename(removing / name, kept)
-    _remove_empty(removing)
-    if removing.exists():
-        raise Problem(
-            f"{removing} holds files that came after the comparison",
-            "look at them; move them away or run pulumi up again",
-        )
+        _remove(run, manifest, root, removing)
     return {"compared": equal, "purged": len(purged), "files": files, "bytes": size}
 
 
-def _unlink(root: Path, known: Entry) -> None:
-    """Remove a file only if it is the very one that was compared."""
-    with contextlib.suppress(FileNotFoundError):
-        if metadata(root, known.path) == known:
-            os.unlink(root / known.path)
+def _remove(run: Run, manifest: Manifest, root: Path, removing: Path) -> None:
+    """Remove what was compared, and keep what the stack left out. Raises `Problem` where something else is there."""
+    with parent_of_store(run.server) as parent:
+        if root != removing:
+            parent.rename(root.name, removing.name)
+        with parent.folder(removing.name) as copy:
+            local_copy.unmark(copy)
+            _unlink_compared(copy, manifest)
+            for name in run.settings.copy.exclude:
+                if name in REBUILT:
+                    copy.remove_tree(name)
+                elif copy.find(name) is not None:
+                    with dated_folder(run, "left-out") as kept:
+                        keep(copy, name, kept)
+                        run.say(f"clean: {name} was left out by the stack, so not compared; it is kept in {kept.path}")
+            _remove_empty(copy)
+        with contextlib.suppress(OSError):  # not empty: reported below
+            parent.remove_empty(removing.name)
+        parent.sync()
+        if parent.find(removing.name) is not None:
+            raise Problem(
+                f"{removing} holds files that came after the comparison",
+                "look at them; move them away or run pulumi up again",
+            )
 
 
-def _remove_empty(root: Path) -> None:
-    for folder, _, _ in os.walk(root, topdown=False):
-        with contextlib.suppress(OSError):  # not empty: reported by the caller
-            os.rmdir(folder)
-    sync_folder(root.parent)
+def _unlink_compared(copy: Folder, manifest: Manifest) -> None:
+    """Remove each file only if it is the very one that was compared.
+
+    To remove one of its names changes the time of a file that has others (hard links), and nothing else of it.
+    """
+    touched: set[int] = set()
+    for known in manifest.all_local():
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            info = copy.stat(known.path)
+            found = entry(known.path, info)
+            if found == known or known.inode in touched and found._replace(ctime=known.ctime) == known:
+                if info.st_nlink > 1:
+                    touched.add(known.inode)
+                copy.unlink(known.path)
+
+
+def _remove_empty(folder: Folder) -> None:
+    for name in folder.names():
+        info = folder.find(name)
+        if info is None or not stat.S_ISDIR(info.st_mode):
+            continue
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            with folder.folder(name) as inner:
+                _remove_empty(inner)
+            with contextlib.suppress(OSError):  # not empty: reported by the caller
+                folder.remove_empty(name)

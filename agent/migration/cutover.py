@@ -12,15 +12,16 @@ What is true if the power fails:
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from ..host.files import rename
+from ..host.beneath import Folder
 from ..model.errors import Problem
 from ..model.phases import Milestone, Owed, Phase, Side, Stage, Window
-from ..serving import mount, playbook, proof, writers
+from ..serving import mount, mount_point, playbook, proof, writers
+from ..state import local_copy
 from ..state.run import Run
 from . import changes, mirror, restore
+from .aside import parent_of_store
 from .window import Clock, Stopwatch, start_services, window
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def go_live(run: Run) -> Counts:
         _check_no_backup(run)
         run.copier.prepare()
         writers.required(run.server)
-        run.journal.keep_inode(run.server.store_path.stat().st_ino)
+        with Folder.at(run.server.store_path) as store:
+            local_copy.mark(run.journal, store)
         with window(run, Window.CUTOVER) as clock:
             _swap(run, known, clock, counts)
     return _prove(run, clock.down)
@@ -59,8 +61,9 @@ def prove_live(run: Run) -> Counts:
 
 def _check_no_backup(run: Run) -> None:
     backup = run.server.backup_path
-    if os.path.lexists(backup):
-        raise Problem(f"{backup} exists already", "it may be an earlier migration's copy: move it elsewhere first")
+    with parent_of_store(run.server) as parent:
+        if parent.find(backup.name) is not None:
+            raise Problem(f"{backup} exists already", "it may be an earlier migration's copy: move it elsewhere first")
 
 
 def _swap(run: Run, known: changes.Baseline, clock: Clock, counts: Counts) -> None:
@@ -70,8 +73,7 @@ def _swap(run: Run, known: changes.Baseline, clock: Clock, counts: Counts) -> No
     clock.start()
     found = changes.in_window(run, known, clock)
     journal.advance(Stage.SWAPPING)
-    rename(server.store_path, server.backup_path)
-    mount.make_mount_point(server.store_path)
+    _move_aside(run)
     playbook.choose(server)
     mount.start_final(server, journal.owner)
     owed = {Owed.PROOF} if found.walked else {Owed.PROOF, Owed.WALK}  # a walk missed nothing
@@ -79,6 +81,22 @@ def _swap(run: Run, known: changes.Baseline, clock: Clock, counts: Counts) -> No
     moved: Counts = {**counts, "window_seconds": seconds, "window_files": found.changed}
     journal.commit(Side.BUCKET, Phase.LIVE, owed, moved)
     run.say(f"cutover: {found.changed:,} files in the window, {seconds:.1f} s; starting the services")
+
+
+def _move_aside(run: Run) -> None:
+    """Make the store the local copy, and our mount point what has its name.
+
+    Raises `Problem` where somebody put something else in its place just now.
+    """
+    store, backup = run.server.store_path, run.server.backup_path
+    with parent_of_store(run.server) as parent:
+        parent.rename(store.name, backup.name)
+        mount_point.make(parent, store.name)
+        if not local_copy.is_at(parent, backup.name, run.journal.local_store):
+            raise Problem(
+                f"{store} was replaced by something else within the window",
+                "look who did that; the local store serves again",
+            )
 
 
 def _prove(run: Run, down: Stopwatch | None) -> Counts:
@@ -122,7 +140,9 @@ def _verify(run: Run) -> None:
     copy, journal = run.server.backup_path, run.journal
     if Owed.WALK not in journal.owed:
         return
-    if copy.is_dir() and copy.stat().st_ino == journal.inode:
+    with parent_of_store(run.server) as parent:
+        is_there = local_copy.is_at(parent, copy.name, journal.local_store)
+    if is_there:
         run.say("live: the bucket serves; looking through the local copy for what the window may have missed")
         changes.verify(run, copy)
     else:

@@ -2,18 +2,19 @@
 
 What is true if the power fails: files arrive in a folder beside the copy and are moved into it once they were checked;
 what an interrupted run left there is taken first, if it is whole. No file of the copy is lost: a replaced one is kept
-in a dated folder.
+in a dated folder. The program that fetches has the rights of the store's owner and no others, so what it writes to is
+the owner's; nothing else is.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..copying.progress import Progress
+from ..host.beneath import Folder
 from ..host.files import SPARE_BYTES
 from ..media import checksums
 from ..media.deletions import check_deletions
@@ -23,9 +24,11 @@ from ..media.walk import metadata, walk
 from ..model.errors import CommandFailed, Problem
 from ..model.items import Object
 from ..state.run import Run
-from .aside import dated_folder, incoming_path, own_folder, own_folders
+from .aside import dated_folder, incoming_path, keep_linked
 from .window import Clock
 
+#: Where files arrive, in a folder of root's.
+ARRIVING = "files"
 #: Files fetched before they are checked and moved into place.
 LOT = 5000
 #: Rounds of fetching before an object that never arrives whole is an error.
@@ -84,59 +87,72 @@ def _check_space(run: Run, size: int) -> None:
 
 def _fetch(run: Run, manifest: Manifest, root: Path, wanted: list[str], progress: Progress, clock: Clock | None) -> int:
     """Download beside the local copy, check, then move each file into place, lot by lot; return how many were moved."""
-    incoming = incoming_path(root)
-    own_folder(incoming, run.journal.owner, run.journal.mode)
+    owner, name = run.journal.owner, incoming_path(root).name
     manifest.add_sent(wanted)
-    placed = 0
-    for start in range(0, len(wanted), LOT):
-        lot = wanted[start : start + LOT]
-        here = _place_arrived(run, manifest, root, incoming, lot)
-        progress.add(len(here), manifest.remote_bytes(here))
-        rest = [path for path in lot if path not in here]
-        if rest:
-            try:
-                objects = list(manifest.remote(rest))
-                run.copier.download(incoming, objects, progress, clock.deadline if clock else None)
-            except CommandFailed as error:
-                run.say(f"restore: {error}; trying again")  # the next round sees what is missing
-                next(run.bucket.list(page=1), None)  # a store that is gone ends it here, not lot by lot
-        placed += len(here) + len(_place_arrived(run, manifest, root, incoming, rest))
-    shutil.rmtree(incoming)
+    with Folder.at(root.parent) as beside, beside.work_folder(name, owner, 0o711) as work:
+        work.make(ARRIVING, owner, 0o700)
+        with work.folder(ARRIVING) as incoming, beside.folder(root.name) as copy:
+            placed = 0
+            for start in range(0, len(wanted), LOT):
+                placed += _fetch_lot(run, manifest, copy, incoming, wanted[start : start + LOT], progress, clock)
+        beside.remove_tree(name)
     return placed
 
 
-def _place_arrived(run: Run, manifest: Manifest, root: Path, incoming: Path, paths: list[str]) -> set[str]:
+def _fetch_lot(
+    run: Run,
+    manifest: Manifest,
+    copy: Folder,
+    incoming: Folder,
+    lot: list[str],
+    progress: Progress,
+    clock: Clock | None,
+) -> int:
+    here = _place_arrived(run, manifest, copy, incoming, lot)
+    progress.add(len(here), manifest.remote_bytes(here))
+    rest = [path for path in lot if path not in here]
+    if rest:
+        try:
+            objects = list(manifest.remote(rest))
+            run.copier.download(incoming.path, objects, progress, clock.deadline if clock else None)
+        except CommandFailed as error:
+            run.say(f"restore: {error}; trying again")  # the next round sees what is missing
+            next(run.bucket.list(page=1), None)  # a store that is gone ends it here, not lot by lot
+    return len(here) + len(_place_arrived(run, manifest, copy, incoming, rest))
+
+
+def _place_arrived(run: Run, manifest: Manifest, copy: Folder, incoming: Folder, paths: list[str]) -> set[str]:
     """Move those into place that lie in `incoming` with the object's content, and return their names."""
     expected = {item.key: item for item in manifest.remote(paths)}
 
-    def compare(path: str) -> list[tuple[Path, str, str, str]]:
-        source = incoming / path
-        if not source.is_file():
+    def compare(path: str) -> list[tuple[str, str, str]]:
+        try:
+            file = incoming.file(path)
+        except OSError:
             return []  # deleted in the bucket meanwhile, or it failed
-        md5, parts = checksums.checksums(source, source.stat().st_size)
+        with file:
+            md5, parts = checksums.checksums(file, expected[path].size)
         etag = expected[path].etag
-        return [(source, path, md5, parts)] if etag in (md5, parts) or run.bucket.md5(path) == md5 else []
+        return [(path, md5, parts)] if etag in (md5, parts) or run.bucket.md5(path) == md5 else []
 
     with ThreadPoolExecutor(checksums.THREADS) as pool:
         arrived = [row for rows in pool.map(compare, paths) for row in rows]
     if arrived:
         run.system.sync()  # a checksum must not outlive a power loss that its content did not
-    for source, path, _, _ in arrived:
-        _place(run, root, path, source)
-    manifest.add_checksums((metadata(root, path), md5, parts) for _, path, md5, parts in arrived)
-    manifest.add_read((path, expected[path].etag, md5) for _, path, md5, _ in arrived)
-    return {path for _, path, _, _ in arrived}
+    for path, _, _ in arrived:
+        _place(run, copy, path, incoming)
+    manifest.add_checksums((metadata(copy, path), md5, parts) for path, md5, parts in arrived)
+    manifest.add_read((path, expected[path].etag, md5) for path, md5, _ in arrived)
+    return {path for path, _, _ in arrived}
 
 
-def _place(run: Run, root: Path, path: str, source: Path) -> None:
+def _place(run: Run, copy: Folder, path: str, incoming: Folder) -> None:
     owner, mode = run.journal.owner, run.journal.mode
-    target = root / path
-    own_folders(root, target.parent, owner, mode)
-    os.chown(source, *owner)
-    os.chmod(source, mode & 0o666)
-    if target.exists():
-        kept = dated_folder(run, "replaced") / path
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        if not kept.exists():  # the first is the old local one; later ones came from the bucket
-            os.link(target, kept)
-    os.replace(source, target)
+    above, _, _ = path.rpartition("/")
+    if above:
+        copy.make(above, owner, mode)
+    incoming.set_mode(path, owner.uid, mode & 0o666)
+    if copy.find(path) is not None:
+        with dated_folder(run, "replaced") as kept:  # the first is the old local one; later ones came from the bucket
+            keep_linked(copy, path, kept)
+    incoming.move(path, copy, path)

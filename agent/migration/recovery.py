@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import time
 from collections.abc import Sequence
 
-from ..host.files import rename
+from ..host.beneath import Folder
 from ..model.errors import CommandFailed, Problem
 from ..model.phases import NEXT, Side, Stage, after_crash
-from ..serving import mount, playbook, writers
+from ..serving import mount, mount_point, playbook, writers
+from ..state import local_copy
 from ..state.run import Run
+from .aside import parent_of_store
 
 
 def recover(run: Run, boot: bool = False) -> None:
@@ -63,27 +66,45 @@ def _start(run: Run, units: Sequence[str], wait: bool) -> None:
 def bring_local_copy_home(run: Run) -> None:
     """Unmount, and let the local copy be the media store again; each part is done only if it is still to do.
 
-    The local copy is known by its inode, journalled before the swap: no other folder that happens to have its name is
-    taken for it, and a disk that is not mounted yet is not taken for an empty store. Raises `Problem` where it is
-    nowhere.
+    The local copy is known by what the journal says of it: no other folder that happens to have its name is taken for
+    it, and a disk that is not mounted yet is not taken for an empty store. Raises `Problem` where it is nowhere.
     """
-    store, backup, inode = run.server.store_path, run.server.backup_path, run.journal.inode
+    store, backup, known = run.server.store_path, run.server.backup_path, run.journal.local_store
     end_mount(run)
-    if backup.is_dir() and backup.stat().st_ino == inode:
-        if store.exists() and any(store.iterdir()):
-            # Not ours and not expected: keep it, and say so, rather than stay stuck.
-            aside = store.with_name(f"{store.name}-stray-{time.strftime('%Y%m%d-%H%M%S')}")
-            rename(store, aside)
-            run.say(f"recovery: files lay under the mount; they are kept in {aside}")
-        mount.remove_mount_point(store)
-        rename(backup, store)
-    if not store.is_dir() or store.stat().st_ino != inode:
-        raise Problem(
-            f"the local copy of the media store is neither at {backup} nor at {store}",
-            "is its disk mounted? Mount it and run pulumi up again; the services wait until then",
-        )
+    try:
+        parent = parent_of_store(run.server)
+    except FileNotFoundError:
+        raise _nowhere(run) from None
+    with parent:
+        if local_copy.is_at(parent, backup.name, known):
+            _keep_strays(run, parent)
+            parent.rename(backup.name, store.name)
+        if not local_copy.is_at(parent, store.name, known):
+            raise _nowhere(run)
     # A start that was under way may have seen the folder that lay here before; one from now on sees a local store.
     _clear(run)
+
+
+def _keep_strays(run: Run, parent: Folder) -> None:
+    """Make room for the local copy: remove our mount point, and keep anything else that has its name."""
+    name = run.server.store_path.name
+    if parent.find(name) is None:
+        return
+    if mount_point.is_ours(parent, name):
+        with contextlib.suppress(OSError):  # root wrote into it
+            mount_point.remove(parent, name)
+            return
+    # Not ours and not expected: keep it, and say so, rather than stay stuck.
+    aside = f"{name}-stray-{time.strftime('%Y%m%d-%H%M%S')}"
+    parent.rename(name, aside)
+    run.say(f"recovery: something lay where the mount was; it is kept as {parent.path / aside}")
+
+
+def _nowhere(run: Run) -> Problem:
+    return Problem(
+        f"the local copy of the media store is neither at {run.server.backup_path} nor at {run.server.store_path}",
+        "is its disk mounted? Mount it; until then the services wait, and what waits tries again",
+    )
 
 
 def end_mount(run: Run) -> None:

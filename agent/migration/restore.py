@@ -7,20 +7,20 @@ finishes the swap. No local file is ever unlinked: what was replaced moves to su
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..host.files import rename
+from ..host.beneath import Folder
 from ..media import checksums
 from ..media.deletions import check_deletions
 from ..media.walk import walk
 from ..model.phases import Milestone, Phase, Side, Stage, Window
 from ..serving import mount
+from ..state import local_copy
 from ..state.run import Run
 from . import recovery
-from .aside import dated_folder, incomplete_path, own_folder, removing_path
+from .aside import dated_folder, incomplete_path, keep, parent_of_store, removing_path
 from .pull import pull
 from .window import Clock, start_services, window
 
@@ -29,15 +29,26 @@ if TYPE_CHECKING:
 
 
 def refill(run: Run) -> None:
-    """Go from clean to live: fetch a whole local copy again, while the bucket serves. Raises what `pull` does."""
+    """Go from clean to live: fetch a whole local copy again, while the bucket serves. Raises what `pull` does.
+
+    Until it is whole it is root's, and nobody else may enter it.
+    """
     server, journal = run.server, run.journal
-    incomplete, removing = incomplete_path(server), removing_path(server)
-    if not server.backup_path.exists():
-        if removing.exists() and not incomplete.exists():
-            rename(removing, incomplete)
-        own_folder(incomplete, journal.owner, journal.mode)
-        pull(run, incomplete)
-        rename(incomplete, server.backup_path)
+    backup, incomplete, removing = (path.name for path in _copies(run))
+    with parent_of_store(server) as parent:
+        if parent.has_folder(backup):
+            return
+        if parent.has_folder(removing) and not parent.has_folder(incomplete):
+            parent.rename(removing, incomplete)
+        parent.work_folder(incomplete, journal.owner).close()
+        pull(run, incomplete_path(server))
+        with parent.folder(incomplete) as copy:
+            copy.give(journal.owner, journal.mode)
+        parent.rename(incomplete, backup)
+
+
+def _copies(run: Run) -> tuple[Path, Path, Path]:
+    return run.server.backup_path, incomplete_path(run.server), removing_path(run.server)
 
 
 def back_to_local(run: Run, start: Sequence[str] = ()) -> Counts:
@@ -62,7 +73,8 @@ def _swap(run: Run, clock: Clock) -> None:
     fetched = pull(run, backup, clock)
     set_aside_gone(run, backup)
     run.system.sync()
-    journal.keep_inode(backup.stat().st_ino)
+    with Folder.at(backup) as copy:
+        local_copy.mark(journal, copy)
     journal.advance(Stage.SWAPPING)
     recovery.bring_local_copy_home(run)
     counts: Counts = {"window_seconds": clock.work.seconds, "window_files": fetched}
@@ -103,9 +115,7 @@ def set_aside_gone(run: Run, root: Path) -> None:
         limit = run.settings.migration.deletion_limit_percent
         check_deletions(limit, manifest.uploaded_count(), gone, "the bucket")
     if gone:
-        folder = dated_folder(run, "removed")
-        run.say(f"restore: {len(gone):,} files were purged while live; they are kept in {folder}")
-        for path in gone:
-            kept = folder / path
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            os.rename(root / path, kept)
+        with Folder.at(root) as copy, dated_folder(run, "removed") as kept:
+            run.say(f"restore: {len(gone):,} files were purged while live; they are kept in {kept.path}")
+            for path in gone:
+                keep(copy, path, kept)

@@ -16,8 +16,9 @@ OUR_UNITS = (STAGING_UNIT, MOUNT_UNIT, RECOVER_UNIT, WATCHDOG_UNIT)
 #: The playbook's own mount of a bucket.
 PLAYBOOK_UNIT = "matrix-goofys.service"
 
-#: The folder in the bucket that is ours and not the media store's.
-RESERVED_PREFIX = ".matrix-media-store/"
+#: The folder that is ours and not the media store's: in the bucket, and at the top of the local copy.
+RESERVED = ".matrix-media-store"
+RESERVED_PREFIX = f"{RESERVED}/"
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,11 @@ class Layout:
         """Return the folder where the bucket is mounted while it does not serve."""
         # Not under /matrix: its backups would follow the mount into the bucket.
         return self.var / "staging"
+
+    @property
+    def mounting(self) -> Path:
+        """Return the folder where a program mounts the bucket, before the mount is brought to the media store."""
+        return self.var / "mounting"
 
     @property
     def journal(self) -> Path:

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
 from .items import Entry, Object, Remainder
 
@@ -16,11 +16,25 @@ T = TypeVar("T")
 Say = Callable[[str], None]
 
 
+class OpenFolder(Protocol):
+    """An `OpenFolder` is a folder that was opened and stays the same one; `host.beneath` has the real one."""
+
+    @property
+    def path(self) -> Path:
+        """Return the path by which it was opened."""
+
+    @property
+    def magic_link(self) -> str:
+        """Return a path that leads this process to this very folder."""
+
+
 class System(Protocol):
     """A `System` is the processes, systemd and the mounts of this server; `host.system` has the real one."""
 
-    def run(self, argv: Sequence[str], timeout: float | None = None, check: bool = True) -> str:
-        """Run a program and return its standard output; `timeout` is in seconds.
+    def run(
+        self, argv: Sequence[str], timeout: float | None = None, check: bool = True, stdin: IO[str] | None = None
+    ) -> str:
+        """Run a program and return its standard output; `timeout` is in seconds, `stdin` an open file that it reads.
 
         Raises CommandFailed where `check` is set and it ends with another exit status than 0, and
         subprocess.TimeoutExpired.
@@ -50,8 +64,14 @@ class System(Protocol):
     def layers(self, path: Path) -> list[str]:
         """Return the sources of all mounts exactly at `path`, the topmost as the last."""
 
+    def attach(self, source: Path, point: OpenFolder) -> None:
+        """Let what is mounted at `source` be seen at the open folder `point` too. Raises OSError."""
+
+    def cover(self, point: OpenFolder, options: str) -> None:
+        """Mount an empty file system over the open folder `point`, with these options of tmpfs. Raises OSError."""
+
     def unmount(self, path: Path) -> None:
-        """Take every mount off `path`. Raises CommandFailed where one stays."""
+        """Take every mount off `path`. Raises `Problem` where one stays."""
 
     def as_user(self, uid: int, gid: int, action: Callable[[], T], timeout: float = 30) -> T:
         """Return what `action` returns in a child process of that user and group; `timeout` is in seconds.

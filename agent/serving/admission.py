@@ -5,14 +5,13 @@ It is asked before each start of a mount's unit, in a window too, so it imports 
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..model.errors import Problem
 from ..model.settings import Settings
 from ..state.journal import Journal
+from . import mount_point
 
 if TYPE_CHECKING:
     from ..model.ports import System
@@ -24,25 +23,17 @@ BACK_OFF_SECONDS = 15.0
 def check(system: System, settings: Settings, journal: Journal, where: Path) -> None:
     """Raise `Problem` if the bucket is about to be mounted at `where` over a local media store.
 
-    The local store is known by its inode. Another path than the media store's is never refused.
+    What is mounted over must be our mount point. Another path than the media store's is never refused.
     """
     if where != settings.host.store_path:
         return
-    bare = not system.layers(where)
-    if journal.forbids_mount() or bare and _inode(where) == journal.inode:
+    if journal.forbids_mount() or not system.layers(where) and not mount_point.is_bare(system, where):
         raise is_local(where)
 
 
 def is_local(where: Path) -> Problem:
     """Return the `Problem` to raise where the bucket would be mounted over a local media store."""
     return Problem(f"{where} is the local media store", "the bucket is mounted there in phase live only")
-
-
-def _inode(path: Path) -> int:
-    """Return the inode at `path`, or 0 where nothing is there."""
-    with contextlib.suppress(FileNotFoundError):
-        return os.stat(path).st_ino
-    return 0
 
 
 def back_off(system: System, unit: str) -> None:

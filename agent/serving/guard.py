@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..model.phases import Side
 from ..state.journal import Journal
 from ..state.run import Server
-from . import mount, playbook, probe
+from . import mount, mount_point, playbook, probe
 
 if TYPE_CHECKING:
     from ..model.ports import Say
@@ -26,7 +26,7 @@ def reason_to_wait(server: Server, journal: Journal) -> str:
     if journal.serving is Side.BUCKET:
         reason = probe.why_not_serving(server.system, journal.owner, store)
         return f"the bucket does not serve at {store}: {reason}" if reason else ""
-    if not store.is_dir() or server.system.layers(store):
+    if server.system.layers(store) or not mount_point.holds_a_store(store):
         return f"{store} is not the local media store"
     return ""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 from pathlib import Path
 
@@ -113,6 +112,8 @@ def stop_final(server: Server) -> None:
 
     The playbook's unit may mount on, see `recovery.end_mount`.
     """
+    if playbook.serving_unit(server) == MOUNT_UNIT:
+        server.system.unmount(server.store_path)  # the program then ends by itself, before systemd need ask it to
     # Neither fails where somebody removed a unit's file: what matters is what is mounted.
     units = [WATCHDOG_UNIT, MOUNT_UNIT]
     server.system.systemctl("disable", "--quiet", "--no-reload", *units, check=False)
@@ -121,20 +122,3 @@ def stop_final(server: Server) -> None:
         sync_folder(wants)  # a power loss must not bring the mount back at boot
     with contextlib.suppress(CommandFailed):
         server.system.stop(units)
-
-
-def make_mount_point(path: Path) -> None:
-    """Make an empty folder that only root may enter: were the mount gone, nobody else could write into it."""
-    path.mkdir(mode=0o000)
-    os.chown(path, 0, 0)
-    sync_folder(path.parent)
-
-
-def remove_mount_point(path: Path) -> None:
-    """Remove the folder at `path` if it is empty. Raises OSError where it is not: that is somebody's data.
-
-    A link or a file is left alone.
-    """
-    if path.is_dir() and not path.is_symlink():
-        path.rmdir()
-        sync_folder(path.parent)

@@ -15,8 +15,8 @@ import contextlib
 import re
 from pathlib import Path
 
+from ..host.beneath import Folder
 from ..host.files import sync_folder, write_atomic
-from ..host.mounts import COVER
 from ..host.systemd import RUNNING
 from ..model.errors import CommandFailed, Problem
 from ..model.layout import MOUNT_UNIT, PLAYBOOK_UNIT
@@ -130,8 +130,8 @@ def give_way(server: Server, owner: Owner) -> None:
         _check_not_local(server)  # the media may have come home meanwhile
         # fusermount mounts for a user only over a folder that is that user's. Without an inode to spare it takes
         # no file.
-        options = f"nosuid,nodev,noexec,size=4k,nr_inodes=1,mode=0700,uid={owner.uid},gid={owner.gid}"
-        system.run(["mount", "-t", "tmpfs", "-o", options, COVER, str(server.store_path)])
+        with Folder.at(server.store_path) as point:
+            system.cover(point, f"size=4k,nr_inodes=1,mode=0700,uid={owner.uid},gid={owner.gid}")
     except Exception:
         _serve_again(server)
         raise
@@ -150,14 +150,8 @@ def _check_may(server: Server) -> None:
 
 
 def _check_not_local(server: Server) -> None:
-    """Raise `Problem` where the media store is local.
-
-    A mount point without a mount is empty: in a window the journal alone does not tell it from the local store.
-    """
-    store = server.store_path
-    admission.check(server.system, server.settings, Journal.load(server.layout), store)
-    if not server.system.layers(store) and any(store.iterdir()):
-        raise admission.is_local(store)
+    """Raise `Problem` where the media store is local."""
+    admission.check(server.system, server.settings, Journal.load(server.layout), server.store_path)
 
 
 def _serve_again(server: Server) -> None:

@@ -23,14 +23,19 @@ def _parent(server: Server) -> str:
     return quote(str(server.store_path.parent))
 
 
-def mount_unit(server: Server, owner: Owner, where: Path, description: str, condition: str = "") -> bytes:
-    """Return the text of the unit that mounts the bucket at `where`; `condition` is a further line of it."""
+def mount_unit(
+    server: Server, owner: Owner, where: Path, program_at: Path, description: str, condition: str = ""
+) -> bytes:
+    """Return the text of the unit that mounts the bucket at `where`; `condition` is a further line of it.
+
+    Its program mounts at `program_at`: elsewhere first where `where` lies in a folder of somebody else's.
+    """
     settings, layout = server.settings, server.layout
     return render(
         "mount.service",
         description=description,
         credentials=str(layout.credentials),
-        command=programs.command(settings.mount.program, layout, settings.store, where, owner.uid, owner.gid),
+        command=programs.command(settings.mount.program, layout, settings.store, program_at, owner.uid, owner.gid),
         where=quote(str(where)),
         agent=str(layout.agent),
         memory=settings.mount.memory_max,
@@ -41,14 +46,15 @@ def mount_unit(server: Server, owner: Owner, where: Path, description: str, cond
 
 def unit_files(server: Server, owner: Owner) -> dict[str, bytes]:
     """Return the texts of our own units by name."""
-    layout, parent = server.layout, _parent(server)
+    layout, parent, staging = server.layout, _parent(server), server.layout.staging
     services = " ".join(name for name in patterns(server) if "*" not in name and name.endswith(".service"))
     return {
-        STAGING_UNIT: mount_unit(server, owner, layout.staging, "Matrix media store's bucket, at the staging path"),
+        STAGING_UNIT: mount_unit(server, owner, staging, staging, "Matrix media store's bucket, at the staging path"),
         MOUNT_UNIT: mount_unit(
             server,
             owner,
             server.store_path,
+            layout.mounting,
             "Matrix media store, from its bucket",
             # There as long as the playbook's mount serves in the place of ours.
             condition=f"ConditionPathExists=!{layout.gave_way}",

@@ -6,9 +6,11 @@ import contextlib
 import hashlib
 import shutil
 import sys
+from dataclasses import replace
 from typing import Any
 
 from ..host import compiled
+from ..host.beneath import Folder
 from ..host.files import lay_reserve, sync_folder, write_atomic
 from ..model.errors import Problem
 from ..model.layout import WATCHDOG_UNIT, Layout
@@ -49,8 +51,9 @@ def install(run: Run, sha256: str, document: dict[str, Any]) -> None:
         raise Problem("the agent did not arrive as it was sent", "run pulumi up again")
     place_agent(layout, data)
     if journal.serving is Side.LOCAL:
-        info = run.server.store_path.stat()
-        journal.local_store = LocalStore(info.st_uid, info.st_gid, info.st_mode & 0o777, journal.inode)
+        with Folder.at(run.server.store_path) as store:
+            info, known = store.stat(), journal.local_store or LocalStore(0, 0, 0)
+        journal.local_store = replace(known, uid=info.st_uid, gid=info.st_gid, mode=info.st_mode & 0o777)
     journal.note_agent(sha256)
     journal.save()
     keep_settings(layout, {"host": document["host"]})

@@ -6,6 +6,7 @@ mounted anew; the next run does so. Files that do not serve are taken back.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -90,7 +91,9 @@ def lay_files(server: Server, journal: Journal, but_for_the_mount: bool = False)
     be had.
     """
     layout = server.layout
-    layout.staging.mkdir(parents=True, exist_ok=True)
+    for folder in (layout.staging, layout.mounting):
+        with contextlib.suppress(FileExistsError):  # it may be mounted, and dead
+            folder.mkdir(parents=True)
     layout.var.chmod(0o711)  # the homeserver's user passes through to the staging path; files in it are 0600
     guards = guard_files(server)
     changed = _remove_guard(layout, keep=guards)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..host.beneath import beside
 from ..host.files import SPARE_BYTES
 from ..model.errors import Problem, Problems, StoreError, StoreUnavailable
 from ..model.phases import Phase, Side
@@ -79,11 +80,17 @@ def check_media_store(server: Server) -> None:
             f"{store} is a mount already",
             "undo the earlier migration or mount first: this program moves a local folder",
         )
-    if not store.is_dir() or store.is_symlink():
+    try:
+        with beside(store) as (parent, name):
+            is_folder, in_the_way = parent.has_folder(name), parent.find(backup.name) is not None
+            owner = parent.stat(name).st_uid if is_folder else 0
+    except OSError as error:
+        raise Problem(f"{store} cannot be reached: {error.strerror}", "see host.mediaStore") from None
+    if not is_folder:
         raise Problem(f"{store} is not a folder", "set host.mediaStore to Synapse's media_store_path on the server")
-    if os.path.lexists(backup):
+    if in_the_way:
         raise Problem(f"{backup} exists already", "it may be an earlier migration's copy: move it elsewhere first")
-    if store.stat().st_uid == 0:
+    if owner == 0:
         raise Problem(f"{store} belongs to root", "give it to the homeserver's user, as the playbook does")
 
 

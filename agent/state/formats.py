@@ -10,8 +10,8 @@ from ..model.errors import unknown_format
 from ..model.phases import Owed, Phase, Side, Stage, Window, Word, after_crash, unknown_state
 from .records import Installed, LocalStore, OpenWindow
 
-#: The format that this agent writes.
-FORMAT = 2
+#: The format that this agent writes. In the second, the local copy was known by its inode alone.
+FORMAT = 3
 
 W = TypeVar("W", bound=Word)
 
@@ -28,9 +28,9 @@ def read(path: Path, document: Any) -> dict[str, Any]:
     """
     try:
         found = document.get("format", 1)
-        if found not in (1, FORMAT):
+        if found not in range(1, FORMAT + 1):
             raise unknown_format(f"{path} has", found, FORMAT)
-        if found != FORMAT:
+        if found == 1:
             from .first_format import converted  # seldom needed, and a mount may wait for this process
 
             document = converted(document)

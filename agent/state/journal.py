@@ -100,11 +100,6 @@ class Journal:
         """Return the mode of the media store's folder, as found when it was local. Raises `Problem` as `owner` does."""
         return self._local_store().mode
 
-    @property
-    def inode(self) -> int | None:
-        """Return the inode of the local copy, or None where there is none."""
-        return self.local_store.inode if self.local_store else None
-
     def _local_store(self) -> LocalStore:
         if self.local_store is None:
             raise Problem("the journal does not know whose the media store is", "run pulumi up: it looks anew")
@@ -207,9 +202,9 @@ class Journal:
         """Remember a transition for the report; of more than REMEMBERED, the oldest is forgotten."""
         self.history = [*self.history, transition][-REMEMBERED:]
 
-    def keep_inode(self, inode: int | None) -> None:
-        """Remember by which inode the local copy is known from now on; None is for no local copy."""
-        self.local_store = replace(self._local_store(), inode=inode)
+    def note_local_copy(self, token: str, inode: int | None) -> None:
+        """Remember how the local copy is known from now on; an empty token and None are for no local copy."""
+        self.local_store = replace(self._local_store(), token=token, inode=inode)
 
     def note_agent(self, sha256: str) -> None:
         """Remember the SHA-256 of the agent that was laid on the server."""

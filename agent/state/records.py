@@ -26,15 +26,17 @@ class OpenWindow:
 
 @dataclass(frozen=True, eq=False)
 class LocalStore:
-    """A `LocalStore` is the local media store as it was found: its owner, its mode, and its inode.
+    """A `LocalStore` is the local media store as it was found: its owner, its mode, and how the local copy is known.
 
-    By its inode the local copy is known from the window on; that is None where there is no local copy.
+    That is by a token that lies in it, and where that is gone, by its inode; see `state.local_copy`. Without a local
+    copy the one is empty and the other None.
     """
 
     uid: int
     gid: int
     mode: int
     inode: int | None = None
+    token: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,10 +17,8 @@ PART_SIZE = 16 << 20
 PARTS_AT_ONCE = 2
 
 
-def rclone_conf(store: StoreSettings) -> str:
-    """Return the text of rclone's configuration; it has the bucket's keys, so it goes to a file of mode 0600."""
-    conf = configparser.ConfigParser(interpolation=None)
-    conf[REMOTE] = {
+def _options(store: StoreSettings) -> dict[str, str]:
+    options = {
         "type": "s3",
         # Not the store's own name: rclone would put the bucket into the host's name, against the rest of us.
         "provider": "Other",
@@ -35,9 +33,25 @@ def rclone_conf(store: StoreSettings) -> str:
         "upload_concurrency": str(PARTS_AT_ONCE),
     }
     if store.storage_class:
-        conf[REMOTE]["storage_class"] = store.storage_class
+        options["storage_class"] = store.storage_class
     if store.sse_customer_key:
-        conf[REMOTE].update(sse_customer_algorithm="AES256", sse_customer_key_base64=store.sse_customer_key)
+        options.update(sse_customer_algorithm="AES256", sse_customer_key_base64=store.sse_customer_key)
+    return options
+
+
+def rclone_conf(store: StoreSettings) -> str:
+    """Return the text of rclone's configuration; it has the bucket's keys, so it goes to a file of mode 0600."""
+    conf = configparser.ConfigParser(interpolation=None)
+    conf[REMOTE] = _options(store)
     text = io.StringIO()
     conf.write(text)
     return text.getvalue()
+
+
+def rclone_environment(store: StoreSettings) -> dict[str, str]:
+    """Return the variables that tell rclone the same as `rclone_conf` does; the bucket's keys are among them.
+
+    https://rclone.org/docs/#config-file
+    """
+    names = {f"RCLONE_CONFIG_{REMOTE}_{name}".upper(): value for name, value in _options(store).items()}
+    return {**names, "RCLONE_CONFIG": "/dev/null"}

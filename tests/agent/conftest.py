@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from agent.host.beneath import beside
 from agent.migration import pull
 from agent.model import ports
-from agent.model.layout import MOUNT_UNIT, STAGING_UNIT, Layout
+from agent.model.layout import MOUNT_UNIT, RESERVED_PREFIX, STAGING_UNIT, Layout
 from agent.model.phases import Owed, Phase, Side, Stage, Window
 from agent.model.settings import CopySettings, HostSettings, Settings, StoreSettings
-from agent.serving import proof
+from agent.serving import mount_point, proof
 from agent.state.journal import Journal
 from agent.state.records import LocalStore, OpenWindow
 from agent.state.run import Run, Server
@@ -89,7 +90,7 @@ class Machine:
             owed=set(owed),
         )
         if inode is not None:
-            said.keep_inode(inode)
+            said.note_local_copy("", inode)
         said.save()
         return said
 
@@ -99,9 +100,14 @@ class Machine:
         self.system.active.clear()
         self.system.mounts.clear()
 
+    def make_mount_point(self) -> None:
+        with beside(self.store) as (parent, name):
+            mount_point.make(parent, name)
+
     def tree(self, root: Path | None = None) -> dict[str, bytes]:
         root = root or self.store
-        return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+        found = {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+        return {path: body for path, body in found.items() if not path.startswith(RESERVED_PREFIX)}
 
     def write(self, path: str, body: bytes, root: Path | None = None) -> None:
         target = (root or self.store) / path
@@ -137,12 +143,12 @@ def new_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
         made[-1].power.tick()
         real_save(self, dearly)
 
-    def rename(source: Any, target: Any) -> None:
+    def rename(source: Any, target: Any, **options: Any) -> None:
         made[-1].power.tick()
-        real_rename(source, target)
+        real_rename(source, target, **options)
 
     def unlink(path: Any, **options: Any) -> None:
-        if made and str(path).startswith(str(made[-1].root)):
+        if made and ("dir_fd" in options or str(path).startswith(str(made[-1].root))):
             made[-1].power.tick()
         real_unlink(path, **options)
 

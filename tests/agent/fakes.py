@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from agent.media.walk import walk
 from agent.model.errors import CommandFailed, StoreError
 from agent.model.items import Entry, Object, Remainder
 from agent.model.layout import MOUNT_UNIT, STAGING_UNIT
+from agent.model.ports import OpenFolder
 
 T = TypeVar("T")
 
@@ -127,10 +128,14 @@ class FakeSystem:
     #: Other units that systemd knows, with their states; and those with a start to come.
     others: dict[str, str] = field(default_factory=dict)
     waiting: set[str] = field(default_factory=set)
+    #: What covers a mount point, with the options of its file system.
+    covers: list[tuple[Path, str]] = field(default_factory=list)
     #: Called whenever the homeserver is started, to see over what.
     on_start: Callable[[], None] = lambda: None
 
-    def run(self, argv: Sequence[str], timeout: float | None = None, check: bool = True) -> str:
+    def run(
+        self, argv: Sequence[str], timeout: float | None = None, check: bool = True, stdin: IO[str] | None = None
+    ) -> str:
         self.power.tick()
         return ""
 
@@ -173,6 +178,14 @@ class FakeSystem:
 
     def layers(self, path: Path) -> list[str]:
         return ["the bucket"] if path in self.mounts else []
+
+    def attach(self, source: Path, point: OpenFolder) -> None:
+        self.power.tick()
+        self.mounts.add(point.path)
+
+    def cover(self, point: OpenFolder, options: str) -> None:
+        self.power.tick()
+        self.covers.append((point.path, options))
 
     def unmount(self, path: Path) -> None:
         self.power.tick()

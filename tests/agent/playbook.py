@@ -11,7 +11,6 @@ import pytest
 from agent.model.layout import MOUNT_UNIT, PLAYBOOK_UNIT
 from agent.model.phases import Phase, Side, Stage, Window
 from agent.model.settings import parse
-from agent.serving import mount
 
 from .conftest import Machine
 
@@ -44,7 +43,7 @@ def serving(server: Machine, who: str = MOUNT_UNIT) -> None:
     """The bucket serves, mounted by that unit; the local copy lies beside the mount point."""
     inode = server.store.stat().st_ino
     os.rename(server.store, server.backup)
-    mount.make_mount_point(server.store)
+    server.make_mount_point()
     server.hold(Phase.LIVE, Side.BUCKET, inode=inode)
     if who == PLAYBOOK_UNIT:
         server.layout.gave_way.touch()

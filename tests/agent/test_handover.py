@@ -77,17 +77,13 @@ def test_a_systemd_that_knows_no_conditions_is_refused(
         preflight.check_conditions(server.system)
 
 
-def test_the_playbooks_user_mounts_over_a_cover_that_takes_no_file(
-    server: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_playbooks_user_mounts_over_a_cover_that_takes_no_file(server: Machine) -> None:
     tell(server)
     lay_playbooks_unit(server)
     serving(server)
-    called = run(server, monkeypatch)
     owner = give_way(server)
-    (mounted,) = called
-    assert mounted[:3] == ["mount", "-t", "tmpfs"] and mounted[-1] == str(server.store)
-    assert "nr_inodes=1" in mounted[4] and f"uid={owner.uid}" in mounted[4]
+    ((place, options),) = server.system.covers
+    assert place == server.store and "nr_inodes=1" in options and f"uid={owner.uid}" in options
     assert MOUNT_UNIT not in server.system.active and server.store not in server.system.mounts
     assert f"disable --quiet --no-reload {MOUNT_UNIT}" in server.system.log
     assert server.store.stat().st_mode & 0o777 == 0, "beneath the cover nothing opens"
@@ -198,15 +194,14 @@ def test_a_store_that_came_home_while_ours_was_stopped_is_not_covered(
     ],
 )
 def test_a_unit_that_mounts_something_else_does_not_take_over(
-    server: Machine, monkeypatch: pytest.MonkeyPatch, text: str, keys: str, store: dict[str, str], why: str
+    server: Machine, text: str, keys: str, store: dict[str, str], why: str
 ) -> None:
     tell(server, **store)
     lay_playbooks_unit(server, text, keys)
     serving(server)
-    called = run(server, monkeypatch)
     with pytest.raises(Problem, match=why) if why else contextlib.nullcontext():
         give_way(server)
-    assert bool(called) == (not why)
+    assert bool(server.system.covers) == (not why)
     assert (MOUNT_UNIT in server.system.active) == bool(why)
 
 
@@ -219,7 +214,7 @@ def test_the_reason_never_tells_a_key(server: Machine, monkeypatch: pytest.Monke
     assert "very-secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("fails", ["stop", "unmount", "run"])
+@pytest.mark.parametrize("fails", ["stop", "unmount", "cover"])
 def test_whatever_give_way_meets_ours_serves_again(
     server: Machine, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:

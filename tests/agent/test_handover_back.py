@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from agent.host import files
+from agent.host.beneath import Folder
 from agent.host.mounts import COVER
 from agent.host.system import System
 from agent.migration import recovery
-from agent.model.errors import CommandFailed, Problem
+from agent.model.errors import Problem
 from agent.model.layout import MOUNT_UNIT, PLAYBOOK_UNIT
 from agent.model.phases import Phase, Side, Stage, Window
 from agent.serving import guard, playbook
 from agent.serving.writers import WRITERS
 from agent.setup import mount as setup_mount
 from agent.setup import preflight
+from agent.state import local_copy
 
 from .conftest import Machine
 from .playbook import coming_home, lay_playbooks_unit, run, serving, tell
@@ -30,7 +31,7 @@ def test_the_way_home_ends_the_playbooks_mount_too(server: Machine) -> None:
     server.system.others[PLAYBOOK_UNIT] = "active"
     recovery.bring_local_copy_home(server.run())
     assert f"stop {PLAYBOOK_UNIT}" in server.system.log
-    assert server.store.stat().st_ino == server.journal.inode
+    assert local_copy.is_it(Folder.at(server.store), server.journal.local_store)
 
 
 def test_at_boot_the_playbooks_unit_is_not_stopped_since_that_would_cancel_what_waits_for_it(server: Machine) -> None:
@@ -49,14 +50,14 @@ def test_a_start_of_the_playbooks_mount_that_overtakes_the_way_home_is_undone(
     tell(server)
     lay_playbooks_unit(server)
     coming_home(server)
-    real = files.rename
+    real = Folder.rename
 
-    def rename_and_cover(source: Path, target: Path) -> None:
-        real(source, target)
+    def rename_and_cover(folder: Folder, name: str, new: str) -> None:
+        real(folder, name, new)
         server.system.mounts.add(server.store)
         server.system.others[PLAYBOOK_UNIT] = "activating"
 
-    monkeypatch.setattr("agent.migration.recovery.rename", rename_and_cover)
+    monkeypatch.setattr(Folder, "rename", rename_and_cover)
     recovery.bring_local_copy_home(server.run())
     assert not server.system.layers(server.store)
     assert server.system.log[-1] == f"stop {PLAYBOOK_UNIT}"
@@ -135,7 +136,7 @@ def test_an_unmount_ends_where_a_mount_stays_or_another_took_it_off(monkeypatch:
     layers = [1, 0]
     Stubborn().unmount(Path("/nowhere"))
     assert layers == []
-    with pytest.raises(CommandFailed, match="umount"):
+    with pytest.raises(Problem, match="/nowhere stays mounted -- see findmnt /nowhere"):
         Stubborn().unmount(Path("/nowhere"))
 
 

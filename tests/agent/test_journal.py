@@ -16,7 +16,6 @@ from agent.model.errors import Problem
 from agent.model.layout import Layout
 from agent.model.phases import AFTER_CRASH, Owed, Phase, Side, Stage, Window
 from agent.model.settings import of_any_format, parse, with_format
-from agent.serving import mount
 from agent.state.journal import Journal
 from agent.state.run import Server, keep_settings, known_settings
 
@@ -44,7 +43,7 @@ def laid(server: Machine, sample: dict[str, Any]) -> None:
         server.bucket.objects = dict(FILES)
     if moved:
         os.rename(server.store, server.backup)
-        mount.make_mount_point(server.store)
+        server.make_mount_point()
         server.system.mounts.add(server.store)
         server.system.active.add("matrix-media-store.service")
     if sample["phase"] == "clean":
@@ -75,7 +74,7 @@ def test_a_journal_of_the_first_format_goes_on_forward_back_and_to_the_end(
     assert go(server, target).settled(target)
     served = server.tree() if target is Phase.LOCAL else server.bucket.objects
     assert {path: served.get(path) for path in FILES} == FILES
-    assert json.loads(server.layout.journal.read_text())["format"] == 2
+    assert json.loads(server.layout.journal.read_text())["format"] == 3
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -88,7 +87,9 @@ def test_what_a_journal_of_the_first_format_says_is_what_is_read(tmp_path: Path,
         sample["phase"], sample["serving"], sample["generation"],
     )  # fmt: skip
     assert journal.base == sample["base"] and journal.owner == (facts["uid"], facts["gid"])
-    assert journal.inode == facts.get("store_inode") and journal.history == facts.get("runs", [])
+    assert (journal.local_store and journal.local_store.inode) == facts.get(
+        "store_inode"
+    ) and journal.history == facts.get("runs", [])
     assert journal.installed.agent_sha256 == facts["agent_sha256"] and journal.installed.repairs == "mark"
     assert (Owed.WALK in journal.owed) == (not facts.get("verified", True))
     assert (Owed.REMOUNT in journal.owed) == facts.get("remount", False)
@@ -134,7 +135,7 @@ def written(tmp_path: Path, **changes: Any) -> Layout:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"format": 3}, "has format 3, and this version of the agent knows up to 2 -- run pulumi up with the version"),
+        ({"format": 4}, "has format 4, and this version of the agent knows up to 3 -- run pulumi up with the version"),
         ({"phase": "paused"}, "says 'paused', which this version of the agent does not know"),
         ({"serving": "both"}, "says 'both'"),
         ({"owed": ["thanks"]}, "says 'thanks'"),

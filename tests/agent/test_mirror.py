@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -25,10 +26,10 @@ def test_a_file_that_cannot_be_read_does_not_keep_the_others_and_is_named(
     fill(server)
     real = checksums.checksums
 
-    def unreadable(path: Path, size: int) -> tuple[str, str]:
-        if path.name == "deep":
+    def unreadable(file: IO[bytes], size: int) -> tuple[str, str]:
+        if os.readlink(f"/proc/self/fd/{file.fileno()}").endswith("one/deep"):
             raise OSError(errno.EIO, "Input/output error")
-        return real(path, size)
+        return real(file, size)
 
     monkeypatch.setattr(checksums, "checksums", unreadable)
     with pytest.raises(Problem, match="1 files are not equal.*'one/deep' first"):

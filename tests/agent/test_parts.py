@@ -22,7 +22,7 @@ from agent.model.layout import Layout
 from agent.model.settings import merge, parse
 from agent.state.lock import locked
 from agent.store.listing import parse_listing
-from agent.store.rclone_conf import rclone_conf
+from agent.store.rclone_conf import rclone_conf, rclone_environment
 from agent.store.signing import sign
 
 from .conftest import Machine
@@ -51,14 +51,20 @@ def test_an_answer_that_is_no_listing_is_never_an_empty_bucket() -> None:
             parse_listing(text, "ListBucketResult")
 
 
-def test_rclone_gets_its_secrets_in_a_file_and_names_as_they_are() -> None:
-    argv = rclone_argv(Path("/c"), "/src", "store:media", Path("/names"), 8)
+def test_rclone_gets_its_secrets_in_no_argument_and_names_as_they_are() -> None:
+    argv = rclone_argv("/src", "store:media", 8)
     assert argv[:4] == ["rclone", "copy", "/src", "store:media"]
-    assert argv[argv.index("--files-from-raw") + 1] == "/names"
+    assert argv[argv.index("--files-from-raw") + 1] == "-" and "--config" not in argv
     assert {"--no-traverse", "--no-check-dest"} <= set(argv), "the agent decides what is copied"
     text = rclone_conf(PLAIN)
     assert "secret_access_key = KEY" in text and "acl" not in text and "upload_cutoff = 64M" in text
     assert "KEY" not in " ".join(argv)
+    told = rclone_environment(PLAIN)
+    assert told["RCLONE_CONFIG_STORE_SECRET_ACCESS_KEY"] == "KEY" and told["RCLONE_CONFIG_STORE_TYPE"] == "s3"
+    lines = [line.split(" = ") for line in text.splitlines() if " = " in line]
+    assert {f"RCLONE_CONFIG_STORE_{name.upper()}": value for name, value in lines} == {
+        name: value for name, value in told.items() if name != "RCLONE_CONFIG"
+    }, "the mount and the copies are told the same"
 
 
 def test_progress_says_how_far_how_fast_and_how_long() -> None:

@@ -34,7 +34,7 @@ def test_goofys_serves_the_owner_alone_and_gets_no_key_as_an_argument() -> None:
 
 def test_unit_files_pass_systemds_own_check_whatever_the_path(server: Machine) -> None:
     assert quote("/a b$c") == '"/a b$$c"' and quote("/plain") == "/plain"
-    text = units.mount_unit(server.agent, server.journal.owner, Path("/srv/with blank%"), "d").decode()
+    text = units.mount_unit(server.agent, server.journal.owner, Path("/srv/with blank%"), Path("/var/at"), "d").decode()
     assert '"/srv/with blank%%"' in text
     unit = server.root / "t.service"
     unit.write_text(text.replace(str(server.layout.goofys), "/bin/true"))

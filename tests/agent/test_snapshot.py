@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from agent.host.beneath import Folder
 from agent.media import snapshot
 from agent.media.snapshot import Snapshot
 from agent.media.walk import list_folder, walk
@@ -94,7 +95,15 @@ def test_marks_without_pythons_own_hash_tell_the_same(server: Machine, monkeypat
     assert [entry.path for entry in changed] == ["one/deep"] and same == len(FILES) - 1
 
 
+class OnAnotherDisk(Folder):
+    """The store's own folder is on another file system than what is in it."""
+
+    def stat(self, path: str = "") -> os.stat_result:
+        info = super().stat(path)
+        return info if path else os.stat_result((*info[:2], -1, *info[3:]))
+
+
 def test_a_file_system_mounted_inside_the_store_is_refused(server: Machine) -> None:
     fill(server)
     with pytest.raises(Problem, match="one is another file system .* -- move its files"):
-        list_folder(server.store, "one", [], device=-1)
+        list_folder(OnAnotherDisk.at(server.store), "one", [])

@@ -29,7 +29,7 @@ def test_forward_and_back_keep_every_file(server: Machine) -> None:
     assert server.tree(server.backup).items() >= FILES.items()
     cleaned = go(server, "clean")
     assert cleaned.phase == "clean" and not server.backup.exists()
-    assert cleaned.inode is None, "the number may be given to a mount point"
+    assert cleaned.local_store and cleaned.local_store.inode is None, "the number may be given to a mount point"
     server.bucket.objects["local_content/cc/dd/new"] = b"uploaded while live"
     assert go(server, "prepare").phase == "prepare"
     assert server.tree() == FILES | {"local_content/cc/dd/new": b"uploaded while live"}

@@ -107,11 +107,11 @@ def disk_full(folder: Path) -> Injector:
 
 
 def mount_killed(scene: Scene) -> None:
-    kill_processes(r"matrix-media-store/goofys.*storage/media-store$")
+    kill_processes(r"matrix-media-store/goofys.*mounting$")
 
 
 def mount_hangs(scene: Scene) -> None:
-    kill_processes(r"matrix-media-store/goofys.*storage/media-store$", signal.SIGSTOP)
+    kill_processes(r"matrix-media-store/goofys.*mounting$", signal.SIGSTOP)
 
 
 def _drop_in(scene: Scene, text: str) -> None:

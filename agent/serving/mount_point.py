@@ -1,0 +1,89 @@
+"""This module is the folder over which the bucket is mounted as the media store, and mounts it there.
+
+It lies in a folder of the homeserver's user, who may put anything in its place. So it is known by what it is: a folder
+of root's that nobody may enter, as no media store is. And the mount is brought to it by its descriptor: the program
+mounts at a place of ours, where nobody else may lay a link.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..host.beneath import Folder, beside
+from ..model.errors import Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..model.ports import System
+
+#: Nobody but root may enter it: were the mount gone, nobody else could write into it.
+MODE = 0o000
+#: Seconds for which a program may take to mount.
+MOUNT_SECONDS = 60
+
+
+def make(parent: Folder, name: str) -> None:
+    """Make the mount point. Raises FileExistsError where something has its name."""
+    os.mkdir(name, MODE, dir_fd=parent.number)
+    with parent.folder(name) as made:
+        made.give((os.geteuid(), os.getegid()), MODE)
+    parent.sync()
+
+
+def is_ours(parent: Folder, name: str) -> bool:
+    """Return whether what has that name, where nothing is mounted, is our mount point."""
+    info = parent.find(name)
+    return info is not None and _is_ours(info)
+
+
+def _is_ours(info: os.stat_result) -> bool:
+    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid() and stat.S_IMODE(info.st_mode) == MODE
+
+
+def holds_a_store(path: Path) -> bool:
+    """Return whether a folder lies at `path` that is no mount point of ours, and no link."""
+    try:
+        with beside(path) as (parent, name):
+            return parent.has_folder(name) and not is_ours(parent, name)
+    except OSError:  # the disk is not there, or somebody laid a link
+        return False
+
+
+def is_bare(system: System, path: Path) -> bool:
+    """Return whether our mount point lies at `path`, and nothing is mounted over it."""
+    if system.layers(path):
+        return False
+    try:
+        with beside(path) as (parent, name):
+            return is_ours(parent, name)
+    except OSError:  # the disk is not there, or somebody laid a link
+        return False
+
+
+def remove(parent: Folder, name: str) -> None:
+    """Remove the mount point. Raises OSError where it is not empty: that is somebody's data."""
+    parent.remove_empty(name)
+    parent.sync()
+
+
+def attach(system: System, mounted_at: Path, path: Path, ended: Callable[[], bool]) -> None:
+    """Wait until a program has mounted at `mounted_at`, and bring that mount to our mount point at `path`.
+
+    Raises `Problem` where our mount point is not there, or the program does not mount, or has `ended`.
+    """
+    if not system.wait_until(lambda: system.mounted(mounted_at) or ended(), MOUNT_SECONDS, every=0.01):
+        raise Problem(f"nothing was mounted within {MOUNT_SECONDS} s", "see the lines before this one")
+    if not system.mounted(mounted_at):
+        raise Problem("the mount ended", "see the lines before this one, or the journal of its unit")
+    with beside(path) as (parent, name), parent.folder(name) as point:
+        if not _is_ours(point.stat()):
+            raise Problem(
+                f"{path} is not this program's mount point, so the bucket is not mounted there",
+                "look what it is: pulumi up puts it right once that is out of the way",
+            )
+        system.attach(mounted_at, point)
+    system.unmount(mounted_at)

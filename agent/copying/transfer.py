@@ -137,5 +137,5 @@ def _with_owners_rights(argv: list[str], folder: Path) -> list[str]:
     Raises OSError where somebody put a link in the place of the folder.
     """
     with Folder.at(folder) as opened:
-        info = opened.stat()
+        info = opened.metadata()
     return as_owner(argv, info.st_uid, info.st_gid)

@@ -73,7 +73,7 @@ class Folder:
             raise OSError(errno.EINVAL, "not a regular file", path)
         return os.fdopen(number, "rb")
 
-    def stat(self, path: str = "") -> os.stat_result:
+    def metadata(self, path: str = "") -> os.stat_result:
         """Return the metadata of what has that name, a link's own if it is one; `""` is for this folder."""
         if not path:
             return os.fstat(self.number)
@@ -83,7 +83,7 @@ class Folder:
     def find(self, path: str) -> os.stat_result | None:
         """Return the metadata of what has that name, or None where nothing has."""
         try:
-            return self.stat(path)
+            return self.metadata(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -127,7 +127,7 @@ class Folder:
             made = self.folder(name)
         except NotADirectoryError:
             raise _in_the_way(self.path / name, "is no folder") from None
-        if made.stat().st_uid not in (os.geteuid(), owner[0]):
+        if made.metadata().st_uid not in (os.geteuid(), owner[0]):
             made.close()
             raise _in_the_way(self.path / name, "belongs to somebody else")
         made.give((os.geteuid(), os.getegid()), mode)
@@ -150,7 +150,7 @@ class Folder:
         with self._parent(path) as (source, name), to._parent(target) as (parent, new):
             os.rename(name, new, src_dir_fd=source, dst_dir_fd=parent)
 
-    def rename(self, name: str, new: str) -> None:
+    def rename_entry(self, name: str, new: str) -> None:
         """Rename what is in this folder so that it survives a power loss. Raises FileExistsError where `new` exists.
 
         rename(2) itself would replace an empty folder: https://man7.org/linux/man-pages/man2/rename.2.html
@@ -165,7 +165,7 @@ class Folder:
         with self._parent(path) as (source, name), to._parent(target) as (parent, new):
             os.link(name, new, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
 
-    def unlink(self, path: str) -> None:
+    def remove_file(self, path: str) -> None:
         """Remove a file, or a link itself."""
         with self._parent(path) as (parent, name):
             os.unlink(name, dir_fd=parent)

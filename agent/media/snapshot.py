@@ -117,7 +117,7 @@ class _Unfit(Exception):
 
 def _find(root: Folder, *where: str, which: Sequence[str] = ("!", "-type", "d")) -> Iterator[bytes]:
     """Yield what find prints for each file. Raises OSError where there is no find, and _Unfit where it fails."""
-    owner = root.stat()
+    owner = root.metadata()
     argv = as_owner(["find", *where, *which, "-printf", FORMAT], owner.st_uid, owner.st_gid)
     with subprocess.Popen(
         argv, cwd=root.magic_link, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -134,6 +134,6 @@ def _find(root: Folder, *where: str, which: Sequence[str] = ("!", "-type", "d"))
 
 def _check_words(root: Folder) -> None:
     """Raise _Unfit where find prints another form for the store's own folder: all files would look changed."""
-    known = entry(".", root.stat())
+    known = entry(".", root.metadata())
     if list(_find(root, "./.", which=("-maxdepth", "0"))) != [_told(known)]:
         raise _Unfit

@@ -20,7 +20,7 @@ def entry(path: str, info: os.stat_result) -> Entry:
 
 def metadata(root: Folder, path: str) -> Entry:
     """Return the file's present metadata. Raises OSError where it is gone, or a folder above it is a link by now."""
-    return entry(path, root.stat(path))
+    return entry(path, root.metadata(path))
 
 
 def walk(
@@ -53,7 +53,7 @@ def list_folder(
 
     Raises what `walk` does.
     """
-    device = root.stat().st_dev
+    device = root.metadata().st_dev
     folders: list[str] = []
     entries: list[Entry] = []
     try:
@@ -86,7 +86,7 @@ def file_at(root: Folder, path: str) -> list[Entry]:
     info = root.find(path)
     if info is None:
         return []
-    _check(root.path, path, info, root.stat().st_dev)
+    _check(root.path, path, info, root.metadata().st_dev)
     return [entry(path, info)]
 
 

@@ -59,5 +59,5 @@ def keep_linked(folder: Folder, path: str, aside: Folder) -> None:
 def _make_room(path: str, aside: Folder) -> None:
     above, _, _ = path.rpartition("/")
     if above:
-        info = aside.stat()
+        info = aside.metadata()
         aside.make(above, (info.st_uid, info.st_gid), 0o700)

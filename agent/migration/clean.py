@@ -76,7 +76,7 @@ def _remove(run: Run, manifest: Manifest, root: Path, removing: Path) -> None:
     """Remove what was compared, and keep what the stack left out. Raises `Problem` where something else is there."""
     with parent_of_store(run.server) as parent:
         if root != removing:
-            parent.rename(root.name, removing.name)
+            parent.rename_entry(root.name, removing.name)
         with parent.folder(removing.name) as copy:
             local_copy.unmark(copy)
             _unlink_compared(copy, manifest)
@@ -106,12 +106,12 @@ def _unlink_compared(copy: Folder, manifest: Manifest) -> None:
     touched: set[int] = set()
     for known in manifest.all_local():
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            info = copy.stat(known.path)
+            info = copy.metadata(known.path)
             found = entry(known.path, info)
             if found == known or known.inode in touched and found._replace(ctime=known.ctime) == known:
                 if info.st_nlink > 1:
                     touched.add(known.inode)
-                copy.unlink(known.path)
+                copy.remove_file(known.path)
 
 
 def _remove_empty(folder: Folder) -> None:

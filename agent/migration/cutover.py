@@ -90,7 +90,7 @@ def _move_aside(run: Run) -> None:
     """
     store, backup = run.server.store_path, run.server.backup_path
     with parent_of_store(run.server) as parent:
-        parent.rename(store.name, backup.name)
+        parent.rename_entry(store.name, backup.name)
         mount_point.make(parent, store.name)
         if not local_copy.is_at(parent, backup.name, run.journal.local_store):
             raise Problem(

@@ -78,7 +78,7 @@ def bring_local_copy_home(run: Run) -> None:
     with parent:
         if local_copy.is_at(parent, backup.name, known):
             _keep_strays(run, parent)
-            parent.rename(backup.name, store.name)
+            parent.rename_entry(backup.name, store.name)
         if not local_copy.is_at(parent, store.name, known):
             raise _nowhere(run)
     # A start that was under way may have seen the folder that lay here before; one from now on sees a local store.
@@ -96,7 +96,7 @@ def _keep_strays(run: Run, parent: Folder) -> None:
             return
     # Not ours and not expected: keep it, and say so, rather than stay stuck.
     aside = f"{name}-stray-{time.strftime('%Y%m%d-%H%M%S')}"
-    parent.rename(name, aside)
+    parent.rename_entry(name, aside)
     run.say(f"recovery: something lay where the mount was; it is kept as {parent.path / aside}")
 
 

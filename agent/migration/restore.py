@@ -39,12 +39,12 @@ def refill(run: Run) -> None:
         if parent.has_folder(backup):
             return
         if parent.has_folder(removing) and not parent.has_folder(incomplete):
-            parent.rename(removing, incomplete)
+            parent.rename_entry(removing, incomplete)
         parent.work_folder(incomplete, journal.owner).close()
         pull(run, incomplete_path(server))
         with parent.folder(incomplete) as copy:
             copy.give(journal.owner, journal.mode)
-        parent.rename(incomplete, backup)
+        parent.rename_entry(incomplete, backup)
 
 
 def _copies(run: Run) -> tuple[Path, Path, Path]:

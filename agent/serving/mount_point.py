@@ -80,7 +80,7 @@ def attach(system: System, mounted_at: Path, path: Path, ended: Callable[[], boo
     if not system.mounted(mounted_at):
         raise Problem("the mount ended", "see the lines before this one, or the journal of its unit")
     with beside(path) as (parent, name), parent.folder(name) as point:
-        if not _is_ours(point.stat()):
+        if not _is_ours(point.metadata()):
             raise Problem(
                 f"{path} is not this program's mount point, so the bucket is not mounted there",
                 "look what it is: pulumi up puts it right once that is out of the way",

@@ -52,7 +52,7 @@ def install(run: Run, sha256: str, document: dict[str, Any]) -> None:
     place_agent(layout, data)
     if journal.serving is Side.LOCAL:
         with Folder.at(run.server.store_path) as store:
-            info, known = store.stat(), journal.local_store or LocalStore(0, 0, 0)
+            info, known = store.metadata(), journal.local_store or LocalStore(0, 0, 0)
         journal.local_store = replace(known, uid=info.st_uid, gid=info.st_gid, mode=info.st_mode & 0o777)
     journal.note_agent(sha256)
     journal.save()

@@ -83,7 +83,7 @@ def check_media_store(server: Server) -> None:
     try:
         with beside(store) as (parent, name):
             is_folder, in_the_way = parent.has_folder(name), parent.find(backup.name) is not None
-            owner = parent.stat(name).st_uid if is_folder else 0
+            owner = parent.metadata(name).st_uid if is_folder else 0
     except OSError as error:
         raise Problem(f"{store} cannot be reached: {error.strerror}", "see host.mediaStore") from None
     if not is_folder:

@@ -32,7 +32,7 @@ def mark(journal: Journal, store: Folder) -> None:
     If the power fails before the journal is saved, the inode tells. Raises `Problem` where something else has the name
     of the folder of ours.
     """
-    journal.note_local_copy(secrets.token_hex(16), store.stat().st_ino)
+    journal.note_local_copy(secrets.token_hex(16), store.metadata().st_ino)
     known = journal.local_store
     assert known
     unmark(store)
@@ -60,7 +60,7 @@ def is_it(store: Folder, known: LocalStore | None) -> bool:
     found = read(store)
     if known.token and found:
         return bool(found.get("token") == known.token)
-    return store.stat().st_ino == known.inode
+    return store.metadata().st_ino == known.inode
 
 
 def is_at(parent: Folder, name: str, known: LocalStore | None) -> bool:

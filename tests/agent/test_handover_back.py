@@ -50,14 +50,14 @@ def test_a_start_of_the_playbooks_mount_that_overtakes_the_way_home_is_undone(
     tell(server)
     lay_playbooks_unit(server)
     coming_home(server)
-    real = Folder.rename
+    real = Folder.rename_entry
 
     def rename_and_cover(folder: Folder, name: str, new: str) -> None:
         real(folder, name, new)
         server.system.mounts.add(server.store)
         server.system.others[PLAYBOOK_UNIT] = "activating"
 
-    monkeypatch.setattr(Folder, "rename", rename_and_cover)
+    monkeypatch.setattr(Folder, "rename_entry", rename_and_cover)
     recovery.bring_local_copy_home(server.run())
     assert not server.system.layers(server.store)
     assert server.system.log[-1] == f"stop {PLAYBOOK_UNIT}"

@@ -1,0 +1,112 @@
+"""Folders of others: only what root alone may have laid is followed, and programs have the owner's rights."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agent.host.beneath import Folder
+from agent.host.processes import as_owner
+from agent.host.system import System
+
+#: Nobody's number on this machine.
+OWNER = 60_123
+
+
+def test_a_program_with_the_owners_rights_reads_nothing_else_and_nobody_reads_its_keys(tmp_path: Path) -> None:
+    """Review, entry 5: rclone, rsync and b2 run so, in both directions."""
+    secret = tmp_path / "secret"
+    secret.write_text("root's own")
+    secret.chmod(0o600)
+    done = subprocess.run(as_owner(["cat", str(secret)], OWNER, OWNER), capture_output=True)
+    assert done.returncode != 0 and done.stdout == b""
+    waiting = as_owner(["sh", "-c", "echo; read line"], OWNER, OWNER)
+    with subprocess.Popen(
+        waiting, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "K": "k"}
+    ) as process:
+        assert process.stdout and process.stdin
+        process.stdout.readline()
+        spy = [
+            "setpriv",
+            f"--reuid={OWNER}",
+            f"--regid={OWNER}",
+            "--clear-groups",
+            "cat",
+            f"/proc/{process.pid}/environ",
+        ]
+        assert subprocess.run(spy, capture_output=True).returncode != 0
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        assert "CapPrm:\t0000000000000000" in status and "Groups:\t \n" in status
+        process.stdin.close()
+
+
+def test_a_link_in_the_mount_points_place_is_never_unmounted_through(tmp_path: Path) -> None:
+    """The real system: somebody else's mount stays."""
+    other, link = tmp_path / "other", tmp_path / "media-store"
+    other.mkdir()
+    link.symlink_to(other)
+    system = System()
+    with Folder.at(other) as point:
+        system.cover(point, "size=4k")
+    try:
+        assert system.layers(other) and not system.mounted(link)
+        system.unmount(link)
+        assert system.layers(other)
+    finally:
+        system.unmount(other)
+    assert not system.layers(other)
+
+
+def test_a_mount_is_brought_to_the_very_folder_that_was_looked_at(tmp_path: Path) -> None:
+    """The real system: it was moved away and a link laid in its place meanwhile."""
+    source, store, victim = tmp_path / "mounting", tmp_path / "media-store", tmp_path / "victim"
+    for folder in (source, store, victim):
+        folder.mkdir()
+    system = System()
+    with Folder.at(source) as point:
+        system.cover(point, "size=16k")
+    (source / "file").write_text("media")
+    try:
+        with Folder.at(store) as point:
+            store.rename(tmp_path / "moved")
+            store.symlink_to(victim)
+            system.attach(source, point)
+        assert list(victim.iterdir()) == [] and (tmp_path / "moved/file").read_text() == "media"
+    finally:
+        system.unmount(tmp_path / "moved")
+        system.unmount(source)
+
+
+def test_only_root_can_lay_a_link_that_is_followed_on_the_way_to_the_store(tmp_path: Path) -> None:
+    """An administrator's link to a big disk is; one in a folder of somebody else's is not."""
+    disk, mine, theirs = tmp_path / "disk/media", tmp_path / "mine", tmp_path / "theirs"
+    for folder in (disk, mine, theirs):
+        folder.mkdir(parents=True)
+        folder.chmod(0o755)
+    os.chown(theirs, OWNER, OWNER)
+    (mine / "matrix").symlink_to("../disk")
+    (theirs / "matrix").symlink_to("../disk")
+    with Folder.at(mine / "matrix/media") as opened:
+        assert opened.metadata().st_ino == disk.stat().st_ino
+    with pytest.raises(NotADirectoryError, match="root did not lay"):
+        Folder.at(theirs / "matrix/media")
+    mine.chmod(0o777)
+    with pytest.raises(NotADirectoryError, match="root did not lay"):
+        Folder.at(mine / "matrix/media")
+
+
+@pytest.mark.parametrize("path", ["", "/etc/passwd", "a/../../b", ".", "a//b", ".."])
+def test_a_path_that_leads_out_is_refused(tmp_path: Path, path: str) -> None:
+    with Folder.at(tmp_path) as folder:
+        for act in (folder.file, folder.remove_file, folder.remove_empty):
+            with pytest.raises(OSError):
+                act(path)
+
+
+def test_a_pipe_in_the_place_of_a_file_makes_nobody_wait(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "file")
+    with Folder.at(tmp_path) as folder, pytest.raises(OSError):
+        folder.file("file")

@@ -148,6 +148,11 @@ VERBS: Mapping[str, Verb] = {
     "give-way": Verb(
         "Whether the playbook's mount may take the place of ours; for its drop-in.", _nothing, "give_way:give_way"
     ),
+    "local-serves": Verb(
+        "Whether the local store serves; for the drop-in of a job that removes files.",
+        _nothing,
+        "local_serves:local_serves",
+    ),
     "watch": Verb("Bring back a mount that is dead or hangs; for its unit.", _nothing, "watch:watch"),
 }
 

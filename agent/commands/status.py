@@ -23,7 +23,7 @@ from ..model.fingerprint import fingerprint
 from ..model.layout import HERE
 from ..model.phases import Phase, Side
 from ..model.version import version
-from ..serving import playbook, probe, writers
+from ..serving import playbook, probe, provider, writers
 from ..setup import drift
 from ..setup.install import this_agent
 from ..state import work
@@ -188,6 +188,9 @@ def plan(server: Server, journal: Journal, target: Phase) -> Plan:
         here = _sum(entry.size for entry in entries)
     except Problem as problem:
         return {**numbers, "problem": str(problem)}
+    in_the_way = provider.trouble(server) if target in (Phase.LIVE, Phase.CLEAN) else None
+    if in_the_way and journal.serving is Side.LOCAL:
+        numbers["problem"] = str(in_the_way)
     known = _known(server) if server.layout.manifest.exists() else {"files": 0, "bytes": 0}
     copy_files = max(0, here["files"] - known["files"])
     copy_bytes = max(0, here["bytes"] - known["bytes"])

@@ -45,6 +45,11 @@ class Folder:
         """
         return cls(open_absolute(path), path)
 
+    @classmethod
+    def of_process(cls: type[F], process: Path) -> F:
+        """Open the root folder of a process, as that process sees it; `process` is its folder in /proc."""
+        return cls(os.open(process / "root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), process / "root")
+
     def close(self) -> None:
         """Close the folder."""
         os.close(self.number)

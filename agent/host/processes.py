@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from ..model.errors import CommandFailed
@@ -81,6 +84,16 @@ class Processes:
         os.close(writer)
         given: T = _answer(reader, child, timeout)
         return given
+
+    def processes(self, command: bytes) -> list[Path]:
+        """Return the folders in /proc of the processes whose command line has a match of that regular expression."""
+        found = []
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit():
+                with contextlib.suppress(OSError):  # it ended
+                    if re.search(command, (folder / "cmdline").read_bytes()):
+                        found.append(folder)
+        return found
 
     def wait_until(self, condition: Callable[[], bool], seconds: float, every: float = 0.1) -> bool:
         """Return whether `condition` came true within `seconds`; it is asked each `every` seconds."""

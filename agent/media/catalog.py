@@ -102,8 +102,8 @@ class Catalog:
         with self._db:
             self._db.executemany("INSERT OR IGNORE INTO sent VALUES (?)", ((path,) for path in paths))
 
-    def merge_from(self, other: Catalog, gone: Iterable[str]) -> None:
-        """Take over all that another catalog saw and proved, and forget the names in `gone`, which neither side has."""
+    def merge_from(self, other: Catalog, gone: Iterable[str] = ()) -> None:
+        """Take over all that another catalog saw and proved; files of the names in `gone` are here no longer."""
         with self._db:
             for table, columns in _TABLES_TAKEN.items():
                 places = ", ".join("?" * columns)
@@ -111,7 +111,12 @@ class Catalog:
                 self._db.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({places})", rows)
             proven = other._db.execute("SELECT path FROM known")
             self._db.executemany("DELETE FROM sent WHERE path = ?", proven)
-            names = [(path,) for path in gone]
+            self._db.executemany("DELETE FROM local WHERE path = ?", ((path,) for path in gone))
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Forget files that neither side has any more."""
+        names = [(path,) for path in paths]
+        with self._db:
             for table in (*_TABLES_TAKEN, "sent"):
                 self._db.executemany(f"DELETE FROM {table} WHERE path = ?", names)
 

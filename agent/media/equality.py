@@ -162,6 +162,13 @@ class Manifest(Catalog):
         """Return the names of ours (see the class) that the last walk did not find."""
         return self._paths(f"SELECT path FROM ({_OURS}) WHERE path NOT IN (SELECT path FROM local) ORDER BY path")
 
+    def gone_locally_but_not_remotely(self) -> list[str]:
+        """Return the names of ours (see the class) that the last walk did not find, and the last listing did."""
+        return self._paths(
+            f"SELECT path FROM ({_OURS}) WHERE path NOT IN (SELECT path FROM local)"
+            " AND path IN (SELECT path FROM remote) ORDER BY path"
+        )
+
     def uploaded_below(self, path: str) -> list[str]:
         """Return the names of ours (see the class) that are `path` itself, or lie below it if it is a folder."""
         try:
@@ -222,6 +229,10 @@ class Manifest(Catalog):
         query = "SELECT path, size, etag FROM remote WHERE size <= ? ORDER BY random() LIMIT ?"
         return [Object(*row) for row in self._db.execute(query, (largest, count))]
 
-    def local_originals(self, count: int = 200) -> list[str]:
-        """Return up to `count` names of this server's own uploads that are equal on both sides."""
-        return self._paths(f"SELECT l.path {_BOTH} WHERE l.path LIKE 'local_content/%' AND {self._same} LIMIT ?", count)
+    def originals(self, count: int = 200) -> list[str]:
+        """Return up to `count` names of media that are equal on both sides, this server's own uploads first."""
+        return self._paths(
+            f"SELECT l.path {_BOTH} WHERE (l.path LIKE 'local_content/%' OR l.path LIKE 'remote_content/%')"
+            f" AND {self._same} ORDER BY l.path LIMIT ?",
+            count,
+        )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +21,13 @@ PLAYBOOK_PSQL = "/matrix/postgres/bin/cli-non-interactive"
 PLAYBOOK_SQLITE = "/matrix/synapse/storage/homeserver.db"
 #: Media by which the database is known to be the right one.
 SAMPLE = 50
+#: Seconds that one query may take.
+SECONDS = 300
 #: Ids a query takes at once.
 LOT = 500
 
 #: The errors that asking the database may raise.
-FAILURES = (sqlite3.Error, CommandFailed, OSError)
+FAILURES = (sqlite3.Error, CommandFailed, OSError, subprocess.TimeoutExpired)
 
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 _SERVER = re.compile(r"[A-Za-z0-9.:\[\]-]+")
@@ -52,6 +56,21 @@ def media_of(path: str) -> Media | None:
     return Media(server, media_id)
 
 
+def path_of(media: Media) -> str:
+    """Return the path in the store of a media file's original."""
+    folder = "local_content" if media.server is None else f"remote_content/{media.server}"
+    return f"{folder}/{media.id[:2]}/{media.id[2:4]}/{media.id[4:]}"
+
+
+#: The newest media whose files are in the store; an upload that was only announced has none yet.
+_NEWEST = """
+SELECT * FROM (SELECT '' AS origin, media_id FROM local_media_repository
+    WHERE media_length IS NOT NULL AND url_cache IS NULL ORDER BY created_ts DESC LIMIT {count}) AS own
+UNION ALL SELECT * FROM (SELECT media_origin, filesystem_id FROM remote_media_cache
+    ORDER BY created_ts DESC LIMIT {count}) AS others
+"""
+
+
 def _query(media: list[Media]) -> str:
     """Return the SQL that selects those of `media` which the tables know.
 
@@ -66,12 +85,19 @@ def _query(media: list[Media]) -> str:
     )
 
 
+def _rows(path: str, query: str) -> list[list[str]]:
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        return [list(row) for row in db.execute(query)]
+
+
 @dataclass(frozen=True)
 class SynapseDatabase:
     """This class asks Synapse's database, where the setting host.database says it is."""
 
     setting: str
     system: System
+    #: Whose rights it takes to open a file of SQLite: it lies in a folder of the homeserver's user.
+    owner: tuple[int, int]
     say: Say
 
     @property
@@ -89,7 +115,11 @@ class SynapseDatabase:
         :param present: names of media that are there, by which the database is known to be the right one.
         """
         where = self.where if paths else None
-        if where is None or not self._is_ours(where, present):
+        if where is None:
+            if paths:
+                self.say("no database of Synapse's was found: nothing counts as purged; see host.database")
+            return set()
+        if not self._is_ours(where, present):
             return set()
         by_media: dict[Media, list[str]] = {}
         for path in paths:
@@ -109,12 +139,22 @@ class SynapseDatabase:
                     gone.update(by_media[media])
         return gone
 
+    def newest(self, count: int) -> list[str]:
+        """Return the paths of the newest media that the tables know; none where they cannot be asked."""
+        where = self.where
+        if where is None:
+            return []
+        try:
+            found = self._ask(where, _NEWEST.format(count=count))
+        except FAILURES:
+            return []
+        return sorted(path_of(media) for media in found if _ID.fullmatch(media.id))
+
     def _ask(self, where: str, query: str) -> set[Media]:
         if where.startswith("sqlite:"):
-            with sqlite3.connect(f"file:{where[len('sqlite:') :]}?mode=ro", uri=True) as db:
-                rows: list[list[str]] = [list(row) for row in db.execute(query)]
+            rows = self.system.as_user(*self.owner, lambda: _rows(where[len("sqlite:") :], query), SECONDS)
         else:
-            text = self.system.run([where, "-d", "synapse", "-A", "-t", "-F", "\t", "-c", query], timeout=300)
+            text = self.system.run([where, "-d", "synapse", "-A", "-t", "-F", "\t", "-c", query], timeout=SECONDS)
             rows = [line.split("\t") for line in text.splitlines() if "\t" in line]
         return {Media(server or None, media_id) for server, media_id in rows}
 
@@ -124,10 +164,12 @@ class SynapseDatabase:
         try:
             knows = len(self._ask(where, _query(sample)) & set(sample))
         except FAILURES as error:
-            self.say(f"clean: Synapse's media tables cannot be asked ({error}); such files need confirmation")
+            self.say(f"Synapse's media tables cannot be asked ({error}): nothing counts as purged")
             return False
         if knows * 2 <= len(sample):
-            self.say(f"clean: {where} knows {knows} of {len(sample)} media that are there: not Synapse's database, so")
-            self.say("clean: files that are not in the bucket need confirmation; see host.database")
+            self.say(
+                f"{where} knows {knows} of {len(sample)} media that are there: not Synapse's database, so nothing "
+                "counts as purged; see host.database"
+            )
             return False
         return True

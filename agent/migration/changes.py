@@ -4,7 +4,8 @@ No listing is asked for. In the window the kernel tells what changed, whatever t
 walk does.
 
 What is true if the power fails: the local store is only read. What was sent to the bucket was noted in the manifest
-before; what was proven in the window gets into it at the end or not at all, and is compared anew then.
+before; what was proven in the window gets into it at the end or not at all, and is compared anew then. What is gone
+from the local store is removed from the bucket outside the window alone, see `unaccounted`.
 """
 
 from __future__ import annotations
@@ -47,10 +48,10 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Found:
-    """A `Found` says how many files changed and were removed in the window, and whether a walk found them."""
+    """A `Found` says how many files changed and are gone in the window, and whether a walk found that."""
 
     changed: int
-    removed: int
+    gone: int
     walked: bool
 
 
@@ -63,17 +64,14 @@ def before_window(run: Run, listener: Listener | None) -> tuple[int, Baseline]:
     linked: list[str] = []
     with run.server.manifest() as manifest:
         manifest.load_local(walk(root, run.settings.copy.exclude, linked=linked))
-        changed, gone = manifest.changed_locally(), manifest.gone_locally()
-        _check_deletions(run, manifest.uploaded_count(), gone)
+        changed = manifest.changed_locally()
+        unaccounted.remove_from_bucket(run, manifest)
         manifest.add_sent(entry.path for entry in changed)
         try:
             _send(run, manifest, root, changed, None)
         except CommandFailed as error:
             run.say(f"cutover: {' '.join(str(error).split())[:500]} -- left to the window")
         _compare(run, manifest, root, changed)
-        checksums.delete_objects(run.bucket, gone)
-        for path in gone:
-            manifest.set_remote(path, None)
         manifest.mark_equal()
         if linked:
             run.say(f"cutover: {len(linked):,} files have hard links, {linked[0]!r} first, so the window will walk")
@@ -108,7 +106,6 @@ def in_window(run: Run, known: Baseline, clock: Clock) -> Found:
                 f"{len(wrong):,} files changed lately are not equal in the bucket, {wrong[0]!r} among them",
                 "run pulumi up again; the local store stays in use",
             )
-        checksums.delete_objects(run.bucket, gone)
         late.mark_equal()
         manifest.merge_from(late, gone)
     return Found(len(changed), len(gone), walked=told is None)
@@ -129,7 +126,7 @@ def verify(run: Run, copy: Path) -> None:
         names = [path for path in late.missing_remotely() if not manifest.knows(path)] + late.different()
         manifest.unmark(names)  # or the proof would hold them against their old content
         late.mark_equal()
-        manifest.merge_from(late, [])
+        manifest.merge_from(late)
     if names := unaccounted.unconfirmed(run, names):
         unaccounted.refuse(run, names, "they changed while the services stopped; the bucket serves")
 

@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING
 
 from ..host.beneath import Folder
 from ..media import checksums
-from ..media.deletions import check_deletions
 from ..media.equality import Manifest
 from ..media.listing import media_objects
-from ..media.synapse_db import SynapseDatabase
 from ..media.walk import entry, walk
 from ..model.errors import Problem
 from ..state import local_copy
@@ -38,6 +36,7 @@ def clean(run: Run) -> Counts | None:
     Raises `Problem` where a file is not accounted for, before any is removed, and where files came after the
     comparison.
     """
+    unaccounted.pay_purges(run)
     backup, removing = run.server.backup_path, removing_path(run.server)
     with parent_of_store(run.server) as parent:
         is_whole, is_begun = parent.has_folder(backup.name), parent.has_folder(removing.name)
@@ -51,15 +50,14 @@ def clean(run: Run) -> Counts | None:
 
 
 def _compare_and_remove(run: Run, root: Path, removing: Path) -> Counts:
-    exclude, limit = run.settings.copy.exclude, run.settings.migration.deletion_limit_percent
+    exclude = run.settings.copy.exclude
     with run.server.manifest() as manifest:
         files, size = manifest.load_local(walk(root, exclude))
         manifest.load_remote(media_objects(run.bucket, exclude))
-        check_deletions(limit, manifest.uploaded_count(), manifest.gone_remotely(), "the bucket")
+        unaccounted.check_few(run, manifest, manifest.gone_remotely(), "the bucket")
         checksums.settle(manifest, run.bucket, root)
         only_local, different = manifest.missing_remotely(), manifest.different()
-        database = SynapseDatabase(run.settings.host.database, run.system, run.say)
-        purged = database.purged(only_local, manifest.local_originals())
+        purged = unaccounted.purged(run, manifest, only_local)
         open_names = [path for path in only_local if path not in purged] + different
         if open_names := unaccounted.unconfirmed(run, open_names):
             unaccounted.refuse(run, open_names, "nothing was removed")

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from ..host.beneath import Folder
 from ..model.errors import Problem
 from ..model.phases import Milestone, Owed, Phase, Side, Stage, Window
-from ..serving import mount, mount_point, playbook, proof, writers
+from ..serving import mount, mount_point, playbook, proof, provider, store_in_use, writers
 from ..state import local_copy
 from ..state.run import Run
-from . import changes, mirror, restore
+from . import changes, mirror, restore, unaccounted
 from .aside import parent_of_store
 from .window import Clock, Stopwatch, start_services, window
 
@@ -34,6 +34,8 @@ def go_live(run: Run) -> Counts:
     Raises `Problem` where one of these fails. The local store serves then, unless only the walk after the proof failed.
     """
     _check_no_backup(run)
+    provider.check_gone(run.server)
+    store_in_use.check(run.server, unaccounted.database(run))
     counts = mirror.mirror(run)
     mount.start_staging(run.server, run.journal.owner)  # a reboot may have ended it
     with run.listen(run.server.store_path) as listener:
@@ -42,6 +44,7 @@ def go_live(run: Run) -> Counts:
         run.say(f"cutover: ready; {came:,} files came while comparing; {how}")
         run.reached(Milestone.WINDOW_READY, Window.CUTOVER)
         _check_no_backup(run)
+        provider.check_gone(run.server)
         run.copier.prepare()
         writers.required(run.server)
         with Folder.at(run.server.store_path) as store:
@@ -76,7 +79,11 @@ def _swap(run: Run, known: changes.Baseline, clock: Clock, counts: Counts) -> No
     _move_aside(run)
     playbook.choose(server)
     mount.start_final(server, journal.owner)
-    owed = {Owed.PROOF} if found.walked else {Owed.PROOF, Owed.WALK}  # a walk missed nothing
+    owed = {Owed.PROOF}
+    if not found.walked:
+        owed.add(Owed.WALK)  # a walk misses nothing
+    if found.gone:
+        owed.add(Owed.PURGES)
     seconds = clock.work.seconds
     moved: Counts = {**counts, "window_seconds": seconds, "window_files": found.changed}
     journal.commit(Side.BUCKET, Phase.LIVE, owed, moved)
@@ -123,6 +130,7 @@ def _prove(run: Run, down: Stopwatch | None) -> Counts:
             f"the proof failed, and the local store serves again: {error}", "mend that, then run pulumi up again"
         ) from None
     _verify(run)
+    unaccounted.pay_purges(run)
     journal.owed.discard(Owed.PROOF)
     journal.last = counts
     journal.save()

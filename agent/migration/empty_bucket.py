@@ -14,8 +14,6 @@ from itertools import islice
 
 from ..copying.progress import Sometimes
 from ..media import checksums
-from ..media.deletions import check_deletions
-from ..media.synapse_db import SynapseDatabase
 from ..media.walk import walk
 from ..model.errors import Problem, StoreError
 from ..model.layout import RESERVED_PREFIX
@@ -63,14 +61,11 @@ def _check_all_is_home(run: Run) -> None:
     with run.server.manifest() as manifest:
         manifest.load_local(walk(root, run.settings.copy.exclude))
         manifest.load_remote(objects)
-        present = set(manifest.missing_locally())
-        gone = [path for path in manifest.gone_locally() if path in present]
-        limit = run.settings.migration.deletion_limit_percent
-        check_deletions(limit, manifest.uploaded_count(), gone, "the local store")
+        gone = manifest.gone_locally_but_not_remotely()
+        unaccounted.check_few(run, manifest, gone, "the local store")
         checksums.settle(manifest, run.bucket, root)
         foreign, different = manifest.foreign_objects(), manifest.different()
-        database = SynapseDatabase(run.settings.host.database, run.system, run.say)
-        purged = database.purged(gone, manifest.local_originals())
+        purged = unaccounted.purged(run, manifest, gone)
     if foreign:
         raise Problem(
             f"{len(foreign):,} objects in the bucket are not in the local store and were not put there by this "

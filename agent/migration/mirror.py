@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from ..copying.progress import Progress
 from ..copying.transfer import method
+from ..host.beneath import Folder
 from ..media import checksums
-from ..media.deletions import check_deletions
 from ..media.equality import Manifest
 from ..media.listing import media_objects
 from ..media.walk import walk
 from ..model.errors import CommandFailed, Problem
 from ..model.phases import Milestone
 from ..state.run import Run
+from . import unaccounted
 
 if TYPE_CHECKING:
     from ..model.protocol import Counts
@@ -43,7 +44,8 @@ def mirror(run: Run) -> Counts:
             files, size = manifest.load_local(walk(root, exclude))
             manifest.load_remote(media_objects(run.bucket, exclude))
             if turn == 1:
-                _remove_purged(run, manifest)
+                unaccounted.remove_from_bucket(run, manifest)
+                _set_aside_purged(run, manifest)
                 _refuse_other_keys(run, manifest)
             unreadable = checksums.settle(manifest, run.bucket, root)
             wrong, amount = manifest.find_unequal()
@@ -89,17 +91,13 @@ def _copy(run: Run, manifest: Manifest, progress: Progress, method: str) -> Comm
     return failure
 
 
-def _remove_purged(run: Run, manifest: Manifest) -> None:
-    """Take out of the bucket what this program put there and is now gone here, since Synapse purged it."""
-    present = set(manifest.missing_locally())
-    gone = [path for path in manifest.gone_locally() if path in present]
-    limit = run.settings.migration.deletion_limit_percent
-    check_deletions(limit, manifest.uploaded_count(), gone, "the local store")
-    if gone:
-        run.say(f"mirror: {len(gone):,} files were purged here; removing them from the bucket")
-        checksums.delete_objects(run.bucket, gone)
-        for path in gone:
-            manifest.set_remote(path, None)
+def _set_aside_purged(run: Run, manifest: Manifest) -> None:
+    """Set aside what a way home that was interrupted left here, though Synapse purged it while the bucket served."""
+    root = run.server.store_path
+    with Folder.at(root) as store:
+        gone = [entry.path for entry in manifest.local(manifest.lost_remotely())]
+        if unaccounted.set_aside_here(run, manifest, store, gone):
+            manifest.load_local(walk(root, run.settings.copy.exclude))
 
 
 def _refuse_other_keys(run: Run, manifest: Manifest) -> None:

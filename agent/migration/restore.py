@@ -1,8 +1,9 @@
 """This module is the way back: what the bucket holds comes to the local copy, which becomes the media store again.
 
-What is true if the power fails: until `swapping` the bucket serves, and the local copy gained files and lost none: what
-is gone from the bucket moved to a dated folder beside it. From `swapping` on the local copy is complete, and recovery
-finishes the swap. No local file is ever unlinked: what was replaced moves to such a folder too.
+What is true if the power fails: until `swapping` the bucket serves, and the local copy gained files and lost none. From
+`swapping` on the local copy is complete, and recovery finishes the swap. Once the services run, what Synapse purged
+while live moves to a dated folder beside the store. No local file is ever unlinked: what was replaced moves to such a
+folder too.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ from typing import TYPE_CHECKING
 
 from ..host.beneath import Folder
 from ..media import checksums
-from ..media.deletions import check_deletions
 from ..media.walk import walk
 from ..model.phases import Milestone, Phase, Side, Stage, Window
 from ..serving import mount
 from ..state import local_copy
 from ..state.run import Run
-from . import recovery
-from .aside import dated_folder, incomplete_path, keep, parent_of_store, removing_path
+from . import recovery, unaccounted
+from .aside import incomplete_path, parent_of_store, removing_path
 from .pull import pull
 from .window import Clock, start_services, window
 
@@ -56,6 +56,7 @@ def back_to_local(run: Run, start: Sequence[str] = ()) -> Counts:
 
     Raises `Problem` where that fails; before the swap, the bucket serves on.
     """
+    unaccounted.pay_purges(run)
     refill(run)
     pull(run, run.server.backup_path)
     run.copier.prepare()
@@ -63,7 +64,7 @@ def back_to_local(run: Run, start: Sequence[str] = ()) -> Counts:
         _swap(run, clock)
     counts = _serve(run, clock)
     mount.start_staging(run.server, run.journal.owner)
-    files, size = _mark_equal(run)
+    files, size = _settle(run)
     return {**counts, "files": files, "bytes": size}
 
 
@@ -71,7 +72,6 @@ def _swap(run: Run, clock: Clock) -> None:
     """Do the work of the window up to the commit: the last uploads come home, the local copy is the store again."""
     journal, backup = run.journal, run.server.backup_path
     fetched = pull(run, backup, clock)
-    set_aside_gone(run, backup)
     run.system.sync()
     with Folder.at(backup) as copy:
         local_copy.mark(journal, copy)
@@ -94,28 +94,16 @@ def _serve(run: Run, clock: Clock) -> Counts:
     return counts
 
 
-def _mark_equal(run: Run) -> tuple[int, int]:
-    """Remember what is equal on both sides now, so that later deletions are understood; return files and bytes."""
+def _settle(run: Run) -> tuple[int, int]:
+    """Set aside what was purged while live, and remember what is equal on both sides; return files and bytes.
+
+    So later deletions are understood. If the power fails, the next `mirror` sets it aside.
+    """
     root = run.server.store_path
-    with run.server.manifest() as manifest:
+    with run.server.manifest() as manifest, Folder.at(root) as store:
+        unaccounted.set_aside_here(run, manifest, store, manifest.gone_remotely())
         files, size = manifest.load_local(walk(root, run.settings.copy.exclude))
         checksums.settle(manifest, run.bucket, root)
         manifest.mark_equal()
     run.checked("restore")
     return files, size
-
-
-def set_aside_gone(run: Run, root: Path) -> None:
-    """Move files out of the local copy that are gone from the bucket (purged while live), without deleting them.
-
-    They must not come back. Raises `Problem` where they are too many.
-    """
-    with run.server.manifest() as manifest:
-        gone = manifest.gone_remotely()
-        limit = run.settings.migration.deletion_limit_percent
-        check_deletions(limit, manifest.uploaded_count(), gone, "the bucket")
-    if gone:
-        with Folder.at(root) as copy, dated_folder(run, "removed") as kept:
-            run.say(f"restore: {len(gone):,} files were purged while live; they are kept in {kept.path}")
-            for path in gone:
-                keep(copy, path, kept)

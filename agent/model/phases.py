@@ -70,6 +70,8 @@ class Owed(Word):
     PROOF = "proof"
     #: The local copy was not walked yet for what nobody told of in the window.
     WALK = "walk"
+    #: What was purged in the window is still in the bucket: nothing is removed there while services are down.
+    PURGES = "purges"
     #: The mount runs with earlier settings than those that lie on the server.
     REMOUNT = "remount"
 

@@ -79,6 +79,9 @@ class System(Protocol):
         Raises OSError with what the child met, and TimeoutError where it did not answer in time.
         """
 
+    def processes(self, command: bytes) -> list[Path]:
+        """Return the folders in /proc of the processes whose command line has a match of that regular expression."""
+
     def wait_until(self, condition: Callable[[], bool], seconds: float, every: float = 0.1) -> bool:
         """Return whether `condition` came true within `seconds`; it is asked each `every` seconds."""
 

@@ -12,7 +12,7 @@ from ..model.layout import MOUNT_UNIT, PLAYBOOK_UNIT, RECOVER_UNIT, STAGING_UNIT
 from ..state.records import Owner
 from ..state.run import Server
 from ..store.rclone_conf import rclone_conf
-from . import playbook, programs
+from . import playbook, programs, provider
 from .writers import patterns
 
 #: The name of each of our drop-ins.
@@ -86,6 +86,8 @@ def guard_files(server: Server) -> dict[Path, bytes]:
     agent, parent = str(server.layout.agent), _parent(server)
     text = render("guard.conf", agent=agent, parent=parent)
     files = {folder / DROP_IN: text for folder in _drop_in_folders(server)}
+    # In the place of the guard: it may not even wait for the bucket.
+    files[server.layout.units / f"{provider.UNITS[1]}.d" / DROP_IN] = render("provider.conf", agent=agent)
     if playbook.may_mount(server):
         files[server.layout.units / f"{PLAYBOOK_UNIT}.d" / DROP_IN] = render(
             "playbook.conf", agent=agent, parent=parent

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from ..host.systemd import RUNNING
 from ..model.errors import Problem
 from ..state.run import Server
+from . import provider
 
 #: What writes media on a server set up by matrix-docker-ansible-deploy.
 WRITERS = (
     "matrix-synapse.service",
     "matrix-synapse-worker-*.service",
-    "matrix-synapse-s3-storage-provider-migrate.timer",
-    "matrix-synapse-s3-storage-provider-migrate.service",
+    *provider.UNITS,
 )
 
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from ..host.beneath import beside
 from ..host.files import SPARE_BYTES
+from ..media.synapse_db import SynapseDatabase
 from ..model.errors import Problem, Problems, StoreError, StoreUnavailable
 from ..model.phases import Phase, Side
-from ..serving import playbook, writers
+from ..serving import playbook, provider, store_in_use, writers
 from ..state.run import Run, Server, known_settings
 from ..store.bucket import STORE_TROUBLE
 
@@ -190,8 +191,24 @@ def all_checks(run: Run) -> list[Callable[[], object]]:
             lambda: check_media_store(server),
             lambda: writers.required(server),
             lambda: check_homeserver(run.homeserver, server.settings.host.homeserver_url),
+            lambda: check_store_in_use(run),
         ]
     return checks
+
+
+def check_store_in_use(run: Run) -> None:
+    """Raise `Problem` where the homeserver uses another store, and say what stands in the way of phase live."""
+    try:
+        with beside(run.server.store_path) as (parent, name):
+            info = parent.metadata(name)
+    except OSError:
+        return  # check_media_store says so
+    host = run.settings.host
+    database = SynapseDatabase(host.database, run.system, (info.st_uid, info.st_gid), run.say)
+    store_in_use.check(run.server, database)
+    found = provider.trouble(run.server)
+    if found:
+        run.say(f"before phase live: {found}")
 
 
 def check(run: Run) -> None:

@@ -168,7 +168,7 @@ class Journal:
         if window.stage is not outcome.then:
             self._enter(outcome.then)
         if outcome.serves is Side.LOCAL:
-            self.owed -= {Owed.PROOF, Owed.WALK}
+            self.owed -= {Owed.PROOF, Owed.WALK, Owed.PURGES}
         self._hold(outcome.serves, outcome.phase or self.phase)
 
     def close(self) -> None:

@@ -128,6 +128,8 @@ class FakeSystem:
     #: Other units that systemd knows, with their states; and those with a start to come.
     others: dict[str, str] = field(default_factory=dict)
     waiting: set[str] = field(default_factory=set)
+    #: Synapse's processes, as folders in /proc.
+    synapses: list[Path] = field(default_factory=list)
     #: What covers a mount point, with the options of its file system.
     covers: list[tuple[Path, str]] = field(default_factory=list)
     #: Called whenever the homeserver is started, to see over what.
@@ -193,6 +195,9 @@ class FakeSystem:
 
     def as_user(self, uid: int, gid: int, action: Callable[[], T], timeout: float = 30) -> T:
         return action()
+
+    def processes(self, command: bytes) -> list[Path]:
+        return self.synapses
 
     def wait_until(self, condition: Callable[[], bool], seconds: float, every: float = 0.1) -> bool:
         return condition()

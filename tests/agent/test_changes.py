@@ -13,7 +13,7 @@ from agent.migration.window import Clock
 from agent.model.errors import CommandFailed, Problem
 
 from .conftest import Machine
-from .window_of import FILES, Told, counts, fill, in_window, mirrored, rewrite
+from .window_of import FILES, Told, after_window, counts, fill, in_window, mirrored, rewrite
 
 
 def test_the_time_for_the_window_bounds_reading_too(server: Machine) -> None:
@@ -56,6 +56,8 @@ def test_a_file_purged_since_leaves_the_bucket_too_and_is_forgotten(server: Mach
     os.unlink(server.store / "one/deep")
     server.write("local_content/zz/zz/late", b"late")
     assert counts(server, known) == (1, 1)
+    assert "one/deep" in server.bucket.objects, "nothing is removed in a window"
+    after_window(server)
     assert "one/deep" not in server.bucket.objects
     with server.agent.manifest() as manifest:
         assert manifest.gone_locally() == [] and manifest.lost_remotely() == []

@@ -40,6 +40,7 @@ def test_what_synapse_purged_here_since_may_go_from_the_bucket_too_and_nothing_e
 ) -> None:
     _mirrored(server)
     (server.store / "local_content/07").unlink()
+    server.tell(host={"database": "sqlite:/no/such/file"})
     with pytest.raises(Problem, match="does not say that they were purged, 'local_content/07' first"):
         empty_bucket.empty(server.run())
     assert len(server.bucket.objects) == 30

@@ -15,7 +15,7 @@ from agent.host.processes import Processes
 from agent.media import checksums
 from agent.media.equality import Manifest
 from agent.media.walk import walk
-from agent.migration import pull, restore
+from agent.migration import pull, unaccounted
 from agent.model.errors import Problem
 from agent.serving import admission, mount_point
 
@@ -191,12 +191,13 @@ def test_what_is_set_aside_goes_nowhere_else_by_a_link_laid_before(owned: Machin
     when = time.strftime("%Y%m%d-%H%M%S", time.localtime(run.started))
     dated = owned.store.with_name(f"{owned.store.name}-removed-{when}")
     dated.symlink_to(outside.folder)
-    with pytest.raises(Problem, match="is no folder"):
-        restore.set_aside_gone(run, owned.backup)
-    dated.unlink()
-    swap(owned.backup / "local_content", outside.folder)
-    with pytest.raises((Problem, OSError)):
-        restore.set_aside_gone(run, owned.backup)
+    with owned.agent.manifest() as manifest, Folder.at(owned.backup) as copy:
+        with pytest.raises(Problem, match="is no folder"):
+            unaccounted.set_aside_here(run, manifest, copy, manifest.gone_remotely())
+        dated.unlink()
+        swap(owned.backup / "local_content", outside.folder)
+        with pytest.raises((Problem, OSError)):
+            unaccounted.set_aside_here(run, manifest, copy, manifest.gone_remotely())
     outside.assert_untouched()
 
 

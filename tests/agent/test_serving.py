@@ -16,7 +16,7 @@ from agent.model.errors import Problem
 from agent.model.layout import MOUNT_UNIT
 from agent.model.phases import Phase, Side, Stage, Window
 from agent.model.settings import parse
-from agent.serving import guard, probe, programs, units
+from agent.serving import guard, probe, programs, provider, units
 from agent.setup import mount as setup_mount
 from agent.state.journal import Journal
 
@@ -62,10 +62,10 @@ def test_the_guard_covers_workers_of_any_name_and_goes_when_services_change(serv
     setup_mount.lay_files(server.agent, server.journal)
     folders = {path.parent.name for path in server.layout.units.glob("*.d/matrix-media-store.conf")}
     assert "matrix-synapse.service.d" in folders and "matrix-synapse-worker-.service.d" in folders
-    host = {"media_store": str(server.store), "services": ["x.service"]}
+    host, jobs = {"media_store": str(server.store), "services": ["x.service"]}, f"{provider.UNITS[1]}.d"
     server.settings = parse({"host": host, "mount": {"program": "rclone"}})
     setup_mount.lay_files(server.agent, server.journal)
-    assert {p.parent.name for p in server.layout.units.glob("*.d/matrix-media-store.conf")} == {"x.service.d"}
+    assert {p.parent.name for p in server.layout.units.glob("*.d/matrix-media-store.conf")} == {"x.service.d", jobs}
     setup_mount._remove_guard(server.layout)
     assert not list(server.layout.units.glob("*.d"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from agent.host.system import System
 from agent.media.synapse_db import SynapseDatabase, media_of
 
 from .conftest import Machine
+
+#: Whoever runs the tests.
+OWNER = os.geteuid(), os.getegid()
 
 
 @pytest.mark.parametrize(
@@ -47,7 +51,7 @@ def test_purged_is_what_synapses_own_tables_no_longer_know(
         "local_content/aa/bb/kept", "local_content/aa/bb/purged", "local_thumbnails/aa/bb/purged/1-1-image-png-crop",
         "remote_content/example.org/aa/bb/kept", "remote_content/example.org/aa/bb/purged", "strange",
     ]  # fmt: skip
-    gone = SynapseDatabase(where, System(), print).purged(paths, ["local_content/cc/dd/there"])
+    gone = SynapseDatabase(where, System(), OWNER, print).purged(paths, ["local_content/cc/dd/there"])
     assert gone == {paths[1], paths[2], paths[4]}
 
 
@@ -57,5 +61,5 @@ def test_a_database_that_does_not_know_what_is_there_is_not_believed(
     where = database(tmp_path / "old", [])
     for each in (where, f"sqlite:{tmp_path}/missing"):
         said: list[str] = []
-        found = SynapseDatabase(each, System(), said.append)
+        found = SynapseDatabase(each, System(), OWNER, said.append)
         assert found.purged(["local_content/aa/bb/x"], ["local_content/cc/dd/there"]) == set() and said

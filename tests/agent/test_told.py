@@ -11,7 +11,7 @@ from agent.migration import changes, mirror
 from agent.model.errors import Problem
 
 from .conftest import Machine
-from .window_of import FILES, Told, counts, fill, in_window, mirrored, rewrite
+from .window_of import FILES, Told, after_window, counts, fill, in_window, mirrored, rewrite
 
 
 def test_what_the_kernel_tells_of_is_proven_without_a_walk(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,6 +29,7 @@ def test_a_folder_that_the_kernel_tells_of_stands_for_all_below_it(server: Machi
     known = mirrored(server, Told("moved", "local_thumbnails"))
     os.rename(server.store / "local_thumbnails", server.store / "moved")
     assert counts(server, known) == (1, 1)
+    after_window(server)
     thumbnail = "aa/bb/one/32-32-image-png-crop"
     assert f"moved/{thumbnail}" in server.bucket.objects
     assert f"local_thumbnails/{thumbnail}" not in server.bucket.objects
@@ -40,6 +41,7 @@ def test_names_that_only_begin_alike_stay_where_a_folder_goes(server: Machine) -
     known = mirrored(server, Told("one"))
     os.rename(server.store / "one", server.root / "elsewhere")
     assert counts(server, known) == (0, 1)
+    after_window(server)
     assert server.bucket.objects.keys() == server.tree().keys()
 
 
@@ -48,6 +50,7 @@ def test_a_file_that_took_a_folders_place_is_sent_and_what_was_in_the_folder_lea
     os.rename(server.store / "one", server.root / "elsewhere")
     server.write("one", b"a file now")
     assert counts(server, known) == (1, 1)
+    after_window(server)
     assert server.bucket.objects == server.tree()
 
 

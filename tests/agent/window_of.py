@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from agent.migration import changes, mirror
+from agent.migration import changes, mirror, unaccounted
 from agent.migration.window import Clock
+from agent.model.phases import Owed
 
 from .conftest import Machine
 
@@ -46,10 +47,17 @@ def in_window(server: Machine, known: changes.Baseline) -> changes.Found:
     return changes.in_window(server.run(), known, Clock(300))
 
 
+def after_window(server: Machine) -> None:
+    """What is done once the services run again."""
+    run = server.run()
+    run.journal.owed.add(Owed.PURGES)
+    unaccounted.pay_purges(run)
+
+
 def counts(server: Machine, known: changes.Baseline) -> tuple[int, int]:
     """How many files changed and how many were removed in the window."""
     found = in_window(server, known)
-    return found.changed, found.removed
+    return found.changed, found.gone
 
 
 def rewrite(server: Machine, path: str, body: bytes) -> None:

@@ -1,0 +1,16 @@
+"""This module is the verb `local-serves`, which keeps a job off the bucket. The job's drop-in calls it."""
+
+from __future__ import annotations
+
+from ..model.layout import HERE
+from ..serving import provider
+from ..state.journal import Journal
+from . import Answer
+from .arguments import Command
+
+
+def local_serves(command: Command) -> Answer:
+    """Return who serves. Raises `Problem` unless that is the local store."""
+    journal = Journal.load(HERE)
+    provider.check_may_run(journal)
+    return {"serving": journal.serving}

@@ -1,0 +1,62 @@
+"""That a file is absent proves nothing: only what Synapse's own tables know no longer was purged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.migration import changes
+from agent.migration.window import Clock
+from agent.model.phases import Owed
+
+from . import purging
+from .conftest import Machine
+from .moves import go
+from .purging import SqliteTables, fill, forget, lose_here, paths_of
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> SqliteTables:
+    return SqliteTables(tmp_path / "homeserver.db")
+
+
+def test_nothing_is_deleted_on_the_word_of_an_absence_here(server: Machine, tables: SqliteTables) -> None:
+    """Review, entry 7."""
+    purging.nothing_is_deleted_on_the_word_of_an_absence_here(server, tables)
+
+
+def test_nothing_is_set_aside_on_the_word_of_an_absence_there(server: Machine, tables: SqliteTables) -> None:
+    """Review, entry 8."""
+    purging.nothing_is_set_aside_on_the_word_of_an_absence_there(server, tables)
+
+
+def test_purges_are_honoured_in_every_phase(server: Machine, tables: SqliteTables) -> None:
+    purging.purges_are_honoured_in_every_phase(server, tables)
+
+
+def test_a_database_that_cannot_be_asked_deletes_nothing(server: Machine, tables: SqliteTables) -> None:
+    purging.a_database_that_cannot_be_asked_deletes_nothing(server, tables)
+
+
+def test_what_is_purged_in_the_window_leaves_the_bucket_once_the_services_run(
+    server: Machine, tables: SqliteTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Review, entries 8 and 30: nothing is removed in a window."""
+    fill(server, tables)
+    go(server, "mirror")
+    real, purged = changes.in_window, paths_of(["aabb0007"])
+    there: list[bool] = []
+
+    def in_window(run: object, known: changes.Baseline, clock: Clock) -> changes.Found:
+        lose_here(server, ["aabb0007"])
+        forget(tables, ["aabb0007"])
+        found = real(run, known, clock)  # type: ignore[arg-type]
+        there.append({*purged} <= server.bucket.objects.keys())
+        return found
+
+    monkeypatch.setattr(changes, "in_window", in_window)
+    server.system.on_start = lambda: there.append({*purged} <= server.bucket.objects.keys())
+    go(server, "live")
+    assert there[:2] == [True, True], "still there while the services were down"
+    assert not {*purged} & server.bucket.objects.keys() and Owed.PURGES not in server.journal.owed

@@ -1,0 +1,144 @@
+"""The store that is moved is the one that the homeserver uses, and nobody's nightly job removes files over the bucket."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from agent.commands.status import plan
+from agent.model.errors import Problem
+from agent.model.phases import Phase, Side, Stage, Window
+from agent.serving import provider, units
+from agent.setup import preflight
+
+from . import purging
+from .conftest import Machine
+from .moves import go
+from .purging import SqliteTables
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> SqliteTables:
+    return SqliteTables(tmp_path / "homeserver.db")
+
+
+def test_a_stale_folder_is_not_moved_for_the_store(server: Machine, tables: SqliteTables) -> None:
+    """Review, entry 10: an administrator moved the store, and kept the old one."""
+    purging.fill(server, tables)
+    newer = ",".join(f"('ccdd{number:04}', {1000 + number}, 9, NULL)" for number in range(5))
+    tables.execute(f"INSERT INTO local_media_repository VALUES {newer}")
+    for refused in (lambda: go(server, "live"), lambda: preflight.check_store_in_use(server.run())):
+        with pytest.raises(Problem, match=r"none of the newest media .* 'local_content/cc/dd/0000' first -- set host"):
+            refused()
+    assert server.journal.serving is Side.LOCAL and server.backup.exists() is False
+    server.write("local_content/cc/dd/0003", b"it is here after all")
+    go(server, "live")
+
+
+def test_media_that_were_only_announced_or_are_previews_are_not_missed(server: Machine, tables: SqliteTables) -> None:
+    purging.fill(server, tables)
+    rows = ",".join(f"('eeff{number:04}', {2000 + number}, NULL, NULL)" for number in range(9))
+    tables.execute(
+        f"INSERT INTO local_media_repository VALUES {rows}",
+        "INSERT INTO local_media_repository VALUES ('2026-11-26abc', 9000, 5, 'https://example.org/')",
+    )
+    go(server, "live")
+
+
+def test_files_that_were_lost_may_be_named(server: Machine, tables: SqliteTables) -> None:
+    purging.fill(server, tables)
+    tables.execute(
+        "DELETE FROM local_media_repository", "INSERT INTO local_media_repository VALUES ('zzzz1', 1, 1, NULL)"
+    )
+    server.tell(migration={"confirmed": ["local_content/zz/zz/1"]})
+    go(server, "live")
+
+
+def process(server: Machine, config: str, media_store: Path | None = None, name: str = "data/homeserver.yaml") -> Path:
+    """A process of Synapse's as /proc shows it, which sees a root folder of its own."""
+    folder = server.root / "proc/4711"
+    (folder / "root" / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / "root" / name).write_text(config)
+    words = ["python3", "-m", "synapse.app.homeserver", "--config-path", f"/{name}"]
+    (folder / "cmdline").write_bytes(b"".join(os.fsencode(word) + b"\0" for word in words))
+    server.system.synapses = [folder]
+    return folder
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['media_store_path: "/media-store"', "media_store_path: /media-store # ours", "media_store_path: '/media-store'"],
+)
+def test_another_folder_in_a_process_of_synapses_is_told(server: Machine, line: str) -> None:
+    """Review, entry 10: by its own mounts and its own homeserver.yaml."""
+    folder = process(server, f"server_name: x\n{line}\n")
+    (folder / "root/media-store").mkdir()
+    with pytest.raises(Problem, match=r"Synapse \(process 4711\) keeps its media in a folder of its own, /media-store"):
+        preflight.check_store_in_use(server.run())
+    server.system.synapses = []
+    preflight.check_store_in_use(server.run())
+
+
+def test_the_same_folder_by_another_path_is_the_store(server: Machine) -> None:
+    folder = process(server, "media_store_path: /matrix-media-store-parent/media-store\n")
+    seen = folder / "root/matrix-media-store-parent/media-store"
+    seen.parent.mkdir()
+    server.store.rename(seen)  # a bind mount shows it at both
+    server.tell(host={"media_store": str(seen)})
+    preflight.check_store_in_use(server.run())
+
+
+def test_a_folder_of_configuration_files_is_read_and_the_last_word_counts(server: Machine) -> None:
+    folder = process(server, "media_store_path: /first\n", name="etc/conf.d/a.yaml")
+    (folder / "root/etc/conf.d/b.yaml").write_text("media_store_path: /second\n")
+    (folder / "cmdline").write_bytes(b"python3\0-m\0synapse.app.generic_worker\0--config-path=/etc/conf.d\0")
+    for name in ("first", "second"):
+        (folder / "root" / name).mkdir()
+    with pytest.raises(Problem, match="of its own, /second"):
+        preflight.check_store_in_use(server.run())
+
+
+def test_a_homeserver_that_keeps_nothing_on_disk_is_told(server: Machine) -> None:
+    """Review, entry 10."""
+    process(server, "enable_local_media_storage: false\nmedia_store_path: /x\n")
+    with pytest.raises(Problem, match="enable_local_media_storage is false"):
+        preflight.check_store_in_use(server.run())
+
+
+def test_a_link_in_a_container_leads_nowhere(server: Machine) -> None:
+    folder = process(server, "x: y\n")
+    (folder / "root/data/homeserver.yaml").unlink()
+    (folder / "root/data/homeserver.yaml").symlink_to("/etc/shadow")
+    preflight.check_store_in_use(server.run())
+
+
+@pytest.mark.parametrize("unit", provider.UNITS)
+def test_the_bucket_does_not_serve_while_the_providers_job_is_there(server: Machine, unit: str) -> None:
+    """Review, entry 9."""
+    (server.layout.units / unit).touch()
+    go(server, "mirror")
+    preflight.check_store_in_use(server.run())
+    assert any("before phase live: " in line and unit in line for line in server.said), "prepare says so"
+    assert unit in plan(server.agent, server.journal, Phase.LIVE)["problem"], "the preview says so"
+    with pytest.raises(Problem, match=rf"{unit} .*the only copy -- take the matrix_synapse_ext_"):
+        go(server, "live")
+    assert server.journal.serving is Side.LOCAL
+    (server.layout.units / unit).unlink()
+    go(server, "live")
+
+
+def test_the_providers_job_is_kept_from_running_unless_the_local_store_serves(server: Machine) -> None:
+    """Review, entry 9: laid by the playbook later."""
+    files = units.guard_files(server.agent)
+    text = files[server.layout.units / f"{provider.UNITS[1]}.d" / units.DROP_IN].decode()
+    assert "ExecCondition=" in text and "local-serves" in text and "guard" not in text
+    provider.check_may_run(server.hold(Phase.MIRROR, Side.LOCAL))
+    for serving, window in (
+        (Side.BUCKET, None),
+        (Side.NOBODY, (Window.CUTOVER, Stage.DELTA)),
+        (Side.LOCAL, (Window.RESTORE, Stage.STARTING)),
+    ):
+        with pytest.raises(Problem, match="the bucket serves"):
+            provider.check_may_run(server.hold(Phase.LIVE, serving, window))

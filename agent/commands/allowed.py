@@ -18,8 +18,11 @@ def allowed(command: Command) -> Answer:
     What a dead program left mounted there, or on the way there, is gone then. Raises `Problem` if not there.
     """
     settings, system = parse(of_any_format(read_json(HERE.settings) or {})), System()
-    admission.check(system, settings, Journal.load(HERE), command.where)
+    journal = Journal.load(HERE)
+    admission.check(system, settings, journal, command.where)
     admission.back_off(system, command.unit)
     for path in [HERE.staging] if command.where == HERE.staging else [HERE.mounting, command.where]:
         system.unmount(path)
+    if journal.window is None and command.where != HERE.staging:  # a window asked before it began
+        admission.check_owner(settings.store, journal)
     return {"allowed": str(command.where)}

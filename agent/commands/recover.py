@@ -10,7 +10,7 @@ import math
 from ..host.console import say
 from ..host.files import NO_ROOM
 from ..migration import recovery
-from ..model.layout import HERE
+from ..model.layout import HERE, RECOVER_TIMER
 from ..state.lock import locked
 from . import Answer
 from .arguments import Command
@@ -31,6 +31,7 @@ def recover(command: Command) -> Answer:
             with locked(HERE, wait=math.inf):
                 run = run_here()
                 recovery.recover(run, boot=command.boot)
+                run.system.systemctl("stop", "--no-block", RECOVER_TIMER, check=False)
             return {"phase": run.journal.phase, "serving": run.journal.serving}
         except OSError as error:
             if error.errno not in NO_ROOM:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from ..copying.transfer import Transfer
 from ..host import console
 from ..media.listener import listening
+from ..migration import evidence
 from ..model.layout import HERE
 from ..model.phases import Milestone
 from ..serving.homeserver import Homeserver
-from ..state.journal import Journal
 from ..state.run import Run, Server
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def run_here(
     server = Server.load(HERE, *documents)
     return Run(
         server,
-        Journal.load(HERE),
+        evidence.journal_of(server),
         copier=Transfer(server, say),
         homeserver=Homeserver(server.settings.host, server.system),
         listen=listening,

@@ -33,7 +33,7 @@ def rclone_argv(source: str, target: str, transfers: int, bandwidth: str = "", h
     """
     low_level_retries, connecting, silence = ("3", "5s", "20s") if hurry else ("5", "15s", "60s")
     return [
-        "rclone", "copy", source, target,
+        "/usr/bin/rclone", "copy", source, target,
         "--files-from-raw", "-",
         "--no-traverse", "--no-check-dest",
         "--s3-no-head",

@@ -32,10 +32,12 @@ _DETACH, _NOFOLLOW = 0x2, 0x8
 class Mount(NamedTuple):
     """A `Mount` is a mounted file system: `place` is where, and `kind` is its type.
 
-    `device` is major:minor, `source` is a device or a name that the program chose.
+    `device` is major:minor, `source` is a device or a name that the program chose. `root` is the folder of the file
+    system that is seen at `place`.
     """
 
     device: str
+    root: str
     place: str
     kind: str
     source: str
@@ -43,14 +45,19 @@ class Mount(NamedTuple):
 
 def mounts() -> list[Mount]:
     """Return all mounts; of those at one place, the topmost comes last."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+    return mounts_of("self")
+
+
+def mounts_of(process: str) -> list[Mount]:
+    """Return all mounts as that process sees them: its number, or `self`. Raises OSError where it ended."""
+    with open(f"/proc/{process}/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         return [_mount(line) for line in file]
 
 
 def _mount(line: str) -> Mount:
     left, _, right = line.partition(" - ")
     fields, (kind, source) = left.split(), right.split()[:2]
-    return Mount(fields[2], _unescape(fields[4]), kind, source)
+    return Mount(fields[2], _unescape(fields[3]), _unescape(fields[4]), kind, source)
 
 
 def _unescape(field: str) -> str:

@@ -2,7 +2,8 @@
 
 The tables `local` and `remote` are the last walk and the last listing. `prints` are checksums of local files, which
 hold while a file's metadata stays. `read` are checksums of objects that were read back. `known` are the files that were
-proven equal on both sides; `sent` are further names that this program put on the other side, or tried to.
+proven equal on both sides; `sent` are further names that this program put on the other side, or tried to. `newer` are
+local files that are newer than the object with that ETag.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ CREATE TABLE IF NOT EXISTS prints (
   path TEXT PRIMARY KEY, size INT, mtime INT, ctime INT, inode INT, md5 TEXT, parts TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS read (path TEXT PRIMARY KEY, etag TEXT, md5 TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sent (path TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS newer (path TEXT PRIMARY KEY, etag TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS known (path TEXT PRIMARY KEY, size INT, etag TEXT, md5 TEXT) WITHOUT ROWID;
 """
 
@@ -112,6 +114,12 @@ class Catalog:
             proven = other._db.execute("SELECT path FROM known")
             self._db.executemany("DELETE FROM sent WHERE path = ?", proven)
             self._db.executemany("DELETE FROM local WHERE path = ?", ((path,) for path in gone))
+
+    def add_newer(self, paths: Iterable[str]) -> None:
+        """Remember that the local files of these names are newer than their objects, by the last listing."""
+        with self._db:
+            for path in paths:
+                self._db.execute("INSERT OR REPLACE INTO newer SELECT path, etag FROM remote WHERE path = ?", (path,))
 
     def forget(self, paths: Iterable[str]) -> None:
         """Forget files that neither side has any more."""

@@ -115,6 +115,10 @@ class Manifest(Catalog):
         """Return the names that are on both sides and not proven equal."""
         return self._paths(f"SELECT l.path {_BOTH} WHERE NOT coalesce({self._same}, 0) ORDER BY l.path")
 
+    def newer_locally(self) -> set[str]:
+        """Return the names of local files that are known to be newer than the objects that the last listing found."""
+        return {*self._paths("SELECT n.path FROM newer n JOIN remote r ON r.path = n.path WHERE n.etag = r.etag")}
+
     def equal(self) -> tuple[int, int]:
         """Return how many files are proven equal on both sides, and their bytes."""
         return self._count(f"SELECT count(*), sum(l.size) {_BOTH} WHERE {self._same}")
@@ -129,6 +133,7 @@ class Manifest(Catalog):
                 "DELETE FROM sent WHERE path IN (SELECT path FROM known) OR NOT"
                 " (path IN (SELECT path FROM local) OR path IN (SELECT path FROM remote))"
             )
+            self._db.execute("DELETE FROM newer WHERE path IN (SELECT path FROM known)")
             self._db.execute("DELETE FROM prints WHERE path NOT IN (SELECT path FROM local)")
             self._db.execute("DELETE FROM read WHERE path NOT IN (SELECT path FROM remote)")
 

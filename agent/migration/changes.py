@@ -127,6 +127,7 @@ def verify(run: Run, copy: Path) -> None:
         manifest.unmark(names)  # or the proof would hold them against their old content
         late.mark_equal()
         manifest.merge_from(late)
+        manifest.add_newer(names)  # nothing on the way home may replace them
     if names := unaccounted.unconfirmed(run, names):
         unaccounted.refuse(run, names, "they changed while the services stopped; the bucket serves")
 

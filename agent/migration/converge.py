@@ -42,7 +42,7 @@ def converge(run: Run, target: Phase, after: str = ANY) -> None:
     journal.save()
     if target is not Phase.LOCAL:
         store = run.settings.store
-        ownership.check(run.bucket, store.bucket, store.adopt)
+        ownership.check(run.bucket, run.server.ids, store.bucket, store.adopt)
     for edge in way(journal, target):
         _take(run, edge)
 

@@ -75,6 +75,7 @@ def _swap(run: Run, known: changes.Baseline, clock: Clock, counts: Counts) -> No
     journal.stopped = journal.units
     clock.start()
     found = changes.in_window(run, known, clock)
+    writers.check_none_writes(server)
     journal.advance(Stage.SWAPPING)
     _move_aside(run)
     playbook.choose(server)

@@ -32,7 +32,7 @@ class Edge(NamedTuple):
 
 def _prepare(run: Run) -> None:
     store = run.settings.store
-    ownership.claim(run.bucket, store.bucket, store.adopt)
+    run.journal.epoch = ownership.claim(run.bucket, run.server.ids, store.bucket, store.adopt)
     mount.start_staging(run.server, run.journal.owner)
 
 
@@ -48,7 +48,7 @@ def _local(run: Run) -> None:
         local_copy.unmark(store)
     run.journal.note_local_copy("", None)
     try:
-        ownership.release(run.bucket)
+        ownership.release(run.bucket, run.server.ids)
     except STORE_TROUBLE as error:
         # The store is local: a bucket that cannot be reached any more must not hold the server back.
         run.say(f"the bucket still names this server as its owner: {error}")

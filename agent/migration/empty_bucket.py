@@ -37,7 +37,7 @@ def empty(run: Run) -> None:
         raise Problem("the media store still lives in the bucket", "run pulumi up with phase prepare first")
     try:
         store = run.settings.store
-        ownership.check(run.bucket, store.bucket, store.adopt)
+        ownership.check(run.bucket, run.server.ids, store.bucket, store.adopt)
         _check_all_is_home(run)
         removed = _remove_all(run)
     except StoreError as error:

@@ -2,8 +2,8 @@
 
 What is true if the power fails: files arrive in a folder beside the copy and are moved into it once they were checked;
 what an interrupted run left there is taken first, if it is whole. No file of the copy is lost: a replaced one is kept
-in a dated folder. The program that fetches has the rights of the store's owner and no others, so what it writes to is
-the owner's; nothing else is.
+in a dated folder, and one that is known to be newer than its object is not replaced. The program that fetches has the
+rights of the store's owner and no others, so what it writes to is the owner's; nothing else is.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def pull(run: Run, root: Path, clock: Clock | None = None) -> int:
                 clock.check()
             check_deletions(limit, manifest.uploaded_count(), manifest.lost_remotely(), "the bucket")
             checksums.settle(manifest, run.bucket, root)
-            wanted = manifest.missing_locally() + manifest.different()
+            newer = manifest.newer_locally()
+            wanted = manifest.missing_locally() + [path for path in manifest.different() if path not in newer]
             if not wanted:
                 return fetched
             if turn == ROUNDS:
@@ -139,20 +140,25 @@ def _place_arrived(run: Run, manifest: Manifest, copy: Folder, incoming: Folder,
         arrived = [row for rows in pool.map(compare, paths) for row in rows]
     if arrived:
         run.system.sync()  # a checksum must not outlive a power loss that its content did not
-    for path, _, _ in arrived:
-        _place(run, copy, path, incoming)
+    replaced = sum([_place(run, copy, path, incoming) for path, _, _ in arrived])
+    if replaced:
+        with dated_folder(run, "replaced") as kept:
+            run.say(f"restore: {replaced:,} files here were not as in the bucket; the old ones are kept in {kept.path}")
     manifest.add_checksums((metadata(copy, path), md5, parts) for path, md5, parts in arrived)
     manifest.add_read((path, expected[path].etag, md5) for path, md5, _ in arrived)
     return {path for path, _, _ in arrived}
 
 
-def _place(run: Run, copy: Folder, path: str, incoming: Folder) -> None:
+def _place(run: Run, copy: Folder, path: str, incoming: Folder) -> bool:
+    """Move a file into place, and return whether it replaced another one, which is kept."""
     owner, mode = run.journal.owner, run.journal.mode
     above, _, _ = path.rpartition("/")
     if above:
         copy.make(above, owner, mode)
     incoming.set_mode(path, owner.uid, mode & 0o666)
-    if copy.find(path) is not None:
+    replaces = copy.find(path) is not None
+    if replaces:
         with dated_folder(run, "replaced") as kept:  # the first is the old local one; later ones came from the bucket
             keep_linked(copy, path, kept)
     incoming.move(path, copy, path)
+    return replaces

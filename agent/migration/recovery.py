@@ -12,6 +12,7 @@ from ..model.errors import CommandFailed, Problem
 from ..model.phases import NEXT, Side, Stage, after_crash
 from ..serving import mount, mount_point, playbook, writers
 from ..state import local_copy
+from ..state.journal import Journal, Lost
 from ..state.run import Run
 from .aside import parent_of_store
 
@@ -26,6 +27,7 @@ def recover(run: Run, boot: bool = False) -> None:
     """
     journal = run.journal
     if journal.window is None:
+        _settle_what_disk_says(run, boot)
         return
     try:
         _choose_side(run)
@@ -39,6 +41,24 @@ def recover(run: Run, boot: bool = False) -> None:
         if journal.serving is Side.BUCKET:
             mount.start_final(run.server, journal.owner)
         _start(run, units, wait=True)
+
+
+def _settle_what_disk_says(run: Run, boot: bool) -> None:
+    """Write down what was found on disk where the journal there is gone or older, and have the right side serve."""
+    journal, told = run.journal, None
+    with contextlib.suppress(Lost):
+        told = Journal.load(run.layout)
+    if told is not None and told.serving is journal.serving:
+        return
+    before = told.serving if told else "nothing"
+    run.say(f"recovery: the journal says {before}, and what lies on disk says that {journal.serving} serves")
+    journal.save()
+    if journal.serving is Side.LOCAL:
+        mount.stop_final(run.server)
+    elif boot:
+        mount.bring_up(run.server)
+    else:
+        mount.start_final(run.server, journal.owner)
 
 
 def _choose_side(run: Run) -> None:

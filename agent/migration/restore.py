@@ -16,7 +16,7 @@ from ..host.beneath import Folder
 from ..media import checksums
 from ..media.walk import walk
 from ..model.phases import Milestone, Phase, Side, Stage, Window
-from ..serving import mount
+from ..serving import mount, writers
 from ..state import local_copy
 from ..state.run import Run
 from . import recovery, unaccounted
@@ -73,6 +73,7 @@ def _swap(run: Run, clock: Clock) -> None:
     journal, backup = run.journal, run.server.backup_path
     fetched = pull(run, backup, clock)
     run.system.sync()
+    writers.check_none_writes(run.server)
     with Folder.at(backup) as copy:
         local_copy.mark(journal, copy)
     journal.advance(Stage.SWAPPING)

@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ..model.errors import Problem
+from ..model.layout import RECOVER_TIMER
 from ..model.phases import Window
 from ..serving import writers
 from ..state.run import Run
+from ..store import ownership
 from . import recovery
 
 #: Tries of a request to the store in a window.
@@ -68,6 +70,11 @@ def window(run: Run, name: Window, start: Sequence[str] = ()) -> Iterator[Clock]
     Whatever fails in it is finished or undone, and the services start; the error is raised. After the commit it is the
     caller's to start them, see `start_services`. `start` names units to start then even if they do not run now.
     """
+    store = run.settings.store
+    if name is not Window.RESTORE:  # the way home only reads
+        ownership.check_serves(run.bucket, run.server.ids, store.bucket, run.journal.epoch)
+    # Should this process be killed, and whoever recovers too, the services must not wait for ever.
+    run.system.systemctl("start", "--no-block", RECOVER_TIMER, check=False)
     run.bucket.set_patience(ATTEMPTS, SILENT_SECONDS)  # a store that does not answer must not keep the services down
     try:
         clock = Clock(run.settings.migration.window_seconds)
@@ -92,6 +99,7 @@ def _take_down(run: Run, name: Window, start: Sequence[str]) -> None:
     journal.add_units(down, dearly=False)
     run.say(f"{name}: stopping {', '.join(down) or 'nothing (no service runs)'}")
     writers.stop(server, down)
+    writers.check_none_writes(server, writers.PATIENCE_SECONDS)
 
 
 def start_services(run: Run) -> None:

@@ -28,6 +28,13 @@ class Object:
     etag: str
 
 
+class ServerIds(NamedTuple):
+    """These are the ids by which a bucket may know a server: today's, and the one that earlier versions gave it."""
+
+    present: str
+    earlier: str
+
+
 @dataclass(frozen=True)
 class Remainder:
     """A `Remainder` keeps a bucket from being deleted: a version, a delete marker, or an unfinished upload.

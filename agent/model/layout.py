@@ -9,10 +9,11 @@ from pathlib import Path
 MOUNT_UNIT = "matrix-media-store.service"
 STAGING_UNIT = "matrix-media-store-staging.service"
 RECOVER_UNIT = "matrix-media-store-recover.service"
+RECOVER_TIMER = "matrix-media-store-recover.timer"
 WATCHDOG_UNIT = "matrix-media-store-watchdog.service"
 WORK_UNIT = "matrix-media-store-converge.service"
 #: All units that this program lays but the transient one.
-OUR_UNITS = (STAGING_UNIT, MOUNT_UNIT, RECOVER_UNIT, WATCHDOG_UNIT)
+OUR_UNITS = (STAGING_UNIT, MOUNT_UNIT, RECOVER_UNIT, RECOVER_TIMER, WATCHDOG_UNIT)
 #: The playbook's own mount of a bucket.
 PLAYBOOK_UNIT = "matrix-goofys.service"
 
@@ -61,6 +62,11 @@ class Layout:
     def settings(self) -> Path:
         """Return the path of the settings as the stack told them last, secrets among them."""
         return self.etc / "settings.json"
+
+    @property
+    def local_store(self) -> Path:
+        """Return the path of what the journal says of the local store, noted once more, should the journal be lost."""
+        return self.etc / "local-store.json"
 
     @property
     def earlier(self) -> Path:

@@ -79,6 +79,9 @@ class System(Protocol):
         Raises OSError with what the child met, and TimeoutError where it did not answer in time.
         """
 
+    def open_for_writing(self, folder: Path) -> list[str]:
+        """Return a line for each file below the folder that a process has open for writing: who, and which file."""
+
     def processes(self, command: bytes) -> list[Path]:
         """Return the folders in /proc of the processes whose command line has a match of that regular expression."""
 

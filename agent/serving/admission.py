@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..model.errors import Problem
-from ..model.settings import Settings
+from ..model.settings import Settings, StoreSettings
 from ..state.journal import Journal
 from . import mount_point
 
 if TYPE_CHECKING:
     from ..model.ports import System
 
+#: Tries to ask whose the bucket is, and seconds for each: a mount whose store is away is tried again.
+OWNER_ATTEMPTS, OWNER_SECONDS = 2, 10.0
 #: Most seconds between two tries of a mount that ends at once; the wait doubles up to this.
 BACK_OFF_SECONDS = 15.0
 
@@ -29,6 +31,17 @@ def check(system: System, settings: Settings, journal: Journal, where: Path) -> 
         return
     if journal.forbids_mount() or not system.layers(where) and not mount_point.is_bare(system, where):
         raise is_local(where)
+
+
+def check_owner(store: StoreSettings, journal: Journal) -> None:
+    """Raise `Problem` where the bucket is not this server's any more, or does not say whose it is now."""
+    from ..host.ids import of_this_server  # in a window nobody waits for these
+    from ..store import ownership
+    from ..store.bucket import Bucket
+
+    bucket = Bucket(store)
+    bucket.set_patience(OWNER_ATTEMPTS, OWNER_SECONDS)
+    ownership.check_serves(bucket, of_this_server(), store.bucket, journal.epoch)
 
 
 def is_local(where: Path) -> Problem:

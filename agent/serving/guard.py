@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..model.errors import Problem
+from ..model.layout import RECOVER_UNIT
 from ..model.phases import Side
 from ..state.journal import Journal
+from ..state.lock import is_busy
 from ..state.run import Server
 from . import mount, mount_point, playbook, probe
 
@@ -42,20 +45,33 @@ def merely_silent(server: Server, journal: Journal) -> bool:
 def hold(server: Server, say: Say) -> None:
     """Return once the media store is there, however long that takes, but never over a bare directory.
 
-    A mount that served before and whose store is silent is waited for SAY_SECONDS only.
+    A mount that served before and whose store is silent is waited for SAY_SECONDS only. Whatever else it waits for, it
+    sees to it that recovery runs: one that failed, since a disk was full or not there yet, is tried again.
     """
-    journal = Journal.load(server.layout)
-    if journal.serving is Side.BUCKET and not server.system.is_active(playbook.serving_unit(server)):
+    journal, reason = _journal(server), ""
+    if journal and journal.serving is Side.BUCKET and not server.system.is_active(playbook.serving_unit(server)):
         mount.bring_up(server)
-    reason = ""
 
     def free() -> bool:
         nonlocal reason
-        reason = reason_to_wait(server, Journal.load(server.layout))
+        try:
+            reason = reason_to_wait(server, Journal.load(server.layout))
+        except Problem as problem:  # no journal that could be read: recovery makes one, or an administrator
+            reason = str(problem)
         return not reason
 
     while not server.system.wait_until(free, SAY_SECONDS, every=0.5):
-        if merely_silent(server, Journal.load(server.layout)):
+        journal = _journal(server)
+        if journal and merely_silent(server, journal):
             say(f"starting without media until the store is back: {reason}")
             return
         say(f"waiting: {reason}")
+        if not is_busy(server.layout):
+            server.system.systemctl("start", "--no-block", RECOVER_UNIT, check=False)
+
+
+def _journal(server: Server) -> Journal | None:
+    try:
+        return Journal.load(server.layout)
+    except Problem:
+        return None

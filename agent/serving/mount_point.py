@@ -73,10 +73,17 @@ def remove(parent: Folder, name: str) -> None:
 def attach(system: System, mounted_at: Path, path: Path, ended: Callable[[], bool]) -> None:
     """Wait until a program has mounted at `mounted_at`, and bring that mount to our mount point at `path`.
 
-    Raises `Problem` where our mount point is not there, or the program does not mount, or has `ended`.
+    Units of earlier versions have it mount at `path` itself; they are left alone. Raises `Problem` where our mount
+    point is not there, or the program does not mount, or has `ended`.
     """
-    if not system.wait_until(lambda: system.mounted(mounted_at) or ended(), MOUNT_SECONDS, every=0.01):
+
+    def is_over() -> bool:
+        return system.mounted(mounted_at) or system.mounted(path) or ended()
+
+    if not system.wait_until(is_over, MOUNT_SECONDS, every=0.01):
         raise Problem(f"nothing was mounted within {MOUNT_SECONDS} s", "see the lines before this one")
+    if system.mounted(path):
+        return
     if not system.mounted(mounted_at):
         raise Problem("the mount ended", "see the lines before this one, or the journal of its unit")
     with beside(path) as (parent, name), parent.folder(name) as point:

@@ -147,6 +147,7 @@ def _check_may(server: Server) -> None:
             "correct vars.yml (media-store playbook-vars), run the playbook",
         )
     _check_not_local(server)
+    admission.check_owner(server.settings.store, Journal.load(server.layout))
 
 
 def _check_not_local(server: Server) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..host.units import quote, render
-from ..model.layout import MOUNT_UNIT, PLAYBOOK_UNIT, RECOVER_UNIT, STAGING_UNIT, WATCHDOG_UNIT
+from ..model.layout import MOUNT_UNIT, PLAYBOOK_UNIT, RECOVER_TIMER, RECOVER_UNIT, STAGING_UNIT, WATCHDOG_UNIT
 from ..state.records import Owner
 from ..state.run import Server
 from ..store.rclone_conf import rclone_conf
@@ -60,6 +60,7 @@ def unit_files(server: Server, owner: Owner) -> dict[str, bytes]:
             condition=f"ConditionPathExists=!{layout.gave_way}",
         ),
         RECOVER_UNIT: render("recover.service", agent=str(layout.agent), before=services, parent=parent),
+        RECOVER_TIMER: render("recover.timer"),
         WATCHDOG_UNIT: render("watchdog.service", agent=str(layout.agent), parent=parent),
     }
 

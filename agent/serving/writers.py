@@ -10,6 +10,8 @@ from ..model.errors import Problem
 from ..state.run import Server
 from . import provider
 
+#: Seconds for which a process may still write once its unit is stopped.
+PATIENCE_SECONDS = 10.0
 #: What writes media on a server set up by matrix-docker-ansible-deploy.
 WRITERS = (
     "matrix-synapse.service",
@@ -38,6 +40,25 @@ def required(server: Server) -> list[str]:
             "start the homeserver, or name its units in host.services",
         )
     return units
+
+
+def check_none_writes(server: Server, seconds: float = 0) -> None:
+    """Raise `Problem` where a process has a file of the media store open for writing still, `seconds` from now.
+
+    That a unit is stopped does not say that its process is gone.
+    """
+    found: list[str] = []
+
+    def nobody() -> bool:
+        nonlocal found
+        found = server.system.open_for_writing(server.store_path)
+        return not found
+
+    if not server.system.wait_until(nobody, seconds):
+        raise Problem(
+            f"{len(found)} files of the media store are open for writing, though its services are stopped: {found[0]}",
+            "end that process, or name its unit in host.services; then run pulumi up again",
+        )
 
 
 def stop(server: Server, units: Sequence[str]) -> None:

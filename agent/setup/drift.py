@@ -31,7 +31,7 @@ def differences(server: Server, journal: Journal, agent: bytes) -> list[str]:
         if not path.exists():
             found.append(f"{path} is missing")
         elif same_agent and path.read_bytes() != data:
-            found.append(f"{path} was changed")
+            found.append(f"{path} was changed, or is of an earlier version")
         elif path.stat().st_mode & 0o777 != mode:
             found.append(f"{path} has mode {path.stat().st_mode & 0o777:04o}, not {mode:04o}")
     found += _goofys(server)

@@ -45,6 +45,9 @@ def install(run: Run, document: dict[str, Any]) -> None:
     preflight.check(run)
     if _store_changed(run):
         _go_to_other_store(run)
+    if journal.phase is not Phase.LOCAL:
+        # One that took the bucket over, or was known by the id of earlier versions, is known from now on.
+        journal.epoch = ownership.claim(run.bucket, run.server.ids, run.settings.store.bucket, run.settings.store.adopt)
     install_packages(run.system, run.say)
     pending = Owed.REMOUNT in journal.owed
     if not pending:  # else what lies there is older, and served
@@ -186,8 +189,8 @@ def _go_to_other_store(run: Run) -> None:
         old = Server.load(run.layout)
         before = old.settings.store
         if (before.endpoint, before.bucket) == (now.endpoint, now.bucket):
-            ownership.release(old.bucket)
-        ownership.claim(run.bucket, now.bucket, now.adopt)
+            ownership.release(old.bucket, run.server.ids)
+        run.journal.epoch = ownership.claim(run.bucket, run.server.ids, now.bucket, now.adopt)
     run.layout.manifest.unlink(missing_ok=True)
 
 

@@ -12,6 +12,8 @@ from ..model.errors import CommandFailed, Problem
 if TYPE_CHECKING:
     from ..model.ports import Say, System
 
+#: Where the units look for programs, see `rclone_argv` and the units' templates.
+UNITS_PATH = "/usr/bin:/usr/sbin:/bin:/sbin"
 #: What is called on the server: goofys mounts with fusermount, rclone since 1.62 with fusermount3.
 PROGRAMS = ("fusermount", "fusermount3", "rclone", "rsync")
 
@@ -42,8 +44,11 @@ PACKAGE_MANAGERS = {
 
 
 def install_packages(system: System, say: Say) -> None:
-    """Install the programs that are missing. Raises `Problem` where that cannot be done."""
-    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    """Install the programs that are missing. Raises `Problem` where that cannot be done.
+
+    One that only this session finds, such as a snap or in /usr/local, is missing: units of systemd do not look there.
+    """
+    missing = [program for program in PROGRAMS if shutil.which(program, path=UNITS_PATH) is None]
     if not missing:
         return
     name, manager = next(((name, each) for name, each in PACKAGE_MANAGERS.items() if shutil.which(name)), ("", None))

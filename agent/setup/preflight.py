@@ -8,15 +8,14 @@ from __future__ import annotations
 import datetime
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..host.beneath import beside
+from ..host.beneath import Folder, beside
 from ..host.files import SPARE_BYTES
 from ..media.synapse_db import SynapseDatabase
-from ..model.errors import Problem, Problems, StoreError, StoreUnavailable
+from ..model.errors import CommandFailed, Problem, Problems, StoreError, StoreUnavailable
 from ..model.phases import Phase, Side
 from ..serving import playbook, provider, store_in_use, writers
 from ..state.run import Run, Server, known_settings
@@ -25,6 +24,8 @@ from ..store.bucket import STORE_TROUBLE
 if TYPE_CHECKING:
     from ..model.ports import Homeserver, Say, System
 
+#: What the units run the agent with.
+UNITS_PYTHON = "/usr/bin/python3"
 #: S3 refuses requests that are further off than 15 minutes; a third of it leaves room for drift.
 #: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 CLOCK_SECONDS = 300
@@ -33,11 +34,18 @@ CLOCK_SECONDS = 300
 CONDITIONS_SINCE = 248
 
 
-def check_python() -> None:
-    """Raise `Problem` where Python is too old for the agent."""
-    if sys.version_info < (3, 9):
+def check_python(system: System) -> None:
+    """Raise `Problem` where the Python that the units run is missing, or too old for the agent.
+
+    The one that runs this check may be another one, which the session finds first.
+    """
+    try:
+        version = system.run([UNITS_PYTHON, "-c", "import sys; print(*sys.version_info[:3])"]).split()
+    except (OSError, CommandFailed):
+        version = []
+    if len(version) != 3 or (int(version[0]), int(version[1])) < (3, 9):
         raise Problem(
-            f"Python on the server is {sys.version.split()[0]}, and 3.9 or newer is needed",
+            f"{UNITS_PYTHON} on the server is {'.'.join(version) or 'missing'}, and 3.9 or newer is needed there",
             "install python3.9 or newer as python3 (Debian 11, Ubuntu 20.10, RHEL 9 and newer have it)",
         )
 
@@ -93,6 +101,35 @@ def check_media_store(server: Server) -> None:
         raise Problem(f"{backup} exists already", "it may be an earlier migration's copy: move it elsewhere first")
     if owner == 0:
         raise Problem(f"{store} belongs to root", "give it to the homeserver's user, as the playbook does")
+
+
+def check_renames(server: Server) -> None:
+    """Raise `Problem` where a folder beside the store cannot be renamed, or is not known again after that.
+
+    So the store is moved in the window. On some file systems inodes follow from the path, on others a folder cannot be
+    renamed at all.
+    """
+    name = f"{server.store_path.name}-rename-check"
+    trouble = "it is not the same folder after it was renamed"
+    with Folder.at(server.store_path.parent) as parent:
+        info = parent.metadata()
+        try:
+            parent.remove_tree(name)
+            with parent.work_folder(name, (info.st_uid, info.st_gid)) as made:
+                made.write("token", name.encode())
+            parent.rename_entry(name, f"{name}ed")
+            with parent.folder(f"{name}ed") as renamed, renamed.file("token") as file:
+                trouble = "" if file.read() == name.encode() else trouble
+        except OSError as error:
+            trouble = str(error.strerror)
+        finally:
+            for each in (name, f"{name}ed"):
+                parent.remove_tree(each)
+    if trouble:
+        raise Problem(
+            f"folders in {server.store_path.parent} cannot be renamed: {trouble}",
+            "put the media store on a file system of its own kind (ext4, xfs, btrfs, zfs), not on an overlay",
+        )
 
 
 def check_space(server: Server) -> None:
@@ -177,7 +214,7 @@ def all_checks(run: Run) -> list[Callable[[], object]]:
     """Return the checks for the state that the server is in; those of the local store are for phase local only."""
     server, journal = run.server, run.journal
     checks: list[Callable[[], object]] = [
-        check_python,
+        lambda: check_python(server.system),
         check_root,
         check_systemd,
         lambda: check_space(server),
@@ -189,6 +226,7 @@ def all_checks(run: Run) -> list[Callable[[], object]]:
         checks += [
             check_fuse,  # later it must not stand in the way home, which needs the bucket only
             lambda: check_media_store(server),
+            lambda: check_renames(server),
             lambda: writers.required(server),
             lambda: check_homeserver(run.homeserver, server.settings.host.homeserver_url),
             lambda: check_store_in_use(run),

@@ -55,6 +55,7 @@ def _fields(document: dict[str, Any]) -> dict[str, Any]:
         "history": list(document["history"]),
         "kinds": dict(document["kinds"]),
         "checked": document["checked"],
+        "epoch": int(document.get("epoch", 0)),
     }
     if fields["window"] is None and fields["serving"] is Side.NOBODY:
         raise unknown_state("nobody serves, and no window is open")

@@ -6,6 +6,7 @@ It alone writes the phase, who serves, the window and the generation. It is one 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -26,6 +27,10 @@ RESERVE_BYTES = 1 << 20
 REMEMBERED = 30
 
 
+class Lost(Problem):
+    """This `Problem` says that the journal is gone from a server that has settings: something was laid there."""
+
+
 @dataclass(eq=False, repr=False)
 class Journal:
     """A `Journal` says what holds on the server. Assign to no field from outside but those below `base`."""
@@ -40,6 +45,8 @@ class Journal:
     owed: set[Owed] = field(default_factory=set)
     local_store: LocalStore | None = None
     installed: Installed = Installed()
+    #: At which change of hands the bucket became this server's; 0 where that is not known.
+    epoch: int = 0
     #: The services that the last cutover stopped: they are started wherever its proof leads.
     stopped: tuple[str, ...] = ()
     #: The numbers of the last transition that had some, and transitions of the past, for the report.
@@ -52,10 +59,15 @@ class Journal:
     def load(cls, layout: Layout) -> Journal:
         """Return the journal of the server, or that of a server that nothing was done to, where there is none.
 
-        Raises `Problem` where the file is damaged, or says what this agent does not know.
+        Raises `Lost` where there is none and something was laid, and `Problem` where the file is damaged, or says what
+        this agent does not know.
         """
         document = read_json(layout.journal)
-        return cls(layout) if document is None else cls(layout, **formats.read(layout.journal, document))
+        if document is not None:
+            return cls(layout, **formats.read(layout.journal, document))
+        if layout.settings.exists():
+            raise Lost(f"{layout.journal} is gone", "run pulumi up: it makes a new one of what lies on the server")
+        return cls(layout)
 
     def save(self, dearly: bool = True) -> None:
         """Write the file; with `dearly` on a full disk too, where the reserve makes room for it.
@@ -69,6 +81,9 @@ class Journal:
             write_dearly(self.layout.journal, document, self.layout.reserve)
         else:
             write_json(self.layout.journal, document)
+        if self.local_store:
+            with contextlib.suppress(OSError):  # it is for the case that this file is lost, and a disk may be full
+                write_json(self.layout.local_store, asdict(self.local_store))
 
     # What the journal says
 
@@ -182,6 +197,16 @@ class Journal:
         self.save()
 
     # Everything else. These are written with the next save.
+
+    def correct(self, side: Side, phase: Phase, owed: Collection[Owed]) -> None:
+        """Set who serves, and in which phase, by what lies on disk; that makes a new generation.
+
+        Raises `Problem` in a window.
+        """
+        if self.window:
+            raise self._wrong(f"correct {side}")
+        self.serving, self.phase, self.owed = side, phase, set(owed)
+        self.generation += 1
 
     def reach(self, phase: Phase) -> None:
         """Set the phase after a transition; one that changes it makes a new generation.

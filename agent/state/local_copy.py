@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..host.beneath import Folder
@@ -37,7 +38,8 @@ def mark(journal: Journal, store: Folder) -> None:
     assert known
     unmark(store)
     with store.work_folder(RESERVED, journal.owner) as own:
-        own.write(TOKEN, json.dumps(asdict(known)).encode())
+        document = {"store": asdict(known), "generation": journal.generation + 1}
+        own.write(TOKEN, json.dumps(document).encode())
 
 
 def unmark(store: Folder) -> None:
@@ -46,10 +48,14 @@ def unmark(store: Folder) -> None:
 
 
 def read(store: Folder) -> dict[str, Any] | None:
-    """Return what the token in the store says, or None where there is none, or nothing that can be read."""
+    """Return what the token in the store says, or None where there is none that root wrote and that can be read.
+
+    It says of the local store what the journal did, and of which generation its folder is.
+    """
     with contextlib.suppress(OSError, ValueError), store.file(f"{RESERVED}/{TOKEN}") as file:
-        found = json.loads(file.read(LONGEST))
-        return found if isinstance(found, dict) else None
+        if os.fstat(file.fileno()).st_uid == os.geteuid():
+            found = json.loads(file.read(LONGEST))
+            return found if isinstance(found, dict) else None
     return None
 
 
@@ -59,8 +65,20 @@ def is_it(store: Folder, known: LocalStore | None) -> bool:
         return False
     found = read(store)
     if known.token and found:
-        return bool(found.get("token") == known.token)
+        return token_of(found) == known.token
     return store.metadata().st_ino == known.inode
+
+
+def token_of(found: dict[str, Any]) -> str:
+    """Return the token itself of what `read` returned."""
+    store = found.get("store")
+    return str(store.get("token", "")) if isinstance(store, dict) else ""
+
+
+def is_newer(store: Folder, generation: int) -> bool:
+    """Return whether the folder was marked as the local copy after the server had that generation."""
+    found = read(store)
+    return found is not None and isinstance(found.get("generation"), int) and found["generation"] > generation
 
 
 def is_at(parent: Folder, name: str, known: LocalStore | None) -> bool:
@@ -72,16 +90,9 @@ def is_at(parent: Folder, name: str, known: LocalStore | None) -> bool:
         return False
 
 
-def of_token(found: dict[str, Any]) -> LocalStore | None:
-    """Return the local store that a token describes, or None where it describes none that could be believed.
-
-    Whoever owns the store may have laid it: it is never believed to belong to root.
-    """
+def of_document(found: Any) -> LocalStore | None:
+    """Return the local store that a document describes, or None where it describes none."""
     try:
-        store = LocalStore(**found)
+        return LocalStore(**found)
     except TypeError:
         return None
-    numbers = (store.uid, store.gid, store.mode)
-    if not all(isinstance(each, int) and each > 0 for each in numbers):
-        return None
-    return replace(store, mode=store.mode & 0o777)

@@ -34,6 +34,15 @@ def locked(layout: Layout, wait: float = PATIENCE_SECONDS) -> Iterator[None]:
         os.close(fd)
 
 
+def is_busy(layout: Layout) -> bool:
+    """Return whether another run holds the lock now."""
+    try:
+        with locked(layout, wait=0):
+            return False
+    except Busy:
+        return True
+
+
 def _take(fd: int) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

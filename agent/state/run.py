@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..host import console
+from ..host import console, ids
 from ..host.files import read_json, write_json
 from ..host.system import System
+from ..model.items import ServerIds
 from ..model.layout import Layout
 from ..model.phases import Milestone
 from ..model.settings import Settings, StoreSettings, merge, of_any_format, parse, with_format
@@ -50,6 +51,11 @@ class Server:
     def bucket(self) -> ports.Bucket:
         """Return the bucket's client, which is made when it is first asked for."""
         return self.connect(self.settings.store)
+
+    @cached_property
+    def ids(self) -> ServerIds:
+        """Return the ids by which a bucket may know this server."""
+        return ids.of_this_server()
 
     @property
     def store_path(self) -> Path:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import socket
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..model.errors import Problem, StoreError
+from ..model.items import ServerIds
 from ..model.layout import RESERVED_PREFIX
 from .bucket import OTHER_KEY
 
@@ -18,15 +17,15 @@ if TYPE_CHECKING:
 OWNER_KEY = f"{RESERVED_PREFIX}owner.json"
 
 
-def server_id(machine_id: Path = Path("/etc/machine-id")) -> str:
-    """Return the id of this installation, made of its machine id, which systemd asks to keep private.
+class Mark(NamedTuple):
+    """A `Mark` is what the bucket says of its owner; `epoch` counts how often it changed hands."""
 
-    https://www.freedesktop.org/software/systemd/man/latest/machine-id.html
-    """
-    return hashlib.sha256(b"matrix-media-store:" + machine_id.read_bytes().strip()).hexdigest()[:32]
+    server: str
+    id: str
+    epoch: int
 
 
-def read(bucket: Bucket) -> dict[str, Any] | None:
+def read(bucket: Bucket) -> Mark | None:
     """Return the mark of ownership in the bucket, or None where there is none.
 
     It is found too where it was written before the stack had a customer's key. Raises `Problem` where it cannot be read
@@ -36,7 +35,7 @@ def read(bucket: Bucket) -> dict[str, Any] | None:
     for customer_key in (True, False):
         try:
             data = bucket.get(OWNER_KEY, customer_key)
-            return None if data is None else json.loads(data)
+            return None if data is None else _mark(data)
         except StoreError as error:
             if error.status not in OTHER_KEY:
                 raise
@@ -47,30 +46,67 @@ def read(bucket: Bucket) -> dict[str, Any] | None:
     )
 
 
-def check(bucket: Bucket, name: str, adopt: bool) -> dict[str, Any] | None:
-    """Return the mark of ownership in the bucket `name`, or None where there is none.
+def _mark(data: bytes) -> Mark:
+    try:
+        found = json.loads(data)
+        return Mark(str(found["server"]), str(found["id"]), int(found.get("epoch", 0)))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise Problem(
+            f"{OWNER_KEY} in the bucket is no mark of ownership: somebody wrote something else there",
+            "look who uses this bucket; only if nobody else does, remove that object, and run pulumi up again",
+        ) from None
+
+
+def check(bucket: Bucket, ids: ServerIds, name: str, adopt: bool) -> Mark | None:
+    """Return the mark of ownership in the bucket `name`, or None where there is none; `ids` are this server's.
 
     Raises `Problem` where another server owns the bucket and `adopt` is not set, and what `read` raises.
     """
     found = read(bucket)
-    if found and found["id"] != server_id() and not adopt:
+    if found and found.id not in ids and not adopt:
         raise Problem(
-            f"bucket {name} belongs to server {found['server']} (id {found['id'][:8]})",
-            "use another bucket; only if that server is gone for good, set store.adopt to true",
+            f"bucket {name} belongs to server {found.server} (id {found.id[:8]})",
+            "use another bucket; only if that server is gone for good, or this is that server on other hardware, set "
+            "store.adopt to true",
         )
     return found
 
 
-def claim(bucket: Bucket, name: str, adopt: bool) -> None:
-    """Write this server's mark of ownership into the bucket `name`, unless it is there. Raises what `check` does."""
-    found = check(bucket, name, adopt) or {}
-    if found.get("id") != server_id() or bucket.has_other_key(OWNER_KEY):
-        document = {"server": socket.gethostname(), "id": server_id(), "epoch": found.get("epoch", 0) + 1}
-        bucket.put(OWNER_KEY, json.dumps(document).encode())
+def check_serves(bucket: Bucket, ids: ServerIds, name: str, epoch: int) -> None:
+    """Raise `Problem` where the bucket `name` is not this server's any more, so that it must not be mounted here.
+
+    A clone of a server has all its files, and the server from which another took the bucket has its own still; what a
+    homeserver purges over a mount there, it purges for all. `epoch` is the one at which this server made the bucket its
+    own, or 0 where that is not known. Raises what `read` does.
+    """
+    found = read(bucket)
+    if found and (found.id not in ids or epoch and found.epoch != epoch):
+        raise Problem(
+            f"bucket {name} belongs to server {found.server} (id {found.id[:8]}, since change {found.epoch}), and not "
+            "to this one, which may be a copy of it, or was replaced by it: it is not mounted here",
+            "only if that server is gone for good, or this is that server on other hardware, set store.adopt to true "
+            "and run pulumi up",
+        )
 
 
-def release(bucket: Bucket) -> None:
+def claim(bucket: Bucket, ids: ServerIds, name: str, adopt: bool) -> int:
+    """Write this server's mark of ownership into the bucket `name`, unless it is there, and return its epoch.
+
+    Raises what `check` does.
+    """
+    found = check(bucket, ids, name, adopt)
+    if found and found.id == ids.present and not bucket.has_other_key(OWNER_KEY):
+        return found.epoch
+    epoch = found.epoch if found else 0
+    if not found or found.id not in ids:
+        epoch += 1  # it changes hands
+    document = {"server": socket.gethostname(), "id": ids.present, "epoch": epoch}
+    bucket.put(OWNER_KEY, json.dumps(document).encode())
+    return epoch
+
+
+def release(bucket: Bucket, ids: ServerIds) -> None:
     """Remove the mark of ownership from the bucket, if it is this server's. Raises what `read` does."""
     found = read(bucket)
-    if found and found["id"] == server_id():
+    if found and found.id in ids:
         bucket.delete(OWNER_KEY)

@@ -66,9 +66,9 @@ class Machine:
     def journal(self) -> Journal:
         return Journal.load(self.layout)
 
-    def run(self) -> Run:
+    def run(self, journal: Journal | None = None) -> Run:
         return Run(
-            self.agent, self.journal, self.copier, self.homeserver, self.listen, say=self.said.append,
+            self.agent, journal or self.journal, self.copier, self.homeserver, self.listen, say=self.said.append,
             reached=lambda milestone, about: self.reached.append((milestone, about)),
         )  # fmt: skip
 
@@ -177,8 +177,8 @@ def new_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setattr(Journal, "save", save)
     monkeypatch.setattr(os, "rename", rename)
     monkeypatch.setattr(os, "unlink", unlink)
-    for name in ("check", "claim", "release"):
-        monkeypatch.setattr(ownership, name, lambda *_: None)
+    for name in ("check", "check_serves", "claim", "release"):
+        monkeypatch.setattr(ownership, name, lambda *_: 1)
     asked = unaccounted.purged
 
     def purged(run: Run, manifest: Manifest, names: Sequence[str]) -> set[str]:

@@ -128,6 +128,8 @@ class FakeSystem:
     #: Other units that systemd knows, with their states; and those with a start to come.
     others: dict[str, str] = field(default_factory=dict)
     waiting: set[str] = field(default_factory=set)
+    #: Who has files of the store open for writing.
+    writing: list[str] = field(default_factory=list)
     #: Synapse's processes, as folders in /proc.
     synapses: list[Path] = field(default_factory=list)
     #: What covers a mount point, with the options of its file system.
@@ -195,6 +197,9 @@ class FakeSystem:
 
     def as_user(self, uid: int, gid: int, action: Callable[[], T], timeout: float = 30) -> T:
         return action()
+
+    def open_for_writing(self, folder: Path) -> list[str]:
+        return self.writing
 
     def processes(self, command: bytes) -> list[Path]:
         return self.synapses

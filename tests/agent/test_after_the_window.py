@@ -113,3 +113,41 @@ def test_where_a_walk_was_the_window_none_follows_it(server: Machine, monkeypatc
     late(server, monkeypatch, "local_content/ee/ff/late", b"late")
     assert go(server, "live").last["window_files"] == 1
     assert server.bucket.objects == FILES | {"local_content/ee/ff/late": b"late"}
+
+
+def test_a_file_that_is_known_to_be_newer_here_is_not_replaced_on_the_way_home(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Review, entry 12: the bucket's older one won, without a word."""
+    name = "local_content/aa/bb/one"
+    fill(server)
+    go(server, "mirror")
+    deaf_to(monkeypatch, name)
+    late(server, monkeypatch, name, b"newer here")
+    with pytest.raises(Problem, match="changed while the services stopped|of the local copy"):
+        go(server, "live")
+    assert server.bucket.objects[name] == b"one"
+    go(server, "mirror")
+    assert server.tree()[name] == b"newer here"
+    go(server, "mirror")
+    go(server, "live")
+    assert server.bucket.objects[name] == b"newer here"
+
+
+def test_an_object_that_changed_since_is_newer_than_the_file_that_once_was(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "local_content/aa/bb/one"
+    fill(server)
+    go(server, "mirror")
+    deaf_to(monkeypatch, name)
+    late(server, monkeypatch, name, b"newer here")
+    with pytest.raises(Problem):
+        go(server, "live")
+    server.bucket.objects[name] = b"rewritten while live"
+    go(server, "mirror")
+    assert server.tree()[name] == b"rewritten while live"
+    (kept,) = server.store.parent.glob("media-store-replaced-*")
+    assert server.tree(kept) == {name: b"newer here"}
+    told = [line for line in server.said if "were not as in the bucket" in line]
+    assert told and f"1 files here were not as in the bucket; the old ones are kept in {kept}" in told[0]

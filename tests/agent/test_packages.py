@@ -11,14 +11,15 @@ import pytest
 
 from agent.model.errors import CommandFailed, Problem
 from agent.model.settings import MountSettings
-from agent.setup import mount
+from agent.setup import mount, packages
 from agent.setup.packages import PROGRAMS, install_packages
 
 from .conftest import Machine
 
 
 def on_a_machine_with(monkeypatch: pytest.MonkeyPatch, *programs: str) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if name in programs else None)
+    found = {name: f"/usr/bin/{name}" for name in programs}
+    monkeypatch.setattr(shutil, "which", lambda name, path=None: found.get(name))
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,21 @@ def test_each_package_manager_knows_the_programs_by_its_own_names(
     monkeypatch.setattr(server.system, "run", lambda argv, **_: run.append(argv))
     install_packages(server.system, server.said.append)
     assert run[-1][0] == there[0] and [word for word in run[-1] if word in installed] == installed
+
+
+def test_a_program_that_only_the_session_finds_is_missing(
+    server: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Review, entry 17: a snap, or in /usr/local/bin; the units do not look there."""
+    for program in (*PROGRAMS, "apt-get"):
+        (tmp_path / program).write_text("#!/bin/sh\n")
+        (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(packages, "UNITS_PATH", str(tmp_path / "bin"))
+    run: list[list[str]] = []
+    monkeypatch.setattr(server.system, "run", lambda argv, **_: run.append(argv))
+    install_packages(server.system, server.said.append)
+    assert {"fuse3", "rclone", "rsync"} <= {*run[-1]}
 
 
 def test_where_all_is_there_nothing_is_installed(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

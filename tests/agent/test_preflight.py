@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,9 +29,26 @@ def failing(check: Callable[..., object], *arguments: object) -> str:
     return str(caught.value)
 
 
+@pytest.mark.parametrize(("printed", "told"), [("3 8 10\n", "is 3.8.10,"), ("", "is missing,")])
+def test_the_python_that_the_units_run_is_looked_at_whichever_the_session_finds(
+    server: Machine, monkeypatch: pytest.MonkeyPatch, printed: str, told: str
+) -> None:
+    """Review, entry 17."""
+    run: list[list[str]] = []
+
+    def python(argv: list[str], **_: object) -> str:
+        run.append(argv)
+        return printed
+
+    monkeypatch.setattr(server.system, "run", python)
+    text = failing(preflight.check_python, server.system)
+    assert f"/usr/bin/python3 on the server {told} and 3.9 or newer is needed there" in text
+    assert run[0][0] == "/usr/bin/python3"
+    monkeypatch.setattr(server.system, "run", lambda argv, **_: "3 9 2\n")
+    preflight.check_python(server.system)
+
+
 def test_the_servers_own_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "version_info", (3, 8, 10))
-    assert "3.9 or newer" in failing(preflight.check_python)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert "sudo without password" in failing(preflight.check_root)
     monkeypatch.setattr(Path, "is_dir", lambda self: False)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.host import ids
 from agent.migration import remount
 from agent.model.errors import Problem
+from agent.model.items import ServerIds
 from agent.model.phases import Owed, Phase, Side
 from agent.serving import proof
 from agent.setup import mount as setup_mount
@@ -36,7 +38,7 @@ def test_where_new_settings_do_not_prove_themselves_the_earlier_ones_come_back(
     server: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conf = server.layout.rclone_conf
-    conf.parent.mkdir(parents=True)
+    conf.parent.mkdir(parents=True, exist_ok=True)
     conf.write_bytes(b"earlier")
     earlier.lay_aside(server.layout, {conf: b"earlier"})
     conf.write_bytes(b"newer")
@@ -57,7 +59,7 @@ def test_where_new_settings_do_not_prove_themselves_the_earlier_ones_come_back(
 
 def test_the_earlier_program_comes_back_with_its_files(server: Machine) -> None:
     goofys = server.layout.goofys
-    goofys.parent.mkdir(parents=True)
+    goofys.parent.mkdir(parents=True, exist_ok=True)
     goofys.write_bytes(b"\x7fELF\xffearlier")
     goofys.chmod(0o755)
     earlier.lay_aside(server.layout, {goofys: goofys.read_bytes()})
@@ -121,14 +123,14 @@ def test_a_new_customer_key_in_prepare_takes_the_owners_mark_over(
     monkeypatch: pytest.MonkeyPatch, server: Machine
 ) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr(ownership, "server_id", lambda: "1")
-    ownership.claim(server.bucket, "b", adopt=False)
+    monkeypatch.setattr(ids, "of_this_server", lambda: ServerIds("1", "0"))
+    ownership.claim(server.bucket, ids.of_this_server(), "b", adopt=False)
     before = server.agent
     run = remember(server, sse_customer_key=KEY)
     monkeypatch.setattr(Server, "load", lambda *_: before)
     assert setup_mount._store_changed(run)
     setup_mount._go_to_other_store(run)
-    assert (ownership.read(server.bucket) or {})["id"] == "1"
+    assert (mark := ownership.read(server.bucket)) and mark.id == "1"
 
 
 def test_the_earlier_settings_are_proven_too_where_recovery_failed_once(

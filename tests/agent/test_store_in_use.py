@@ -1,4 +1,4 @@
-"""The store that is moved is the one that the homeserver uses, and nobody's nightly job removes files over the bucket."""
+"""The store that is moved is the one that the homeserver uses, and no nightly job removes files over the bucket."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from agent.media.equality import Manifest
 from agent.media.walk import walk
 from agent.migration import mirror
 from agent.model.errors import Problem, StoreError, StoreUnavailable
-from agent.model.items import Object
+from agent.model.items import Object, ServerIds
 from agent.model.layout import Layout
 from agent.model.phases import Phase
 from agent.serving import programs
@@ -148,10 +149,9 @@ def test_the_owner_is_read_however_it_was_stored_and_then_written_with_the_key(
     server.tell(store={"sse_customer_key": KEY})
     server.bucket.objects[ownership.OWNER_KEY] = b'{"server": "me", "id": "1", "epoch": 4}'
     server.bucket.locked.add(ownership.OWNER_KEY)
-    monkeypatch.setattr(ownership, "server_id", lambda: "1")
-    assert (ownership.read(server.bucket) or {})["server"] == "me"
-    ownership.claim(server.bucket, "b", adopt=False)
-    assert not server.bucket.locked and (ownership.read(server.bucket) or {})["epoch"] == 5
+    assert ownership.read(server.bucket) == ownership.Mark("me", "1", 4)
+    ownership.claim(server.bucket, ServerIds("1", "0"), "b", adopt=False)
+    assert not server.bucket.locked and ownership.read(server.bucket) == (socket.gethostname(), "1", 4)
 
 
 def test_the_customer_key_may_change_only_while_nothing_relies_on_it(server: Machine) -> None:

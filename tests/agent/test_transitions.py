@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -224,3 +225,16 @@ def test_an_agent_that_was_killed_before_it_knew_the_mount_is_put_in_place_again
     document = {"host": {"media_store": str(server.store)}}
     install.install(server.run(), hashlib.sha256(b"agent").hexdigest(), document)
     assert server.layout.agent.read_bytes() == b"agent"
+
+
+def test_files_with_several_names_are_compared_and_removed_like_all_others(server: Machine) -> None:
+    """Review, entry 19: jdupes and rdfind link equal files; to remove one name changes the other's ctime."""
+    fill(server)
+    for number in range(3):
+        os.link(server.store / "local_content/aa/bb/one", server.store / f"local_content/aa/bb/same{number}")
+    go(server, "live")
+    kept = server.root / "a link outside"
+    os.link(server.backup / "local_content/aa/bb/same0", kept)
+    assert go(server, "clean").phase == "clean"
+    assert not server.backup.exists() and kept.read_bytes() == b"one"
+    assert not list(server.store.parent.glob("*.removing"))

@@ -17,7 +17,7 @@ from agent.host.files import lay_reserve
 from agent.migration import recovery
 from agent.migration.window import Clock, window
 from agent.model.errors import Problem
-from agent.model.layout import MOUNT_UNIT
+from agent.model.layout import MOUNT_UNIT, RECOVER_TIMER
 from agent.model.phases import Phase, Side, Stage, Window
 from agent.model.settings import parse
 from agent.serving import admission, probe, watchdog
@@ -170,7 +170,7 @@ def test_each_thing_removed_or_edited_is_named(server: Machine, monkeypatch: pyt
     assert differences(server, monkeypatch) == [
         f"{server.layout.agent} was changed",
         f"{server.layout.credentials} has mode 0644, not 0600",
-        f"{unit} was changed",
+        f"{unit} was changed, or is of an earlier version",
         f"{guard} is missing",
     ]
 
@@ -246,7 +246,7 @@ def test_recovery_waits_for_room_on_the_disk(server: Machine, monkeypatch: pytes
     monkeypatch.setattr("sys.stdin", io.StringIO())
     server.system.log.clear()
     assert __main__.main(["recover"]) == 0
-    assert server.system.log == ["pause 5.0", "pause 5.0"]
+    assert server.system.log == ["pause 5.0", "pause 5.0", f"stop --no-block {RECOVER_TIMER}"]
 
 
 def test_a_stack_that_lost_the_server_undoes_nothing_there(

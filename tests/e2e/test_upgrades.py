@@ -67,7 +67,13 @@ def test_a_live_server_of_an_earlier_version_is_one_update_that_stops_nothing_an
     output = migration.stack.must("up", "--yes", "--skip-preview")
     assert "2 updated" in output and "4 unchanged" in output
     assert synapse_started() == since
-    assert installed_version() == zipapp.version() and journal()["format"] == 2
+    assert installed_version() == zipapp.version() and journal()["format"] == 3
+    migration.assert_serves_from_bucket()
+    assert "matrix-media-store.service was changed, or is of an earlier version" in operate(migration, "status").stdout
+    assert synapse_started() == since, "the mount runs on as that version laid it, until the next update"
+    server.ssh("systemctl restart matrix-media-store")
+    migration.assert_serves_from_bucket()
+    migration.stack.must("up", "--yes", "--skip-preview")
     assert "as the stack says" in operate(migration, "status").stdout
     migration.assert_serves_from_bucket()
     assert "6 unchanged" in migration.up("live")
@@ -115,7 +121,7 @@ def test_a_window_that_an_earlier_version_left_open_is_ended_by_the_update(
     stack.call("cancel", "--yes")
     output = migration.up(target)
     assert "error" not in output.lower(), output
-    assert not stage() and journal()["format"] == 2 and installed_version() == zipapp.version()
+    assert not stage() and journal()["format"] == 3 and installed_version() == zipapp.version()
     wait_for(lambda: synapse.call("GET", "/_matrix/client/versions"), seconds=60, every=0.5)
     if target == "live":
         migration.assert_serves_from_bucket()

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +26,8 @@ from sandbox.world import ROOT
 STORE = Path("/") / synapse.STORE
 BACKUP = STORE.with_name("media-store-local-backup")
 VAR = Path("/var/lib/matrix-media-store")
+#: Synapse's.
+DATABASE = STORE.parent / "homeserver.db"
 
 
 @dataclass
@@ -120,6 +123,10 @@ def _thin_out(kept: set[str]) -> None:
         for path in [path for path in root.rglob("*") if path.is_file()]:
             if "".join(path.relative_to(root).parts[:3]) not in kept:
                 path.unlink()
+    names = ",".join(f"'{name}'" for name in kept)
+    with contextlib.closing(sqlite3.connect(on_disk(DATABASE))) as tables, tables:
+        for table in ("local_media_repository", "local_media_repository_thumbnails"):
+            tables.execute(f"DELETE FROM {table} WHERE media_id NOT IN ({names})")
 
 
 def media_id(path: str) -> str:

@@ -26,7 +26,6 @@ ALLOWED = {
     "commands/arguments.py:_own_version": "the agent itself",
     "commands/status.py": "the manifest",
     "media/catalog.py": "the manifest",
-    "store/ownership.py:server_id": "the machine's id",
     "serving/playbook.py": "units, the playbook's environment file, a file of the agent's own",
     "serving/mount.py:stop_final": "a folder of systemd's",
     "serving/mount.py:stop_staging": "a unit's file",

@@ -119,6 +119,7 @@ def observe(server: Server, journal: Journal) -> Status:
         "store": {
             "bucket": store.bucket,
             "endpoint": store.endpoint,
+            "region": store.region,
             "customer_key": fingerprint(store.sse_customer_key),
         },
         "removing": is_folder(removing_path(server)),

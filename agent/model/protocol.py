@@ -77,6 +77,7 @@ class StoreSeen(TypedDict):
 
     bucket: str
     endpoint: str
+    region: str
     customer_key: str
 
 

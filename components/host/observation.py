@@ -11,7 +11,7 @@ from typing import cast
 from agent.model.fingerprint import fingerprint
 from agent.model.protocol import Plan, Status, StoreSeen
 
-from ..settings import AnyStore, B2Store
+from ..settings import AnyStore, AwsStore, B2Store
 from . import zipapp
 from .command import agent_text, last_json
 from .connection import Connection
@@ -84,17 +84,27 @@ class Observation:
     def check_store(self, wanted: AnyStore, customer_key: str) -> None:
         """Raise WrongStore where the media lie in another store, or under another key, than the stack says.
 
-        The agent would refuse too, but only after the resources of the store that serves were changed.
+        The agent would refuse too, but only after the resources of the store that serves were changed. At AWS each
+        resource has its region, so that another region replaces them all, whatever the phase.
         """
         if not self.store or not self.store["bucket"]:
             return
         bucket = self.store["bucket"]
-        endpoint = "" if isinstance(wanted, B2Store) else wanted.endpoint_used
         changes = [("store.bucket", bucket, wanted.bucket)]
-        if endpoint:
-            changes.append(("store.endpoint", self.store["endpoint"], endpoint))
+        if not isinstance(wanted, B2Store):  # at B2 both follow from the account, and are known after an update only
+            region = "aws:region" if isinstance(wanted, AwsStore) else "store.region"
+            changes += [
+                (region, self.store["region"], wanted.region),
+                ("store.endpoint", self.store["endpoint"], wanted.endpoint_used),
+            ]
         changed = [(name, old, new) for name, old, new in changes if old != new]
         relies = self.phase in ("mirror", "live", "clean")
+        if changed and changed[0][0] == "aws:region" and self.phase != "local":
+            raise WrongStore(
+                f"aws:region changed from {changed[0][1]} to {changed[0][2]}, and bucket {bucket} stays where it was "
+                "made: all of its settings would be deleted -- set it back; to go to another region, set phase to "
+                "prepare first, and then store.bucket to another name together with aws:region"
+            )
         if changed and relies:
             name, old, new = changed[0]
             raise WrongStore(

@@ -197,7 +197,13 @@ def test_each_phase_names_the_next_step_with_its_command(phase: str) -> None:
 
 
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
-USED: StoreSeen = {"bucket": "media", "endpoint": "https://s3.eu-central-1.amazonaws.com", "customer_key": ""}
+USED: StoreSeen = {
+    "bucket": "media",
+    "endpoint": "https://s3.eu-central-1.amazonaws.com",
+    "region": "eu-central-1",
+    "customer_key": "",
+}
+KEYS = {"accessKeyId": "id", "secretAccessKey": "key"}
 AT_AWS = {"kind": "aws", "bucket": "media", "region": "eu-central-1"}
 
 
@@ -216,13 +222,39 @@ def check_store(phase: str, used: StoreSeen, store: dict[str, str]) -> str:
 def test_another_store_or_customer_key_is_refused_before_any_resource_while_the_media_rely_on_it(phase: str) -> None:
     assert check_store(phase, USED, AT_AWS) == ""
     assert "store.bucket changed from media to other" in check_store(phase, USED, {**AT_AWS, "bucket": "other"})
-    moved = check_store(phase, USED, {**AT_AWS, "region": "eu-west-1"})
+    elsewhere = {**AT_AWS, "endpoint": "https://s3.dualstack.eu-central-1.amazonaws.com"}
+    moved = check_store(phase, USED, elsewhere)
     assert "store.endpoint changed" in moved and "phase to prepare" in moved
     keyed = check_store(phase, USED, {**AT_AWS, "sseCustomerKey": KEY})
     assert "store.sseCustomerKey changed" in keyed and KEY not in keyed
     with_key: StoreSeen = {**USED, "customer_key": fingerprint(KEY)}
     assert check_store(phase, with_key, {**AT_AWS, "sseCustomerKey": KEY}) == ""
     assert "store.sseCustomerKey changed" in check_store(phase, with_key, AT_AWS)
+
+
+@pytest.mark.parametrize("phase", ["prepare", "mirror", "live", "clean"])
+@pytest.mark.parametrize("endpoint", ["", "https://s3.example.com"], ids=["the region's own", "an endpoint of its own"])
+def test_another_region_is_refused_before_any_resource_in_every_phase(phase: str, endpoint: str) -> None:
+    """Review, entry 39: the bucket's settings were deleted while the server was live on it."""
+    used: StoreSeen = {**USED, "endpoint": endpoint} if endpoint else USED
+    store = {**AT_AWS, **({"endpoint": endpoint} if endpoint else {})}
+    assert check_store(phase, used, store) == ""
+    told = check_store(phase, used, {**store, "region": "eu-west-1"})
+    assert (
+        "aws:region changed from eu-central-1 to eu-west-1, and bucket media stays" in told
+        and " -- set it back" in told
+    )
+    assert check_store("local", used, {**store, "region": "eu-west-1"}) == ""
+    existing = {"bucket": "media", "endpoint": "https://s3.example.com", "region": "eu-x", **KEYS}
+    known: StoreSeen = {**USED, "endpoint": "https://s3.example.com"}
+    told = check_store(phase, known, existing)
+    assert ("store.region changed from eu-central-1 to eu-x" in told) == (phase != "prepare")
+
+
+def test_another_bucket_in_another_region_is_no_change_of_the_one_that_is_there() -> None:
+    other = {**AT_AWS, "bucket": "other", "region": "eu-west-1"}
+    assert check_store("prepare", USED, other) == ""
+    assert "store.bucket changed from media to other" in check_store("live", USED, other)
 
 
 def test_in_prepare_the_store_may_change_unless_the_old_bucket_would_be_deleted_uncompared() -> None:

@@ -29,7 +29,7 @@ def build() -> bytes:
     files = {
         str(path.relative_to(AGENT.parent)): path.read_bytes()
         for path in AGENT.rglob("*")
-        if path.suffix in (".py", ".service", ".conf", ".txt")
+        if path.suffix in (".py", ".service", ".conf", ".timer", ".txt")
     }
     whole = hashlib.sha256()
     for name in sorted(files):

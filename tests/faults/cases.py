@@ -10,6 +10,7 @@ from sandbox.relay import Mode
 from ..e2e.world import STORE, VAR
 from . import injectors as i
 from . import playbook_injectors as p
+from . import trust_injectors as t
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Case:
     waits: bool = False
     #: A folder that is a file system of its own, so that it can be full.
     own_disk: Path | None = None
+    #: That folder's file system has inodes that follow from the path.
+    path_inodes: bool = False
     #: The fault is there before the engine starts.
     before: bool = False
     #: Also run by `make test`.
@@ -152,6 +155,54 @@ CASES = [
     Case("ours started by hand beside the playbook's", p.ours_started_by_hand, *AT_REST),
     Case("power lost on the way home from the playbook", p.power_lost_on_the_way_home_from_the_playbook, *HOME),
     Case("playbook run on the way home from it", p.playbook_run_on_the_way_home_from_it, *HOME),
+    Case("recovery killed", t.recovery_killed, "mirror", "live", "cutover, swapping", chosen=True),
+    Case("recovery killed", t.recovery_killed, "live", "prepare", "restore, swapping"),
+    Case("disk mounted late at boot", t.disk_comes_late, "mirror", "live", "cutover, swapping"),
+    Case("disk mounted late at boot", t.disk_comes_late, "live", "prepare", "restore, swapping"),
+    Case("disk mounted late at boot", t.disk_comes_late, *AT_REST),
+    Case(
+        "disk full through a recovery",
+        t.disk_full_through_recovery,
+        "mirror",
+        "live",
+        "cutover, swapping",
+        own_disk=VAR,
+        waits=True,
+    ),
+    Case(
+        "disk full through a recovery",
+        t.disk_full_through_recovery,
+        "live",
+        "prepare",
+        "restore, swapping",
+        own_disk=VAR,
+        waits=True,
+    ),
+    Case("journal lost", t.journal_lost, *AT_REST, chosen=True),
+    Case("journal lost", t.journal_lost, "clean", "clean", "at rest"),
+    Case("journal lost", t.journal_lost, "mirror", "live", "at rest"),
+    Case("journal older than the truth", t.journal_is_older, *AT_REST, chosen=True),
+    Case("journal older than the truth", t.journal_is_older, "clean", "clean", "at rest"),
+    Case("a clone boots", t.clone_boots, *AT_REST, waits=True),
+    Case("the earlier server boots after adopt", t.earlier_server_boots_after_adopt, *AT_REST, waits=True),
+    Case("a writer survives its stop", t.writer_survives("remote_content/example.org/su/rv/ivor"), *READY, before=True),
+    Case(
+        "a writer survives its stop",
+        t.writer_survives("remote_content/example.org/su/rv/ivor"),
+        *RESTORING,
+        before=True,
+    ),
+    Case("inodes follow from the path", t.nothing, *READY, own_disk=STORE.parent, path_inodes=True),
+    Case("inodes follow from the path", t.nothing, *RESTORING, own_disk=STORE.parent, path_inodes=True),
+    Case(
+        "power lost where inodes follow from the path",
+        i.power_lost,
+        "live",
+        "prepare",
+        "restore, swapping",
+        own_disk=STORE.parent,
+        path_inodes=True,
+    ),
     *_everywhere("agent killed", i.agent_killed, STEPS),
     *_everywhere("pulumi killed", i.pulumi_killed, [way for way in STEPS if way[2] in PULUMI]),
     *_everywhere("power lost", i.power_lost, [way for way in STEPS if way[2] in POWER]),

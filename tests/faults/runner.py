@@ -48,22 +48,34 @@ class Verdict:
 
 
 @contextlib.contextmanager
-def _own_disk(folder: Path) -> Iterator[None]:
-    """What lies at a folder of the server moves to a small file system of its own."""
+def _own_disk(folder: Path, path_inodes: bool) -> Iterator[None]:
+    """What lies at a folder of the server moves to a small file system of its own, or one with inodes by path."""
     place = on_disk(folder)
     server.down()
     place.mkdir(parents=True, exist_ok=True)
     aside = place.with_name(place.name + ".aside")
+    info = place.stat()
     run("cp", "--archive", place, aside)
-    run("mount", "-t", "tmpfs", "-o", f"size={OWN_DISK},mode={place.stat().st_mode & 0o777:o}", "tmpfs", place)
-    run("cp", "--archive", f"{aside}/.", place)
-    run("rm", "-r", aside)
+    if path_inodes:
+        run(
+            "mergerfs",
+            "-o",
+            "allow_other,inodecalc=path-hash,cache.files=auto-full,dropcacheonclose=true",
+            aside,
+            place,
+        )
+    else:
+        run("mount", "-t", "tmpfs", "-o", f"size={OWN_DISK},mode={info.st_mode & 0o777:o}", "tmpfs", place)
+        run("cp", "--archive", f"{aside}/.", place)
+        run("rm", "-r", aside)
     server.up()
     try:
         yield
     finally:
         server.kill()
         run("umount", place)
+        if path_inodes:
+            run("rm", "-r", aside)
 
 
 def run_case(case: Case, trouble: relay.Relay) -> Verdict:
@@ -73,7 +85,7 @@ def run_case(case: Case, trouble: relay.Relay) -> Verdict:
     trouble.turn(relay.Mode.WELL)
     own_key = case.fault == "key revoked" or case.at.startswith("remount")
     scene = Scene.make(trouble, "none" if case.own_disk else case.start, own_key)
-    disk = _own_disk(case.own_disk) if case.own_disk else contextlib.nullcontext()
+    disk = _own_disk(case.own_disk, case.path_inodes) if case.own_disk else contextlib.nullcontext()
     try:
         with disk:
             if case.own_disk:

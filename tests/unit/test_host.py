@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import shlex
 import stat
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -282,3 +284,11 @@ def test_the_summary_says_how_much_for_how_long_and_where_the_local_copy_is() ->
         "the local copy is /m/media-store-local-backup: keep it until you are confident"
     )
     assert summary({"phase": "prepare"}, "/m/media-store") == ""
+
+
+def test_the_zipapp_has_every_file_of_the_agent() -> None:
+    with zipfile.ZipFile(io.BytesIO(zipapp.build())) as archive:
+        packed = {name for name in archive.namelist() if name.startswith("agent/")}
+    agent = Path(zipapp.AGENT)
+    there = {f"agent/{path.relative_to(agent)}" for path in agent.rglob("*") if path.is_file()}
+    assert {name for name in there if "__pycache__" not in name} <= packed

@@ -1,7 +1,7 @@
 """Runs on the server as the homeserver's user: swaps names in and beside the media store for links, and back.
 
-Each swap is one system call, so that a check before it and the use after it see different things. At the end all that it
-moved lies where it was. Prints how many swaps there were.
+Each swap is one system call, so that a check before it and the use after it see different things. At the end all that
+it moved lies where it was. Prints how many swaps there were.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LIBRARY = ctypes.CDLL(None, use_errno=True)
 
 
 def exchange(one: str, other: str) -> bool:
-    return LIBRARY.renameat2(AT_CWD, one.encode(), AT_CWD, other.encode(), EXCHANGE) == 0
+    return bool(LIBRARY.renameat2(AT_CWD, one.encode(), AT_CWD, other.encode(), EXCHANGE) == 0)
 
 
 def is_folder(path: str) -> bool:

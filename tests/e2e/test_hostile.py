@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from sandbox import server
+from sandbox.world import SERVER_ADDRESS, SSH_KEY
 
 from .world import STORE, VAR, Begin, Migration, journal, on_disk, settled, subset, wait_for
 
@@ -26,9 +27,8 @@ def lay_victim() -> None:
 
 
 def victim() -> list[str]:
-    return server.ssh(
-        f"cd {VICTIM}; find . -printf '%p %U:%G %m %l\\n'; sha256sum secret folder/aa/bb/secret"
-    ).splitlines()
+    look = "find . -printf '%p %U:%G %m %l\\n' | sort; sha256sum secret folder/aa/bb/secret"
+    return server.ssh(f"cd {VICTIM}; {look}").splitlines()
 
 
 class Attacker:
@@ -41,10 +41,10 @@ class Attacker:
         on_disk(Path("/opt/attacker.py")).write_text(Path(__file__).with_name("attacker.py").read_text())
         server.ssh(f"rm -f {STOP}")
         run = f"runuser -u matrix -- python3 /opt/attacker.py {STORE.parent} {VICTIM} {STOP}"
-        key, address = server.SSH_KEY, server.SERVER_ADDRESS
-        known = key.with_name("known_hosts")
+        known = SSH_KEY.with_name("known_hosts")
         self._process = subprocess.Popen(
-            ["ssh", "-i", str(key), "-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes", f"root@{address}", run],
+            ["ssh", "-i", str(SSH_KEY), "-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes",
+             f"root@{SERVER_ADDRESS}", run],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         return self

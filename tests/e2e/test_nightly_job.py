@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
-from sandbox import server, store
+from sandbox import server
 
-from .world import STORE, Begin, mounted, on_disk, subset
+from .world import STORE, Begin, mounted, on_disk, subset, wait_for
 
 UNIT = "matrix-synapse-s3-storage-provider-migrate"
 #: What the job does: asks the bucket for each medium, and where it is there, removes the local file.
@@ -40,6 +41,25 @@ def remove_job() -> None:
     server.ssh("systemctl daemon-reload")
 
 
+def elapses_twice() -> None:
+    """The timer's time comes."""
+    for _ in range(2):
+        wait_for(functools.partial(_elapsed_since, told("LastTriggerUSec", "timer")), every=0.2)
+
+
+def _elapsed_since(last: str) -> bool:
+    return told("LastTriggerUSec", "timer") != last
+
+
+def ran() -> str:
+    """When the job itself ran last."""
+    return told("ExecMainStartTimestamp", "service")
+
+
+def told(what: str, kind: str) -> str:
+    return server.ssh(f"systemctl show --value --property={what} {UNIT}.{kind}").strip()
+
+
 def test_the_providers_nightly_job_loses_no_medium_in_any_phase(begin: Begin) -> None:
     """Review, entry 9."""
     migration = begin("nightly")
@@ -54,14 +74,13 @@ def test_the_providers_nightly_job_loses_no_medium_in_any_phase(begin: Begin) ->
     migration.up("live")
     lay_job(sorted(migration.objects()))  # a run of the playbook lays it again, for the same bucket
     server.ssh(f"systemctl start {UNIT}.service", check=False)
-    server.ssh("sleep 5")  # the timer's time
-    skipped = server.ssh(f"systemctl show --property=ConditionResult,Result,ExecMainStartTimestamp {UNIT}.service")
-    assert "ExecMainStartTimestamp=\n" in f"{skipped}\n", skipped
+    elapses_twice()
+    assert ran() == "", "it was skipped each time"
     migration.assert_serves_from_bucket()
     migration.up("clean")
-    server.ssh("sleep 3")
+    elapses_twice()
+    assert ran() == ""
     assert subset(migration.before, migration.objects()) == []
     remove_job()
     migration.up("prepare")
     migration.assert_serves_locally()
-    assert store.client()

@@ -16,10 +16,13 @@ from ..model.layout import RESERVED
 from ..model.settings import StoreSettings
 from ..state.run import Server
 from .progress import Sometimes
+from .rclone import Silence
 
 if TYPE_CHECKING:
     from ..model.ports import Say
 
+#: Seconds without a line after which it is taken for stopped: it says one for each file, and one may be large.
+SILENT_SECONDS = 6 * 3600.0
 #: Which versions, each with its checksums; pip refuses any other.
 REQUIREMENTS = "b2-requirements.txt"
 
@@ -95,7 +98,9 @@ def sync(server: Server, argv: list[str], files: int, say: Say) -> None:
         text=True, errors="replace", cwd="/",
     ) as process:  # fmt: skip
         assert process.stdout
+        silence = Silence(process, SILENT_SECONDS)
         for line in process.stdout:
+            silence.broken()
             last = [*last[-9:], line.strip()]
             done += line.startswith("upload ")
             progress.say(f"b2: uploaded {done:,} of {files:,} files")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Seconds without a finished file after which the store is asked whether it still answers.
 STUCK_SECONDS = 30
+#: Seconds without a word, of which it says one every few seconds, after which a program is taken for stopped.
+SILENT_SECONDS = 180.0
 #: How often in a row the store may fail to answer: rclone by itself would go on for minutes, and with many files for
 #: days.
 SILENT_TIMES = 6
@@ -70,7 +72,9 @@ def follow(
         timer = threading.Timer(left, process.kill)
         timer.daemon = True
         timer.start()
+        silence = Silence(process)
         for line in process.stderr:
+            silence.broken()
             try:
                 record = json.loads(line)
             except ValueError:
@@ -89,6 +93,27 @@ def follow(
         errors.append("the time for the window is over (migration.windowSeconds)")
     if process.returncode:
         raise CommandFailed(argv, process.returncode, "\n".join(errors))
+
+
+class Silence:
+    """This class ends a program that says nothing for too long: whoever owns the store may stop it for good."""
+
+    def __init__(self, process: subprocess.Popen[str], seconds: float = SILENT_SECONDS) -> None:
+        """Begin to watch, in a thread of its own, until the program ended."""
+        self._process, self._seconds, self._heard = process, seconds, time.monotonic()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def broken(self) -> None:
+        """Note that the program said something."""
+        self._heard = time.monotonic()
+
+    def _watch(self) -> None:
+        while self._process.poll() is None:
+            left = self._heard + self._seconds - time.monotonic()
+            if left <= 0:
+                self._process.kill()
+                return
+            time.sleep(min(left, 5))
 
 
 class _Watch:

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from ..host.beneath import Folder
 from ..host.processes import as_owner
 from ..model.errors import CommandFailed
 from ..model.items import Entry, Object
+from ..state.records import Owner
 from ..state.run import Server
 from ..store.rclone_conf import PART_CUTOFF, REMOTE, rclone_environment
 from . import b2, concurrency, rclone, rsync
@@ -21,6 +21,8 @@ from .progress import Progress
 if TYPE_CHECKING:
     from ..model.ports import Say
 
+#: Seconds after which a copy by rsync is taken for stuck.
+RSYNC_SECONDS = 24 * 3600
 #: Files in parts that are copied at once, and parts of each: rclone holds so many parts in memory, 128 MB here.
 LARGE_TRANSFERS = 4
 
@@ -46,36 +48,48 @@ class Transfer:
         self._at_once()
 
     def upload(
-        self, source: Path, entries: Sequence[Entry], progress: Progress, method: str, deadline: float | None = None
+        self,
+        source: Path,
+        entries: Sequence[Entry],
+        owner: Owner,
+        progress: Progress,
+        method: str,
+        deadline: float | None = None,
     ) -> None:
-        """Copy local files below `source` into the bucket; `deadline` is in seconds on the monotonic clock.
+        """Copy local files below `source` into the bucket, with the rights of `owner`.
 
-        Raises CommandFailed where not all arrived; what was copied stays and is compared like all the rest.
+        `deadline` is in seconds on the monotonic clock. Raises CommandFailed where not all arrived; what was copied
+        stays and is compared like all the rest.
         """
         if method == "rclone":
             files = [(entry.path, entry.size) for entry in entries]
-            self._rclone(str(source), self._bucket, source, files, progress, deadline)
+            self._rclone(str(source), self._bucket, owner, files, progress, deadline)
             return
         if method == "b2":
             program, settings = b2.install(self._server, self._say), self._server.settings
             argv = b2.sync_argv(program, source, settings.store.bucket, settings.copy.exclude, self._at_once())
-            b2.sync(self._server, _with_owners_rights(argv, source), len(entries), self._say)
+            b2.sync(self._server, as_owner(argv, *owner), len(entries), self._say)
         else:
             bandwidth = self._server.settings.copy.bandwidth
             argv = rsync.rsync_argv(source, self._server.layout.staging, bandwidth)
             with self._names([entry.path for entry in entries], "\0") as names:
-                self._server.system.run(_with_owners_rights(argv, source), stdin=names)
+                self._server.system.run(as_owner(argv, *owner), timeout=RSYNC_SECONDS, stdin=names)
         progress.add(len(entries), sum(entry.size for entry in entries))
 
     def download(
-        self, target: Path, objects: Sequence[Object], progress: Progress, deadline: float | None = None
+        self,
+        target: Path,
+        objects: Sequence[Object],
+        owner: Owner,
+        progress: Progress,
+        deadline: float | None = None,
     ) -> None:
-        """Copy objects into `target`, a folder of ours that nothing else uses; `deadline` is as in `upload`.
+        """Copy objects into `target`, a folder that nothing else uses; `owner` and `deadline` are as in `upload`.
 
         Raises CommandFailed where not all arrived; what was copied stays.
         """
         files = [(item.key, item.size) for item in objects]
-        self._rclone(self._bucket, str(target), target, files, progress, deadline)
+        self._rclone(self._bucket, str(target), owner, files, progress, deadline)
 
     @property
     def _bucket(self) -> str:
@@ -91,15 +105,14 @@ class Transfer:
         self,
         source: str,
         target: str,
-        folder: Path,
+        owner: Owner,
         files: Sequence[tuple[str, int]],
         progress: Progress,
         deadline: float | None,
     ) -> None:
         """Copy exactly these files, each given as its path and its size in bytes; `deadline` is as in `upload`.
 
-        `folder` is the local one of both ends. Files that go in parts are copied after the others and fewer at once,
-        for the memory they take.
+        Files that go in parts are copied after the others and fewer at once, for the memory they take.
         """
         failure, at_once = None, self._at_once()
         environment = {**os.environ, **rclone_environment(self._server.settings.store)}
@@ -109,7 +122,7 @@ class Transfer:
                 continue
             bandwidth = self._server.settings.copy.bandwidth
             argv = rclone.rclone_argv(source, target, transfers, bandwidth, hurry=deadline is not None)
-            argv = _with_owners_rights(argv, folder)
+            argv = as_owner(argv, *owner)
             try:
                 with self._names([path for path, _ in chosen], "\n") as names:
                     rclone.follow(argv, names, environment, progress, self._server.bucket, self._say, deadline)
@@ -129,13 +142,3 @@ class Transfer:
             file.writelines(path + end for path in paths)
             file.seek(0)
             yield file
-
-
-def _with_owners_rights(argv: list[str], folder: Path) -> list[str]:
-    """Return the command changed so that it has the rights of the folder's owner, whom a link in it leads nowhere new.
-
-    Raises OSError where somebody put a link in the place of the folder.
-    """
-    with Folder.at(folder) as opened:
-        info = opened.metadata()
-    return as_owner(argv, info.st_uid, info.st_gid)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,11 @@ from ..model.errors import Problem
 from .unfollowed import FOLDER, open_absolute, told
 
 F = TypeVar("F", bound="Folder")
+
+#: Folders in each other that are removed; a media store has five.
+DEEPEST = 100
+#: What is being made, in a folder of root's.
+NEW = "new"
 
 #: A pipe or a device laid in the place of a file must not make anybody wait.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -70,7 +74,7 @@ class Folder:
             return Folder(os.open(name, FOLDER, dir_fd=parent), self.path / path)
 
     def file(self, path: str) -> IO[bytes]:
-        """Open a regular file for reading. Raises OSError too where something else has its name."""
+        """Open a regular file for reading, without waiting. Raises OSError too where something else has its name."""
         with self._parent(path) as (parent, name), told():
             number = os.open(name, _FILE, dir_fd=parent)
         if not stat.S_ISREG(os.fstat(number).st_mode):
@@ -103,39 +107,47 @@ class Folder:
 
     # Changing
 
-    def make(self, path: str, owner: tuple[int, int], mode: int) -> None:
+    def make(self, path: str, owner: tuple[int, int], mode: int, workshop: Folder | None = None) -> None:
         """Make a folder for `owner` (user and group by number), and each that is missing above it.
 
-        One that is there stays as it is.
+        One that is there stays as it is. In a folder of somebody else's, each is made in `workshop`, a folder of root's
+        on the same file system, and moved here: nothing that was laid here meanwhile is given away.
         """
         above, _, _ = path.rpartition("/")
         if above and not self.has_folder(above):
-            self.make(above, owner, mode)
-        with self._parent(path) as (parent, name):
-            try:
-                os.mkdir(name, 0o700, dir_fd=parent)
-            except FileExistsError:
-                return
-            with told(), Folder(os.open(name, FOLDER, dir_fd=parent), self.path / path) as made:
+            self.make(above, owner, mode, workshop)
+        if self.find(path) is not None:
+            return
+        place, name = (self, path) if workshop is None else (workshop, NEW)
+        with place._parent(name) as (parent, last):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(last, 0o700, dir_fd=parent)
+            with told(), Folder(os.open(last, FOLDER, dir_fd=parent), self.path / path) as made:
                 made.give(owner, mode)
+        if workshop is not None:
+            with contextlib.suppress(OSError):  # somebody was faster; whoever needs the folder sees what lies there
+                workshop.move(NEW, self, path)
 
-    def work_folder(self, name: str, owner: tuple[int, int], mode: int = 0o700) -> Folder:
-        """Open a folder of that name which is root's, and make it where there is none.
+    def work_folder(self, name: str, mode: int = 0o700) -> Folder:
+        """Open a folder of that name which root made, and make it where there is none.
 
-        One that belongs to `owner`, as earlier versions made them, becomes root's. Raises `Problem` where somebody
-        else's, or something else, has the name.
+        Raises `Problem` where somebody else's, or something else, has the name.
         """
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(name, 0o700, dir_fd=self.number)
-            os.fsync(self.number)
+        umask = os.umask(0)  # its mode is not set later: something else may have the name by then
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, mode, dir_fd=self.number)
+                os.fsync(self.number)
+        finally:
+            os.umask(umask)
         try:
             made = self.folder(name)
         except NotADirectoryError:
             raise _in_the_way(self.path / name, "is no folder") from None
-        if made.metadata().st_uid not in (os.geteuid(), owner[0]):
+        info = made.metadata()
+        if info.st_uid != os.geteuid() or stat.S_IMODE(info.st_mode) & ~mode:
             made.close()
-            raise _in_the_way(self.path / name, "belongs to somebody else")
-        made.give((os.geteuid(), os.getegid()), mode)
+            raise _in_the_way(self.path / name, "is not one that root made")
         return made
 
     def give(self, owner: tuple[int, int], mode: int) -> None:
@@ -180,11 +192,16 @@ class Folder:
         with self._parent(path) as (parent, name):
             os.rmdir(name, dir_fd=parent)
 
-    def remove_tree(self, name: str) -> None:
-        """Remove a folder with all that is in it; what is no folder, and what cannot be removed, stays."""
-        # shutil's own way is safe below the folder that it is given, and this one is given by its descriptor:
-        # https://docs.python.org/3/library/shutil.html#shutil.rmtree.avoids_symlink_attacks
-        shutil.rmtree(f"{self.magic_link}/{name}", ignore_errors=True)
+    def remove_tree(self, name: str, depth: int = DEEPEST) -> None:
+        """Remove a folder with what is in it, down to `depth` folders; what is none, or cannot be removed, stays."""
+        with contextlib.suppress(OSError):
+            with self.folder(name) as folder:
+                for inner in folder.names():
+                    if not folder.has_folder(inner):
+                        folder.remove_file(inner)
+                    elif depth:
+                        folder.remove_tree(inner, depth - 1)
+            self.remove_empty(name)
 
     def write(self, name: str, data: bytes, mode: int = 0o600) -> None:
         """Make a file of root's in this folder, and return once it is on disk. Raises FileExistsError."""

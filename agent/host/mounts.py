@@ -50,13 +50,14 @@ def mounts() -> list[Mount]:
 
 def mounts_of(process: str) -> list[Mount]:
     """Return all mounts as that process sees them: its number, or `self`. Raises OSError where it ended."""
-    with open(f"/proc/{process}/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        return [_mount(line) for line in file]
+    # By line feeds and blanks alone: the kernel writes those of a name as numbers, and whoever may mount chooses names.
+    with open(f"/proc/{process}/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        return [_mount(line.rstrip("\n")) for line in file]
 
 
 def _mount(line: str) -> Mount:
     left, _, right = line.partition(" - ")
-    fields, (kind, source) = left.split(), right.split()[:2]
+    fields, (kind, source) = left.split(" "), right.split(" ")[:2]
     return Mount(fields[2], _unescape(fields[3]), _unescape(fields[4]), kind, source)
 
 

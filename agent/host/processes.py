@@ -17,10 +17,11 @@ T = TypeVar("T")
 
 
 def as_owner(argv: Sequence[str], uid: int, gid: int) -> list[str]:
-    """Return the command that runs a program with the rights of that user and group, and no further ones.
+    """Return the command that runs a program with the rights of that user and group on files, and no further ones.
 
     Its real user stays root, so that the user's own processes can read neither its environment nor its memory, where
-    keys are: https://man7.org/linux/man-pages/man2/ptrace.2.html. Without capabilities that gives it no rights.
+    keys are: https://man7.org/linux/man-pages/man2/ptrace.2.html. They may stop it, so whoever runs it bounds its
+    silence. The program itself must be trusted: it could make itself root again, though without capabilities.
     """
     if uid == os.geteuid():
         return list(argv)

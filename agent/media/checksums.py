@@ -6,7 +6,9 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -30,14 +32,18 @@ LOT = 500
 THREADS = 16
 
 
-def checksums(file: IO[bytes], size: int) -> tuple[str, str]:
+def checksums(file: IO[bytes], size: int, between: Callable[[], None] = lambda: None) -> tuple[str, str]:
     """Return the MD5 of an open file of `size` bytes, and the ETag it has when uploaded in parts.
 
-    The second is empty where the file is uploaded as one part. Raises OSError where the file cannot be read.
+    The second is empty where the file is uploaded as one part. `between` is called before each part, and may end it by
+    raising. Raises OSError where the file cannot be read, or has another size.
     """
     whole = hashlib.md5()
     parts = []
+    if os.fstat(file.fileno()).st_size != size:
+        raise OSError(errno.ESTALE, "has another size by now")
     for block in iter(lambda: file.read(PART_SIZE), b""):
+        between()
         whole.update(block)
         if size >= PART_CUTOFF:
             parts.append(hashlib.md5(block).digest())
@@ -45,11 +51,11 @@ def checksums(file: IO[bytes], size: int) -> tuple[str, str]:
     return whole.hexdigest(), multipart
 
 
-def _checksum(root: Folder, known: Entry) -> list[tuple[Entry, str, str]]:
+def _checksum(root: Folder, known: Entry, between: Callable[[], None]) -> list[tuple[Entry, str, str]]:
     """Return the file's checksums, or nothing where it changed, vanished or cannot be read: then it is not equal."""
     try:
         with root.file(known.path) as file:
-            md5, parts = checksums(file, known.size)
+            md5, parts = checksums(file, known.size, between)
         return [(known, md5, parts)] if metadata(root, known.path) == known else []
     except OSError:
         return []
@@ -69,7 +75,7 @@ def checksum_files(
             between()
             known = {entry for entry, _, _ in manifest.checksums(lot)}
             new = [entry for entry in lot if entry not in known]
-            manifest.add_checksums(row for rows in pool.map(lambda e: _checksum(top, e), new) for row in rows)
+            manifest.add_checksums(row for rows in pool.map(lambda e: _checksum(top, e, between), new) for row in rows)
 
 
 def read_back(manifest: Manifest, bucket: Bucket, objects: list[Object]) -> list[str]:

@@ -28,6 +28,8 @@ from .walk import entry, file_at, list_folder, walk
 FORMAT = r"%s %T@ %C@ %i %p\0"
 #: Runs of find at once; more gain little, as the kernel's locks are shared.
 MOST_PROCESSES = 4
+#: Seconds for one find; whoever owns the store may stop it for good.
+SECONDS = 120
 #: Folders that one find is given: their names must fit its command line.
 FOLDERS = 200
 
@@ -54,7 +56,9 @@ class Snapshot:
     Python's hash has another key in each.
     """
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    def __init__(self, entries: Iterable[Entry], owner: tuple[int, int]) -> None:
+        """Hold these files; find runs with the rights of `owner`, user and group by number."""
+        self._owner = owner
         self._marks = array("q", sorted(array("q", map(_mark, map(_told, entries)))))
 
     def __contains__(self, told: bytes) -> bool:
@@ -74,7 +78,7 @@ class Snapshot:
 
     def _by_find(self, root: Folder, exclude: Sequence[str]) -> tuple[list[Entry], int]:
         """Do what `compare` does with several runs of find, which share the folders of the second level evenly."""
-        _check_words(root)
+        self._check_words(root)
         tops, entries = list_folder(root, "", exclude)
         folders: list[str] = []
         for top in tops:
@@ -92,10 +96,16 @@ class Snapshot:
                 changed += [one for path in unknown for one in file_at(root, path)]
         return changed, same
 
+    def _check_words(self, root: Folder) -> None:
+        """Raise _Unfit where find prints another form for the store's own folder: all files would look changed."""
+        known = entry(".", root.metadata())
+        if list(_find(root, self._owner, "./.", which=("-maxdepth", "0"))) != [_told(known)]:
+            raise _Unfit
+
     def _unknown(self, root: Folder, folders: Sequence[str]) -> tuple[list[str], int]:
         """Return the paths in these folders that the snapshot lacks in find's form, and how many find saw."""
         unknown, seen = [], 0
-        for told in _find(root, *(f"./{folder}" for folder in folders)):
+        for told in _find(root, self._owner, *(f"./{folder}" for folder in folders)):
             seen += 1
             if told not in self:
                 unknown.append(os.fsdecode(told.split(b" ", 4)[4][2:]))
@@ -115,10 +125,12 @@ class _Unfit(Exception):
     """This error says that find cannot be used here."""
 
 
-def _find(root: Folder, *where: str, which: Sequence[str] = ("!", "-type", "d")) -> Iterator[bytes]:
+def _find(
+    root: Folder, owner: tuple[int, int], *where: str, which: Sequence[str] = ("!", "-type", "d")
+) -> Iterator[bytes]:
     """Yield what find prints for each file. Raises OSError where there is no find, and _Unfit where it fails."""
-    owner = root.metadata()
-    argv = as_owner(["find", *where, *which, "-printf", FORMAT], owner.st_uid, owner.st_gid)
+    find = as_owner(["find", *where, *which, "-printf", FORMAT], *owner)
+    argv = ["timeout", "--signal=KILL", str(SECONDS), *find]
     with subprocess.Popen(
         argv, cwd=root.magic_link, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         env={**os.environ, "LC_ALL": "C"},
@@ -129,11 +141,4 @@ def _find(root: Folder, *where: str, which: Sequence[str] = ("!", "-type", "d"))
             *told, rest = (rest + block).split(b"\0")
             yield from told
     if process.returncode or rest:
-        raise _Unfit
-
-
-def _check_words(root: Folder) -> None:
-    """Raise _Unfit where find prints another form for the store's own folder: all files would look changed."""
-    known = entry(".", root.metadata())
-    if list(_find(root, "./.", which=("-maxdepth", "0"))) != [_told(known)]:
         raise _Unfit

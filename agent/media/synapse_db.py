@@ -27,7 +27,7 @@ SECONDS = 300
 LOT = 500
 
 #: The errors that asking the database may raise.
-FAILURES = (sqlite3.Error, CommandFailed, OSError, subprocess.TimeoutExpired)
+FAILURES = (sqlite3.Error, CommandFailed, OSError, subprocess.TimeoutExpired, ValueError, TypeError, SyntaxError)
 
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 _SERVER = re.compile(r"[A-Za-z0-9.:\[\]-]+")
@@ -51,9 +51,12 @@ def media_of(path: str) -> Media | None:
     else:
         return None
     media_id = "".join(rest)
-    if not _ID.fullmatch(media_id) or (server is not None and not _SERVER.fullmatch(server)):
-        return None
-    return Media(server, media_id)
+    media = Media(server, media_id)
+    return media if _is_plain(media) else None
+
+
+def _is_plain(media: Media) -> bool:
+    return bool(_ID.fullmatch(media.id)) and (media.server is None or bool(_SERVER.fullmatch(media.server)))
 
 
 def path_of(media: Media) -> str:
@@ -99,12 +102,15 @@ class SynapseDatabase:
     #: Whose rights it takes to open a file of SQLite: it lies in a folder of the homeserver's user.
     owner: tuple[int, int]
     say: Say
+    #: The folder that the media store is in: no program in it is run, since the homeserver's user may lay one there.
+    beside: Path | None = None
 
     @property
     def where(self) -> str | None:
-        """Return `sqlite:<path>` or the path of a psql-like program; None where no database was found."""
+        """Return `sqlite:<path>` or the path of a psql-like program; None where there is none that may be asked."""
         if self.setting != "auto":
-            return self.setting
+            theirs = self.beside is not None and self.beside in Path(self.setting).parents
+            return None if theirs else self.setting
         if Path(PLAYBOOK_PSQL).exists():
             return PLAYBOOK_PSQL
         return f"sqlite:{PLAYBOOK_SQLITE}" if Path(PLAYBOOK_SQLITE).exists() else None
@@ -117,7 +123,7 @@ class SynapseDatabase:
         where = self.where if paths else None
         if where is None:
             if paths:
-                self.say("no database of Synapse's was found: nothing counts as purged; see host.database")
+                self.say("no database of Synapse's may be asked: nothing counts as purged; see host.database")
             return set()
         if not self._is_ours(where, present):
             return set()
@@ -148,7 +154,7 @@ class SynapseDatabase:
             found = self._ask(where, _NEWEST.format(count=count))
         except FAILURES:
             return []
-        return sorted(path_of(media) for media in found if _ID.fullmatch(media.id))
+        return sorted(path_of(media) for media in found if _is_plain(media))
 
     def _ask(self, where: str, query: str) -> set[Media]:
         if where.startswith("sqlite:"):
@@ -156,7 +162,7 @@ class SynapseDatabase:
         else:
             text = self.system.run([where, "-d", "synapse", "-A", "-t", "-F", "\t", "-c", query], timeout=SECONDS)
             rows = [line.split("\t") for line in text.splitlines() if "\t" in line]
-        return {Media(server or None, media_id) for server, media_id in rows}
+        return {Media(str(server) or None, str(media_id)) for server, media_id in rows}
 
     def _is_ours(self, where: str, present: Iterable[str]) -> bool:
         """Return whether the tables know most of a sample of media that are there: an old database would not."""

@@ -69,6 +69,7 @@ def list_folder(
             path = f"{folder}/{item.name}" if folder else item.name
             try:
                 if item.is_dir(follow_symlinks=False):
+                    _check_name(root.path, path)  # or folders in each other without end would be walked
                     folders.append(path)
                     continue
                 info = item.stat(follow_symlinks=False)

@@ -40,7 +40,7 @@ def dated_folder(run: Run, kind: str) -> Folder:
     name = run.server.store_path.name
     with parent_of_store(run.server) as parent:
         when = time.strftime("%Y%m%d-%H%M%S", time.localtime(run.started))
-        return parent.work_folder(f"{name}-{kind}-{when}", run.journal.owner)
+        return parent.work_folder(f"{name}-{kind}-{when}")
 
 
 def keep(folder: Folder, path: str, aside: Folder) -> None:

@@ -76,7 +76,7 @@ def before_window(run: Run, listener: Listener | None) -> tuple[int, Baseline]:
         if linked:
             run.say(f"cutover: {len(linked):,} files have hard links, {linked[0]!r} first, so the window will walk")
             listener = None  # what comes by another name, nobody tells of
-        equal = Snapshot(manifest.known_files())
+        equal = Snapshot(manifest.known_files(), run.journal.owner)
         return len(changed), Baseline(equal, manifest.unknown_files(), manifest.uploaded_count(), listener)
 
 
@@ -164,7 +164,7 @@ def _send(run: Run, manifest: Manifest, root: Path, changed: list[Entry], clock:
     if changed:
         checksums.checksum_files(manifest, root, changed, clock.check if clock else lambda: None)
         progress = Progress(len(changed), sum(entry.size for entry in changed))
-        run.copier.upload(root, changed, progress, "rclone", clock.deadline if clock else None)
+        run.copier.upload(root, changed, run.journal.owner, progress, "rclone", clock.deadline if clock else None)
 
 
 def _compare(run: Run, manifest: Manifest, root: Path, changed: list[Entry]) -> None:

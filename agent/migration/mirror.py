@@ -83,7 +83,7 @@ def _copy(run: Run, manifest: Manifest, progress: Progress, method: str) -> Comm
         manifest.add_sent(entry.path for entry in lot)
         checksums.checksum_files(manifest, root, lot)
         try:
-            run.copier.upload(root, lot, progress, method, None)
+            run.copier.upload(root, lot, run.journal.owner, progress, method, None)
         except CommandFailed as error:
             failure = error
             run.say(f"mirror: {' '.join(str(error).split())[:500]} -- comparing what arrived")

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..copying.progress import Progress
-from ..host.beneath import Folder
+from ..host.beneath import NEW, Folder
 from ..host.files import SPARE_BYTES
 from ..media import checksums
 from ..media.deletions import check_deletions
 from ..media.equality import Manifest
 from ..media.listing import media_objects
-from ..media.walk import metadata, walk
+from ..media.walk import walk
 from ..model.errors import CommandFailed, Problem
 from ..model.items import Object
 from ..state.run import Run
@@ -90,75 +92,88 @@ def _fetch(run: Run, manifest: Manifest, root: Path, wanted: list[str], progress
     """Download beside the local copy, check, then move each file into place, lot by lot; return how many were moved."""
     owner, name = run.journal.owner, incoming_path(root).name
     manifest.add_sent(wanted)
-    with Folder.at(root.parent) as beside, beside.work_folder(name, owner, 0o711) as work:
+    with Folder.at(root.parent) as beside, beside.work_folder(name, 0o711) as work:
+        if other := {*work.names()} - {ARRIVING, NEW}:
+            raise Problem(
+                f"{work.path} holds {min(other)!r}, which this program did not put there",
+                "look what it is, move it away",
+            )
         work.make(ARRIVING, owner, 0o700)
         with work.folder(ARRIVING) as incoming, beside.folder(root.name) as copy:
-            placed = 0
+            fetch, placed = _Fetch(run, manifest, copy, incoming, work), 0
             for start in range(0, len(wanted), LOT):
-                placed += _fetch_lot(run, manifest, copy, incoming, wanted[start : start + LOT], progress, clock)
+                placed += fetch.lot(wanted[start : start + LOT], progress, clock)
         beside.remove_tree(name)
     return placed
 
 
-def _fetch_lot(
-    run: Run,
-    manifest: Manifest,
-    copy: Folder,
-    incoming: Folder,
-    lot: list[str],
-    progress: Progress,
-    clock: Clock | None,
-) -> int:
-    here = _place_arrived(run, manifest, copy, incoming, lot)
-    progress.add(len(here), manifest.remote_bytes(here))
-    rest = [path for path in lot if path not in here]
-    if rest:
-        try:
-            objects = list(manifest.remote(rest))
-            run.copier.download(incoming.path, objects, progress, clock.deadline if clock else None)
-        except CommandFailed as error:
-            run.say(f"restore: {error}; trying again")  # the next round sees what is missing
-            next(run.bucket.list(page=1), None)  # a store that is gone ends it here, not lot by lot
-    return len(here) + len(_place_arrived(run, manifest, copy, incoming, rest))
+@dataclass
+class _Fetch:
+    """This class fetches files for the local copy `copy`: they arrive in `incoming`, which is in root's `work`."""
 
+    run: Run
+    manifest: Manifest
+    copy: Folder
+    incoming: Folder
+    work: Folder
 
-def _place_arrived(run: Run, manifest: Manifest, copy: Folder, incoming: Folder, paths: list[str]) -> set[str]:
-    """Move those into place that lie in `incoming` with the object's content, and return their names."""
-    expected = {item.key: item for item in manifest.remote(paths)}
+    def lot(self, lot: list[str], progress: Progress, clock: Clock | None) -> int:
+        """Fetch these files and move them into place; return how many were moved."""
+        run, manifest = self.run, self.manifest
+        check = clock.check if clock else lambda: None
+        here = self._place_arrived(lot, check)
+        progress.add(len(here), manifest.remote_bytes(here))
+        rest = [path for path in lot if path not in here]
+        if rest:
+            try:
+                objects = list(manifest.remote(rest))
+                deadline = clock.deadline if clock else None
+                run.copier.download(self.incoming.path, objects, run.journal.owner, progress, deadline)
+            except CommandFailed as error:
+                run.say(f"restore: {error}; trying again")  # the next round sees what is missing
+                next(run.bucket.list(page=1), None)  # a store that is gone ends it here, not lot by lot
+        return len(here) + len(self._place_arrived(rest, check))
 
-    def compare(path: str) -> list[tuple[str, str, str]]:
-        try:
-            file = incoming.file(path)
-        except OSError:
-            return []  # deleted in the bucket meanwhile, or it failed
-        with file:
-            md5, parts = checksums.checksums(file, expected[path].size)
-        etag = expected[path].etag
-        return [(path, md5, parts)] if etag in (md5, parts) or run.bucket.md5(path) == md5 else []
+    def _place_arrived(self, paths: list[str], check: Callable[[], None]) -> set[str]:
+        """Move those into place that lie in `incoming` with the object's content, and return their names.
 
-    with ThreadPoolExecutor(checksums.THREADS) as pool:
-        arrived = [row for rows in pool.map(compare, paths) for row in rows]
-    if arrived:
-        run.system.sync()  # a checksum must not outlive a power loss that its content did not
-    replaced = sum([_place(run, copy, path, incoming) for path, _, _ in arrived])
-    if replaced:
-        with dated_folder(run, "replaced") as kept:
-            run.say(f"restore: {replaced:,} files here were not as in the bucket; the old ones are kept in {kept.path}")
-    manifest.add_checksums((metadata(copy, path), md5, parts) for path, md5, parts in arrived)
-    manifest.add_read((path, expected[path].etag, md5) for path, md5, _ in arrived)
-    return {path for path, _, _ in arrived}
+        What was compared is not noted as the local file's checksum: until it is in place its owner may rewrite it. It
+        is read again.
+        """
+        expected = {item.key: item for item in self.manifest.remote(paths)}
 
+        def compare(path: str) -> list[tuple[str, str]]:
+            item = expected[path]
+            try:
+                with self.incoming.file(path) as file:
+                    md5, parts = checksums.checksums(file, item.size, check)
+            except OSError:
+                return []  # deleted in the bucket meanwhile, or it failed
+            return [(path, md5)] if item.etag in (md5, parts) or self.run.bucket.md5(path) == md5 else []
 
-def _place(run: Run, copy: Folder, path: str, incoming: Folder) -> bool:
-    """Move a file into place, and return whether it replaced another one, which is kept."""
-    owner, mode = run.journal.owner, run.journal.mode
-    above, _, _ = path.rpartition("/")
-    if above:
-        copy.make(above, owner, mode)
-    incoming.set_mode(path, owner.uid, mode & 0o666)
-    replaces = copy.find(path) is not None
-    if replaces:
-        with dated_folder(run, "replaced") as kept:  # the first is the old local one; later ones came from the bucket
-            keep_linked(copy, path, kept)
-    incoming.move(path, copy, path)
-    return replaces
+        with ThreadPoolExecutor(checksums.THREADS) as pool:
+            arrived = [row for rows in pool.map(compare, paths) for row in rows]
+        if arrived:
+            self.run.system.sync()  # what is in place must be whole after a power loss
+        replaced = sum([self._place(path) for path, _ in arrived])
+        if replaced:
+            with dated_folder(self.run, "replaced") as kept:
+                self.run.say(
+                    f"restore: {replaced:,} files here were not as in the bucket; the old ones are kept in {kept.path}"
+                )
+        self.manifest.add_read((path, expected[path].etag, md5) for path, md5 in arrived)
+        return {path for path, _ in arrived}
+
+    def _place(self, path: str) -> bool:
+        """Move a file into place, and return whether it replaced another one, which is kept."""
+        owner, mode = self.run.journal.owner, self.run.journal.mode
+        above, _, _ = path.rpartition("/")
+        if above:
+            self.copy.make(above, owner, mode, self.work)
+        self.incoming.set_mode(path, owner.uid, mode & 0o666)
+        replaces = self.copy.find(path) is not None
+        if replaces:
+            with dated_folder(self.run, "replaced") as kept:  # the first is the old local one; later ones came after
+                keep_linked(self.copy, path, kept)
+        self.incoming.move(path, self.copy, path)
+        return replaces

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import subprocess
 import time
 from collections.abc import Sequence
@@ -15,6 +16,9 @@ from ..state import local_copy
 from ..state.journal import Journal, Lost
 from ..state.run import Run
 from .aside import parent_of_store
+
+#: How often the local copy is moved to its place before somebody who lays something there has his way.
+TRIES = 50
 
 
 def recover(run: Run, boot: bool = False) -> None:
@@ -97,12 +101,26 @@ def bring_local_copy_home(run: Run) -> None:
         raise _nowhere(run) from None
     with parent:
         if local_copy.is_at(parent, backup.name, known):
-            _keep_strays(run, parent)
-            parent.rename_entry(backup.name, store.name)
+            _take_its_place(run, parent)
         if not local_copy.is_at(parent, store.name, known):
             raise _nowhere(run)
     # A start that was under way may have seen the folder that lay here before; one from now on sees a local store.
     _clear(run)
+
+
+def _take_its_place(run: Run, parent: Folder) -> None:
+    """Give the local copy the store's name, though somebody lays something there again and again.
+
+    Raises FileExistsError where that never ends.
+    """
+    for left in reversed(range(TRIES)):
+        _keep_strays(run, parent)
+        try:
+            parent.rename_entry(run.server.backup_path.name, run.server.store_path.name)
+            return
+        except FileExistsError:
+            if not left:
+                raise
 
 
 def _keep_strays(run: Run, parent: Folder) -> None:
@@ -115,7 +133,7 @@ def _keep_strays(run: Run, parent: Folder) -> None:
             mount_point.remove(parent, name)
             return
     # Not ours and not expected: keep it, and say so, rather than stay stuck.
-    aside = f"{name}-stray-{time.strftime('%Y%m%d-%H%M%S')}"
+    aside = f"{name}-stray-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
     parent.rename_entry(name, aside)
     run.say(f"recovery: something lay where the mount was; it is kept as {parent.path / aside}")
 

@@ -8,6 +8,7 @@ folder too.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,14 +38,25 @@ def refill(run: Run) -> None:
     backup, incomplete, removing = (path.name for path in _copies(run))
     with parent_of_store(server) as parent:
         if parent.has_folder(backup):
+            _give_away(run, parent, backup)
             return
-        if parent.has_folder(removing) and not parent.has_folder(incomplete):
-            parent.rename_entry(removing, incomplete)
-        parent.work_folder(incomplete, journal.owner).close()
-        pull(run, incomplete_path(server))
-        with parent.folder(incomplete) as copy:
+        if parent.has_folder(removing):  # `clean` was interrupted: what it did not remove yet need not be fetched
+            parent.rename_entry(removing, backup)
+            pull(run, server.backup_path)
+            return
+        with parent.work_folder(incomplete) as copy:
+            pull(run, incomplete_path(server))
+            local_copy.mark(journal, copy)
+            journal.save()
+            parent.rename_entry(incomplete, backup)
             copy.give(journal.owner, journal.mode)
-        parent.rename_entry(incomplete, backup)
+
+
+def _give_away(run: Run, parent: Folder, name: str) -> None:
+    """Give a copy to its owner that was whole when the power failed, and was root's still."""
+    with parent.folder(name) as copy:
+        if copy.metadata().st_uid == os.geteuid() and local_copy.is_it(copy, run.journal.local_store):
+            copy.give(run.journal.owner, run.journal.mode)
 
 
 def _copies(run: Run) -> tuple[Path, Path, Path]:

@@ -30,7 +30,8 @@ def purged(run: Run, manifest: Manifest, names: Sequence[str]) -> set[str]:
 
 def database(run: Run) -> SynapseDatabase:
     """Return Synapse's database, as the settings say where it is."""
-    return SynapseDatabase(run.settings.host.database, run.system, run.journal.owner, run.say)
+    beside = run.server.store_path.parent
+    return SynapseDatabase(run.settings.host.database, run.system, run.journal.owner, run.say, beside)
 
 
 def check_few(run: Run, manifest: Manifest, gone: Sequence[str], where: str) -> None:

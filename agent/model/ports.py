@@ -155,15 +155,23 @@ class Copier(Protocol):
     """A `Copier` copies many files; `copying.transfer` has the real one."""
 
     def upload(
-        self, source: Path, entries: Sequence[Entry], progress: Any, method: str, deadline: float | None
+        self,
+        source: Path,
+        entries: Sequence[Entry],
+        owner: Any,
+        progress: Any,
+        method: str,
+        deadline: float | None,
     ) -> None:
-        """Copy local files below `source` into the bucket; `deadline` is in seconds on the monotonic clock.
+        """Copy local files below `source` into the bucket, with the rights of `owner` (user and group by number).
 
-        Raises CommandFailed where not all arrived; what arrived stays.
+        `deadline` is in seconds on the monotonic clock. Raises CommandFailed where not all arrived; what arrived stays.
         """
 
-    def download(self, target: Path, objects: Sequence[Object], progress: Any, deadline: float | None) -> None:
-        """Copy objects into `target`, a folder of ours that nothing else uses; `deadline` is as in `upload`.
+    def download(
+        self, target: Path, objects: Sequence[Object], owner: Any, progress: Any, deadline: float | None
+    ) -> None:
+        """Copy objects into `target`, a folder that nothing else uses; `owner` and `deadline` are as in `upload`.
 
         Raises CommandFailed where not all arrived; what arrived stays.
         """

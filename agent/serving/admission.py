@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..model.errors import Problem
+from ..model.phases import Side
 from ..model.settings import Settings, StoreSettings
 from ..state.journal import Journal
 from . import mount_point
@@ -29,8 +30,13 @@ def check(system: System, settings: Settings, journal: Journal, where: Path) -> 
     """
     if where != settings.host.store_path:
         return
-    if journal.forbids_mount() or not system.layers(where) and not mount_point.is_bare(system, where):
+    if journal.forbids_mount():
         raise is_local(where)
+    if not system.layers(where):
+        if journal.serving is Side.BUCKET:
+            mount_point.make_if_gone(where)  # another namespace may have removed it, and the mount with it
+        if not mount_point.is_bare(system, where):
+            raise is_local(where)
 
 
 def check_owner(store: StoreSettings, journal: Journal) -> None:

@@ -7,6 +7,8 @@ mounts at a place of ours, where nobody else may lay a link.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -27,11 +29,21 @@ MOUNT_SECONDS = 60
 
 
 def make(parent: Folder, name: str) -> None:
-    """Make the mount point. Raises FileExistsError where something has its name."""
+    """Make the mount point. Raises FileExistsError where something has its name, by now too.
+
+    A new folder is root's, and has its mode from the start: nothing that lies there in its place is made so.
+    """
     os.mkdir(name, MODE, dir_fd=parent.number)
-    with parent.folder(name) as made:
-        made.give((os.geteuid(), os.getegid()), MODE)
     parent.sync()
+    if not is_ours(parent, name):
+        raise FileExistsError(errno.EEXIST, "was replaced just now", str(parent.path / name))
+
+
+def make_if_gone(path: Path) -> None:
+    """Make the mount point at `path` where nothing has its name and its parent is there."""
+    with contextlib.suppress(OSError), beside(path) as (parent, name):
+        if parent.find(name) is None:
+            make(parent, name)
 
 
 def is_ours(parent: Folder, name: str) -> bool:
@@ -64,6 +76,15 @@ def is_bare(system: System, path: Path) -> bool:
         return False
 
 
+def check(point: Folder) -> None:
+    """Raise `Problem` unless the open folder is our mount point."""
+    if not _is_ours(point.metadata()):
+        raise Problem(
+            f"{point.path} is not this program's mount point, so nothing is mounted there",
+            "look what it is: pulumi up puts it right once that is out of the way",
+        )
+
+
 def remove(parent: Folder, name: str) -> None:
     """Remove the mount point. Raises OSError where it is not empty: that is somebody's data."""
     parent.remove_empty(name)
@@ -86,11 +107,7 @@ def attach(system: System, mounted_at: Path, path: Path, ended: Callable[[], boo
         return
     if not system.mounted(mounted_at):
         raise Problem("the mount ended", "see the lines before this one, or the journal of its unit")
-    with beside(path) as (parent, name), parent.folder(name) as point:
-        if not _is_ours(point.metadata()):
-            raise Problem(
-                f"{path} is not this program's mount point, so the bucket is not mounted there",
-                "look what it is: pulumi up puts it right once that is out of the way",
-            )
+    with Folder.at(path) as point:
+        check(point)
         system.attach(mounted_at, point)
     system.unmount(mounted_at)

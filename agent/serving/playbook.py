@@ -15,7 +15,7 @@ import contextlib
 import re
 from pathlib import Path
 
-from ..host.beneath import Folder
+from ..host.beneath import Folder, beside
 from ..host.files import sync_folder, write_atomic
 from ..host.systemd import RUNNING
 from ..model.errors import CommandFailed, Problem
@@ -25,10 +25,12 @@ from ..model.settings import StoreSettings, is_regions_own
 from ..state.journal import Journal
 from ..state.records import Owner
 from ..state.run import Server
-from . import admission
+from . import admission, mount_point
 
 #: Seconds for which our mount may take to end: longer than its unit lets it, shorter than the playbook's waits.
 STOP_SECONDS = 60
+#: An environment file has fewer bytes than this.
+LONGEST = 1 << 16
 #: What goofys reads of its environment file; the playbook writes the first of each.
 _KEY_ID = ("AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID")
 _SECRET = ("AWS_SECRET_KEY", "AWS_SECRET_ACCESS_KEY")
@@ -105,7 +107,8 @@ def _same_key(store: StoreSettings, files: list[str]) -> bool:
     values: dict[str, str] = {}
     for name in files:
         with contextlib.suppress(OSError):
-            lines = Path(name.removeprefix("-")).read_text(errors="replace").splitlines()
+            with beside(Path(name.removeprefix("-"))) as (folder, last), folder.file(last) as file:
+                lines = file.read(LONGEST).decode(errors="replace").splitlines()
             values.update((key.strip(), value.strip()) for key, _, value in (line.partition("=") for line in lines))
 
     def given(names: tuple[str, ...]) -> set[str]:
@@ -131,6 +134,7 @@ def give_way(server: Server, owner: Owner) -> None:
         # fusermount mounts for a user only over a folder that is that user's. Without an inode to spare it takes
         # no file.
         with Folder.at(server.store_path) as point:
+            mount_point.check(point)
             system.cover(point, f"size=4k,nr_inodes=1,mode=0700,uid={owner.uid},gid={owner.gid}")
     except Exception:
         _serve_again(server)

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import shutil
 import sys
-from dataclasses import replace
 from typing import Any
 
 from ..host import compiled
@@ -14,7 +13,7 @@ from ..host.beneath import Folder
 from ..host.files import lay_reserve, sync_folder, write_atomic
 from ..model.errors import Problem
 from ..model.layout import WATCHDOG_UNIT, Layout
-from ..model.phases import Side
+from ..model.phases import Phase, Side
 from ..model.version import version
 from ..serving import playbook
 from ..state.journal import RESERVE_BYTES
@@ -50,10 +49,8 @@ def install(run: Run, sha256: str, document: dict[str, Any]) -> None:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise Problem("the agent did not arrive as it was sent", "run pulumi up again")
     place_agent(layout, data)
-    if journal.serving is Side.LOCAL:
-        with Folder.at(run.server.store_path) as store:
-            info, known = store.metadata(), journal.local_store or LocalStore(0, 0, 0)
-        journal.local_store = replace(known, uid=info.st_uid, gid=info.st_gid, mode=info.st_mode & 0o777)
+    if journal.local_store is None or journal.phase is Phase.LOCAL:
+        journal.local_store = _local_store(run)
     journal.note_agent(sha256)
     journal.save()
     keep_settings(layout, {"host": document["host"]})
@@ -65,6 +62,18 @@ def install(run: Run, sha256: str, document: dict[str, Any]) -> None:
         run.system.systemctl("try-restart", WATCHDOG_UNIT)
     lay_reserve(layout.reserve, RESERVE_BYTES)
     run.say(f"agent {version(sha256)} is in place; the server passed all checks")
+
+
+def _local_store(run: Run) -> LocalStore:
+    """Return whose the media store is. That is decided once, before anything relies on it.
+
+    Raises `Problem` where it is root's: somebody exchanged it for a folder of root's just now.
+    """
+    with Folder.at(run.server.store_path) as store:
+        info = store.metadata()
+    if info.st_uid == 0:
+        raise Problem(f"{run.server.store_path} belongs to root", "give it to the homeserver's user")
+    return LocalStore(info.st_uid, info.st_gid, info.st_mode & 0o777)
 
 
 def this_agent() -> bytes:

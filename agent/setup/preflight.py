@@ -112,10 +112,9 @@ def check_renames(server: Server) -> None:
     name = f"{server.store_path.name}-rename-check"
     trouble = "it is not the same folder after it was renamed"
     with Folder.at(server.store_path.parent) as parent:
-        info = parent.metadata()
         try:
             parent.remove_tree(name)
-            with parent.work_folder(name, (info.st_uid, info.st_gid)) as made:
+            with parent.work_folder(name) as made:
                 made.write("token", name.encode())
             parent.rename_entry(name, f"{name}ed")
             with parent.folder(f"{name}ed") as renamed, renamed.file("token") as file:
@@ -241,8 +240,12 @@ def check_store_in_use(run: Run) -> None:
             info = parent.metadata(name)
     except OSError:
         return  # check_media_store says so
+    if info.st_uid == 0:
+        return  # so does it here: nothing of the homeserver's is read with root's rights
     host = run.settings.host
-    database = SynapseDatabase(host.database, run.system, (info.st_uid, info.st_gid), run.say)
+    database = SynapseDatabase(
+        host.database, run.system, (info.st_uid, info.st_gid), run.say, run.server.store_path.parent
+    )
     store_in_use.check(run.server, database)
     found = provider.trouble(run.server)
     if found:

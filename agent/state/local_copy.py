@@ -37,7 +37,7 @@ def mark(journal: Journal, store: Folder) -> None:
     known = journal.local_store
     assert known
     unmark(store)
-    with store.work_folder(RESERVED, journal.owner) as own:
+    with store.work_folder(RESERVED) as own:
         document = {"store": asdict(known), "generation": journal.generation + 1}
         own.write(TOKEN, json.dumps(document).encode())
 
@@ -52,7 +52,7 @@ def read(store: Folder) -> dict[str, Any] | None:
 
     It says of the local store what the journal did, and of which generation its folder is.
     """
-    with contextlib.suppress(OSError, ValueError), store.file(f"{RESERVED}/{TOKEN}") as file:
+    with contextlib.suppress(OSError, ValueError, RecursionError), store.file(f"{RESERVED}/{TOKEN}") as file:
         if os.fstat(file.fileno()).st_uid == os.geteuid():
             found = json.loads(file.read(LONGEST))
             return found if isinstance(found, dict) else None
@@ -64,7 +64,7 @@ def is_it(store: Folder, known: LocalStore | None) -> bool:
     if known is None:
         return False
     found = read(store)
-    if known.token and found:
+    if known.token and found and token_of(found):
         return token_of(found) == known.token
     return store.metadata().st_ino == known.inode
 

@@ -50,7 +50,7 @@ def _mark(data: bytes) -> Mark:
     try:
         found = json.loads(data)
         return Mark(str(found["server"]), str(found["id"]), int(found.get("epoch", 0)))
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise Problem(
             f"{OWNER_KEY} in the bucket is no mark of ownership: somebody wrote something else there",
             "look who uses this bucket; only if nobody else does, remove that object, and run pulumi up again",

@@ -241,14 +241,22 @@ class FakeCopier:
         return
 
     def upload(
-        self, source: Path, entries: Sequence[Entry], progress: Any, method: str, deadline: float | None = None
+        self,
+        source: Path,
+        entries: Sequence[Entry],
+        owner: Any,
+        progress: Any,
+        method: str,
+        deadline: float | None = None,
     ) -> None:
         for path in (entry.path for entry in entries):
             self.power.tick()
             if (source / path).exists():
                 self.bucket.put(path, (source / path).read_bytes())
 
-    def download(self, target: Path, objects: Sequence[Object], progress: Any, deadline: float | None = None) -> None:
+    def download(
+        self, target: Path, objects: Sequence[Object], owner: Any, progress: Any, deadline: float | None = None
+    ) -> None:
         for path in (item.key for item in objects):
             self.power.tick()
             if path in self.bucket.objects:

@@ -12,6 +12,7 @@ from agent.copying.progress import Progress
 from agent.copying.transfer import Transfer
 from agent.model.errors import CommandFailed
 from agent.model.items import Entry
+from agent.state.records import Owner
 
 from .conftest import Machine
 
@@ -30,7 +31,7 @@ def test_files_that_go_in_parts_are_copied_after_the_others_and_few_at_once(
     entries = [Entry(name, size, 0, 0, 0) for name, size in [("a", 1), ("b", 64 << 20), ("c", (64 << 20) - 1)]]
     progress = Progress(3, 128 << 20)
     with pytest.raises(CommandFailed, match="one file vanished"):
-        Transfer(server.agent, server.said.append).upload(server.store, entries, progress, "rclone")
+        Transfer(server.agent, server.said.append).upload(server.store, entries, Owner(0, 0), progress, "rclone")
     assert calls == [(["a", "c"], "32"), (["b"], "4")]
     assert progress.done == 3
 

@@ -143,8 +143,8 @@ def test_a_file_that_became_a_link_after_its_checksum_is_not_given_away(
     owned.bucket.put("local_content/aa/bb/new", b"new")
     real = checksums.checksums
 
-    def then_a_link(file: IO[bytes], size: int) -> tuple[str, str]:
-        found = real(file, size)
+    def then_a_link(file: IO[bytes], *size: Any) -> tuple[str, str]:
+        found = real(file, *size)
         path = Path(os.readlink(f"/proc/self/fd/{file.fileno()}"))
         if pull.ARRIVING in path.parts:
             path.unlink()
@@ -226,14 +226,11 @@ def test_the_bucket_is_mounted_over_our_mount_point_and_nothing_else(owned: Mach
     """Review, entry 6: the mount point replaced by a link."""
     go(owned, "live")
     owned.system.mounts.clear()
-    for replaced_by in ("a link", "a folder of the owner's", "nothing"):
-        if owned.store.is_symlink():
-            owned.store.unlink()
-        elif owned.store.exists():
-            owned.store.rmdir()
+    owned.store.rmdir()
+    for replaced_by in ("a link", "a folder of the owner's"):
         if replaced_by == "a link":
             owned.store.symlink_to(outside.folder)
-        elif replaced_by != "nothing":
+        else:
             owned.store.mkdir()
             os.chown(owned.store, OWNER, OWNER)
         with pytest.raises(Problem, match="is the local media store"):
@@ -242,6 +239,9 @@ def test_the_bucket_is_mounted_over_our_mount_point_and_nothing_else(owned: Mach
         with pytest.raises((Problem, OSError)):
             mount_point.attach(owned.system, owned.layout.mounting, owned.store, lambda: False)
         assert owned.store not in owned.system.mounts
+        (owned.store.unlink if owned.store.is_symlink() else owned.store.rmdir)()
+    admission.check(owned.system, owned.settings, owned.journal, owned.store)
+    assert mount_point.is_bare(owned.system, owned.store), "one that is gone, as from another namespace, is made anew"
     outside.assert_untouched()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,14 +33,20 @@ def store_with(tmp_path: Path, files: dict[str, bytes]) -> Path:
     return root
 
 
-def test_multipart_etags_are_those_that_s3_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_multipart_etags_are_those_that_s3_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checksums, "PART_CUTOFF", 10)
     monkeypatch.setattr(checksums, "PART_SIZE", 4)
-    md5, parts = checksums.checksums(io.BytesIO(b"0123456789"), 10)
+
+    def of(body: bytes) -> tuple[str, str]:
+        (tmp_path / "file").write_bytes(body)
+        with open(tmp_path / "file", "rb") as file:
+            return checksums.checksums(file, len(body))
+
+    md5, parts = of(b"0123456789")
     by_hand = b"".join(hashlib.md5(p).digest() for p in (b"0123", b"4567", b"89"))
     assert md5 == "781e5e245d69b566979b86e28d23f2c7"
     assert parts == hashlib.md5(by_hand).hexdigest() + "-3"
-    assert checksums.checksums(io.BytesIO(b"small"), 5)[1] == ""
+    assert of(b"small")[1] == ""
 
 
 def test_equal_means_equal_content_not_equal_size(tmp_path: Path, manifest: Manifest) -> None:

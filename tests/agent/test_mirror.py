@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,6 +15,7 @@ from agent.media import checksums
 from agent.migration import mirror
 from agent.model.errors import CommandFailed, Problem
 from agent.model.items import Entry
+from agent.state.records import Owner
 
 from .conftest import Machine
 from .window_of import FILES, fill
@@ -26,10 +27,10 @@ def test_a_file_that_cannot_be_read_does_not_keep_the_others_and_is_named(
     fill(server)
     real = checksums.checksums
 
-    def unreadable(file: IO[bytes], size: int) -> tuple[str, str]:
+    def unreadable(file: IO[bytes], size: int, between: Callable[[], None]) -> tuple[str, str]:
         if os.readlink(f"/proc/self/fd/{file.fileno()}").endswith("one/deep"):
             raise OSError(errno.EIO, "Input/output error")
-        return real(file, size)
+        return real(file, size, between)
 
     monkeypatch.setattr(checksums, "checksums", unreadable)
     with pytest.raises(Problem, match="1 files are not equal.*'one/deep' first"):
@@ -46,11 +47,11 @@ def test_a_large_first_copy_goes_in_lots_and_says_how_far_the_whole_is(
     lines: list[str] = []
     real = server.copier.upload
 
-    def upload(source: Path, entries: Sequence[Entry], progress: Progress, *rest: Any) -> None:
+    def upload(source: Path, entries: Sequence[Entry], owner: Owner, progress: Progress, *rest: Any) -> None:
         lots.append(len(entries))
         progress.add(len(entries), 0)
         lines.append(progress.line(0, 0).partition(",")[0])
-        real(source, entries, progress, *rest)
+        real(source, entries, owner, progress, *rest)
 
     monkeypatch.setattr(server.copier, "upload", upload)
     mirror.mirror(server.run())

@@ -32,7 +32,7 @@ def test_a_walk_tells_what_is_new_rewritten_or_moved_and_counts_the_rest(
 ) -> None:
     without_find(monkeypatch, find)
     fill(server)
-    before = Snapshot(walk(server.store, []))
+    before = Snapshot(walk(server.store, []), server.journal.owner)
     assert before.compare(server.store, []) == ([], len(FILES))
     server.write("local_content/aa/cc/new", b"new")
     rewrite(server, "one/deep", b"DEEP")
@@ -47,7 +47,7 @@ def test_a_walk_tells_what_is_new_rewritten_or_moved_and_counts_the_rest(
 
 def test_find_does_the_walk_where_it_can(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(server)
-    before = Snapshot(walk(server.store, []))
+    before = Snapshot(walk(server.store, []), server.journal.owner)
     monkeypatch.setattr(snapshot, "walk", None)
     assert before.compare(server.store, []) == ([], len(FILES))
 
@@ -63,14 +63,14 @@ def test_whatever_a_file_is_called_and_however_old_it_is_find_says_the_same_of_i
     os.utime(file, ns=(0, changed_at))
     monkeypatch.setattr(snapshot, "walk", None)
     entries = list(walk(server.store, []))
-    changed, same = Snapshot(entries).compare(server.store, [])
+    changed, same = Snapshot(entries, server.journal.owner).compare(server.store, [])
     # Before 1970 find writes the fraction otherwise: such a file is looked at again, and is the same.
     assert (changed, same) == ([], 1) or (changed_at < 0 and changed == entries)
 
 
 def test_a_link_is_a_problem_with_its_remedy(server: Machine) -> None:
     fill(server)
-    before = Snapshot(walk(server.store, []))
+    before = Snapshot(walk(server.store, []), server.journal.owner)
     (server.store / "local_content/aa/link").symlink_to("cc")
     with pytest.raises(Problem, match="a link.* -- replace it"):
         before.compare(server.store, [])
@@ -80,7 +80,7 @@ def test_many_folders_are_shared_between_several_finds(server: Machine, monkeypa
     monkeypatch.setattr(snapshot, "FOLDERS", 2)
     for number in range(9):
         server.write(f"remote_content/server{number}/aa/bb/c", b"x")
-    before = Snapshot(walk(server.store, []))
+    before = Snapshot(walk(server.store, []), server.journal.owner)
     server.write("remote_content/server7/aa/bb/d", b"y")
     changed, same = before.compare(server.store, [])
     assert [entry.path for entry in changed] == ["remote_content/server7/aa/bb/d"] and same == 9
@@ -89,7 +89,7 @@ def test_many_folders_are_shared_between_several_finds(server: Machine, monkeypa
 def test_marks_without_pythons_own_hash_tell_the_same(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot, "_mark", snapshot._digest)
     fill(server)
-    before = Snapshot(walk(server.store, []))
+    before = Snapshot(walk(server.store, []), server.journal.owner)
     rewrite(server, "one/deep", b"DEEP")
     changed, same = before.compare(server.store, [])
     assert [entry.path for entry in changed] == ["one/deep"] and same == len(FILES) - 1

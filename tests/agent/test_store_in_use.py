@@ -19,6 +19,12 @@ from .moves import go
 from .purging import SqliteTables
 
 
+@pytest.fixture(autouse=True)
+def not_roots(server: Machine) -> None:
+    """Nothing of the homeserver's is looked at with root's rights."""
+    os.chown(server.store, 60_123, 60_123)
+
+
 @pytest.fixture
 def tables(tmp_path: Path) -> SqliteTables:
     return SqliteTables(tmp_path / "homeserver.db")

@@ -21,7 +21,7 @@ from ..model.items import Entry, Object
 from ..store.bucket import OTHER_KEY
 from ..store.rclone_conf import PART_CUTOFF, PART_SIZE
 from .equality import Manifest
-from .walk import metadata
+from .walk import entry
 
 if TYPE_CHECKING:
     from ..model.ports import Bucket
@@ -56,7 +56,8 @@ def _checksum(root: Folder, known: Entry, between: Callable[[], None]) -> list[t
     try:
         with root.file(known.path) as file:
             md5, parts = checksums(file, known.size, between)
-        return [(known, md5, parts)] if metadata(root, known.path) == known else []
+            same = entry(known.path, os.fstat(file.fileno())) == known
+        return [(known, md5, parts)] if same else []
     except OSError:
         return []
 

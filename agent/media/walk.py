@@ -18,11 +18,6 @@ def entry(path: str, info: os.stat_result) -> Entry:
     return Entry(path, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
 
 
-def metadata(root: Folder, path: str) -> Entry:
-    """Return the file's present metadata. Raises OSError where it is gone, or a folder above it is a link by now."""
-    return entry(path, root.metadata(path))
-
-
 def walk(
     root: Path, exclude: Sequence[str], below: Sequence[str] = ("",), linked: list[str] | None = None
 ) -> Iterator[Entry]:

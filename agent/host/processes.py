@@ -15,6 +15,9 @@ from ..model.errors import CommandFailed
 
 T = TypeVar("T")
 
+#: Seconds for which a child that answered, or was killed, may take to end.
+REAP_SECONDS = 1.0
+
 
 def as_owner(argv: Sequence[str], uid: int, gid: int) -> list[str]:
     """Return the command that runs a program with the rights of that user and group on files, and no further ones.
@@ -114,6 +117,13 @@ class Processes:
         os.sync()
 
 
+def _reap(child: int) -> None:
+    """Take note of a child's end, which comes right after its answer; one stuck in a dead mount is left to init."""
+    deadline = time.monotonic() + REAP_SECONDS
+    while not os.waitpid(child, os.WNOHANG)[0] and time.monotonic() < deadline:
+        time.sleep(0.0005)
+
+
 def _answer(reader: int, child: int, timeout: float) -> Any:
     import ast
     import select
@@ -133,8 +143,7 @@ def _answer(reader: int, child: int, timeout: float) -> Any:
             chunks.append(block)
     finally:
         os.close(reader)
-        # A child stuck in a dead mount cannot be reaped now; init does it later.
-        os.waitpid(child, os.WNOHANG)
+        _reap(child)
     if not chunks:
         raise OSError("the check ended without an answer")
     verdict, value = ast.literal_eval(b"".join(chunks).decode())

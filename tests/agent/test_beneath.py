@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,15 @@ def test_a_pipe_in_the_place_of_a_file_makes_nobody_wait(tmp_path: Path) -> None
     os.mkfifo(tmp_path / "file")
     with Folder.at(tmp_path) as folder, pytest.raises(OSError):
         folder.file("file")
+
+
+def test_no_child_that_answered_is_left_behind() -> None:
+    """Review, entry 30: 121 of 200 were."""
+    system = System()
+    for number in range(200):
+        assert system.as_user(os.geteuid(), os.getegid(), lambda number=number: number) == number  # type: ignore[misc]
+    with pytest.raises(TimeoutError):
+        system.as_user(os.geteuid(), os.getegid(), lambda: time.sleep(60), timeout=0.05)
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    states = [Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] for child in children]
+    assert "Z" not in states

@@ -72,8 +72,9 @@ def disk_comes_late(scene: Scene) -> None:
 
 
 def disk_full_through_recovery(scene: Scene) -> None:
-    """The disk is full when the server boots, and for some time after."""
+    """The disk is full when the server boots, and for some time after; what was laid aside for that is used up."""
     _off(scene)
+    on_disk(VAR / "reserve").unlink(missing_ok=True)
     disk_full(VAR)(scene)
     server.up(wait=False)
     time.sleep(LASTS)  # the fault itself lasts

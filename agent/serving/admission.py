@@ -8,9 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..host.beneath import beside
 from ..model.errors import Problem
 from ..model.phases import Side
 from ..model.settings import Settings, StoreSettings
+from ..state import local_copy
 from ..state.journal import Journal
 from . import mount_point
 
@@ -33,10 +35,20 @@ def check(system: System, settings: Settings, journal: Journal, where: Path) -> 
     if journal.forbids_mount():
         raise is_local(where)
     if not system.layers(where):
-        if journal.serving is Side.BUCKET:
+        if journal.serving is Side.BUCKET and _disk_is_there(settings, journal):
             mount_point.make_if_gone(where)  # another namespace may have removed it, and the mount with it
         if not mount_point.is_bare(system, where):
             raise is_local(where)
+
+
+def _disk_is_there(settings: Settings, journal: Journal) -> bool:
+    """Return whether the local copy lies beside the media store: its disk is mounted, then."""
+    backup = settings.host.backup_path
+    try:
+        with beside(backup) as (parent, name):
+            return local_copy.is_at(parent, name, journal.local_store)
+    except OSError:
+        return False
 
 
 def check_owner(store: StoreSettings, journal: Journal) -> None:

@@ -53,29 +53,21 @@ def _own_disk(folder: Path, path_inodes: bool) -> Iterator[None]:
     place = on_disk(folder)
     server.down()
     place.mkdir(parents=True, exist_ok=True)
-    aside = place.with_name(place.name + ".aside")
-    info = place.stat()
-    run("cp", "--archive", place, aside)
+    aside, info = place.with_name(place.name + ".aside"), place.stat()
+    run("mv", place, aside)
+    place.mkdir()
     if path_inodes:
-        run(
-            "mergerfs",
-            "-o",
-            "allow_other,inodecalc=path-hash,cache.files=auto-full,dropcacheonclose=true",
-            aside,
-            place,
-        )
+        # With pages in memory, which Synapse's SQLite maps.
+        run("mergerfs", "-o", "allow_other,inodecalc=path-hash,cache.files=auto-full", aside, place)
     else:
         run("mount", "-t", "tmpfs", "-o", f"size={OWN_DISK},mode={info.st_mode & 0o777:o}", "tmpfs", place)
         run("cp", "--archive", f"{aside}/.", place)
-        run("rm", "-r", aside)
     server.up()
     try:
         yield
     finally:
         server.kill()
         run("umount", place)
-        if path_inodes:
-            run("rm", "-r", aside)
 
 
 def run_case(case: Case, trouble: relay.Relay) -> Verdict:

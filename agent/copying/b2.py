@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..host.files import write_atomic
+from ..host.processes import as_owner
 from ..model.errors import CommandFailed, Problem
 from ..model.layout import RESERVED
 from ..model.settings import StoreSettings
@@ -85,8 +86,8 @@ def environment(store: StoreSettings, account_info: Path) -> dict[str, str]:
     }
 
 
-def sync(server: Server, argv: list[str], files: int, say: Say) -> None:
-    """Run `sync_argv`'s command, and say how far it is of `files`.
+def sync(server: Server, argv: list[str], owner: tuple[int, int], files: int, say: Say) -> None:
+    """Run `sync_argv`'s command with the rights of `owner`, and say how far it is of `files`.
 
     Raises CommandFailed with what b2 said. Copied files stay and are compared.
     """
@@ -94,7 +95,7 @@ def sync(server: Server, argv: list[str], files: int, say: Say) -> None:
     done, progress = 0, Sometimes(say)
     env = {**os.environ, **environment(server.settings.store, server.layout.var / "no-account-info")}
     with subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env,
+        as_owner(argv, *owner), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env,
         text=True, errors="replace", cwd="/",
     ) as process:  # fmt: skip
         assert process.stdout

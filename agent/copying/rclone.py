@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING
 
+from ..host.processes import as_owner
 from ..model.errors import CommandFailed
 from .progress import PROGRESS_SECONDS, Progress
 
@@ -50,6 +51,7 @@ def rclone_argv(source: str, target: str, transfers: int, bandwidth: str = "", h
 
 def follow(
     argv: list[str],
+    owner: tuple[int, int],
     names: IO[str],
     environment: Mapping[str, str],
     progress: Progress,
@@ -57,7 +59,7 @@ def follow(
     say: Say,
     deadline: float | None = None,
 ) -> None:
-    """Run rclone with that environment and the open file `names` as its input, and make progress lines of what it says.
+    """Run rclone with the rights of `owner`, that environment and `names` as its input, and say how far it is.
 
     It is ended at the `deadline` (seconds on the monotonic clock), and where the store does not answer any more. Raises
     CommandFailed where it did not copy all.
@@ -65,7 +67,12 @@ def follow(
     errors: list[str] = []
     watch = _Watch(bucket)
     with subprocess.Popen(
-        argv, stdin=names, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
+        as_owner(argv, *owner),
+        stdin=names,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
     ) as process:
         assert process.stderr
         left = threading.TIMEOUT_MAX if deadline is None else max(0.0, deadline - time.monotonic())

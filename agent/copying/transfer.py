@@ -68,12 +68,15 @@ class Transfer:
         if method == "b2":
             program, settings = b2.install(self._server, self._say), self._server.settings
             argv = b2.sync_argv(program, source, settings.store.bucket, settings.copy.exclude, self._at_once())
-            b2.sync(self._server, as_owner(argv, *owner), len(entries), self._say)
+            b2.sync(self._server, argv, owner, len(entries), self._say)
         else:
             bandwidth = self._server.settings.copy.bandwidth
             argv = rsync.rsync_argv(source, self._server.layout.staging, bandwidth)
             with self._names([entry.path for entry in entries], "\0") as names:
-                self._server.system.run(as_owner(argv, *owner), timeout=RSYNC_SECONDS, stdin=names)
+                try:
+                    self._server.system.run(as_owner(argv, *owner), timeout=RSYNC_SECONDS, stdin=names)
+                except CommandFailed as error:
+                    raise CommandFailed(argv, error.status, str(error)) from None
         progress.add(len(entries), sum(entry.size for entry in entries))
 
     def download(
@@ -122,10 +125,9 @@ class Transfer:
                 continue
             bandwidth = self._server.settings.copy.bandwidth
             argv = rclone.rclone_argv(source, target, transfers, bandwidth, hurry=deadline is not None)
-            argv = as_owner(argv, *owner)
             try:
                 with self._names([path for path, _ in chosen], "\n") as names:
-                    rclone.follow(argv, names, environment, progress, self._server.bucket, self._say, deadline)
+                    rclone.follow(argv, owner, names, environment, progress, self._server.bucket, self._say, deadline)
             except CommandFailed as error:
                 failure = failure or error
             progress.add(len(chosen), sum(size for _, size in chosen))

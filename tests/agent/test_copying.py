@@ -22,7 +22,7 @@ def test_files_that_go_in_parts_are_copied_after_the_others_and_few_at_once(
 ) -> None:
     calls: list[tuple[list[str], str]] = []
 
-    def follow(argv: list[str], names: IO[str], *_: Any) -> None:
+    def follow(argv: list[str], owner: Owner, names: IO[str], *_: Any) -> None:
         calls.append((names.read().split(), argv[argv.index("--transfers") + 1]))
         if len(calls) == 1:
             raise CommandFailed(["rclone"], 1, "one file vanished")

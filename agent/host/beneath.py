@@ -101,6 +101,16 @@ class Folder:
         found = self.find(path)
         return found is not None and stat.S_ISDIR(found.st_mode)
 
+    def link_at(self, path: str) -> str | None:
+        """Return what the link of that name says, or None where it is none. Raises FileNotFoundError."""
+        with self._parent(path) as (parent, name):
+            try:
+                return os.readlink(name, dir_fd=parent)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                return None
+
     def names(self) -> list[str]:
         """Return the names of all that is in this folder."""
         return os.listdir(self.number)

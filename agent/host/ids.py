@@ -2,7 +2,7 @@
 
 A clone has all files of the server that it was made from, its machine id too. So the id is made of what a clone does
 not share: the hardware's own id, which a hypervisor gives each machine anew; in a container, which sees its host's
-hardware, the addresses of its network interfaces.
+hardware, the address of its first network interface.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ CONTAINER = Path("/run/systemd/container")
 INTERFACES = Path("/sys/class/net")
 #: What the firmware calls this machine; small boards have a serial number only.
 HARDWARE = (Path("/sys/class/dmi/id/product_uuid"), Path("/sys/firmware/devicetree/base/serial-number"))
-#: Interfaces that come and go with what runs on the server.
-PASSING = ("lo", "docker", "br-", "veth", "virbr", "cni", "flannel", "tun", "tap", "wg", "dummy", "podman")
+#: What a container's own interface is called; all others come and go with what runs in it, such as a VPN.
+OWN = ("eth", "en", "host", "mv-", "iv-")
 
 
 def of_this_server() -> ServerIds:
@@ -39,17 +39,19 @@ def _digest(text: bytes) -> str:
 
 def _hardware() -> list[bytes]:
     if CONTAINER.exists():
-        return sorted(_addresses())
+        return _address()
     for path in HARDWARE:
         with contextlib.suppress(OSError):
             return [path.read_bytes().strip(b"\0\n ").lower()]
     return []
 
 
-def _addresses() -> list[bytes]:
-    found = []
-    for interface in INTERFACES.iterdir():
-        if not interface.name.startswith(PASSING):
+def _address() -> list[bytes]:
+    """Return the address of the container's first interface of its own, if it has one."""
+    for interface in sorted(INTERFACES.iterdir()):
+        if interface.name.startswith(OWN):
             with contextlib.suppress(OSError):
-                found.append((interface / "address").read_bytes().strip())
-    return found
+                address = (interface / "address").read_bytes().strip()
+                if address:
+                    return [address]
+    return []

@@ -184,6 +184,10 @@ class Manifest(Catalog):
         queries = [f"SELECT path FROM {table} WHERE {names}" for table in ("known", "sent") for names in where]
         return [row[0] for row in self._db.execute(" UNION ".join(queries), {"path": path})]
 
+    def is_ours(self, path: str) -> bool:
+        """Return whether the name is one of ours (see the class)."""
+        return bool(self._db.execute(f"SELECT 1 FROM ({_OURS}) WHERE path = ? LIMIT 1", (path,)).fetchone())
+
     def knows(self, path: str) -> bool:
         """Return whether a file of that name is known, that is, was equal on both sides when last compared."""
         return bool(self._db.execute("SELECT 1 FROM known WHERE path = ?", (path,)).fetchone())

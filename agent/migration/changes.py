@@ -43,6 +43,8 @@ class Baseline:
     open: list[str]
     #: How many names this program put into the bucket.
     uploaded_count: int
+    #: Names of ours that were gone already, and stay in the bucket since nobody purged them.
+    gone: frozenset[str]
     listener: Listener | None
 
 
@@ -77,7 +79,8 @@ def before_window(run: Run, listener: Listener | None) -> tuple[int, Baseline]:
             run.say(f"cutover: {len(linked):,} files have hard links, {linked[0]!r} first, so the window will walk")
             listener = None  # what comes by another name, nobody tells of
         equal = Snapshot(manifest.known_files(), run.journal.owner)
-        return len(changed), Baseline(equal, manifest.unknown_files(), manifest.uploaded_count(), listener)
+        gone = frozenset(manifest.gone_locally())
+        return len(changed), Baseline(equal, manifest.unknown_files(), manifest.uploaded_count(), gone, listener)
 
 
 def in_window(run: Run, known: Baseline, clock: Clock) -> Found:
@@ -93,6 +96,7 @@ def in_window(run: Run, known: Baseline, clock: Clock) -> Found:
             changed, gone = _changed_by_walk(run, manifest, known)
         else:
             changed, gone = _changed_at(run, manifest, known, told)
+        gone = [path for path in gone if path not in known.gone]
         _check_deletions(run, known.uploaded_count, gone)
         late.load_local(changed)
         late.add_checksums(manifest.checksums(changed))

@@ -54,10 +54,9 @@ def _compare_and_remove(run: Run, root: Path, removing: Path) -> Counts:
     with run.server.manifest() as manifest:
         files, size = manifest.load_local(walk(root, exclude))
         manifest.load_remote(media_objects(run.bucket, exclude))
-        unaccounted.check_few(run, manifest, manifest.gone_remotely(), "the bucket")
         checksums.settle(manifest, run.bucket, root)
         only_local, different = manifest.missing_remotely(), manifest.different()
-        purged = unaccounted.purged(run, manifest, only_local)
+        purged = unaccounted.purged_of_ours(run, manifest, only_local, "the bucket")
         open_names = [path for path in only_local if path not in purged] + different
         if open_names := unaccounted.unconfirmed(run, open_names):
             unaccounted.refuse(run, open_names, "nothing was removed")

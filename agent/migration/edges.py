@@ -6,10 +6,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..host.beneath import Folder
 from ..model.phases import Owed, Phase, route
 from ..serving import mount
-from ..state import local_copy
 from ..state.journal import Journal
 from ..state.run import Run
 from ..store import ownership
@@ -44,9 +42,6 @@ def _mirror(run: Run) -> Counts:
 
 def _local(run: Run) -> None:
     mount.stop_staging(run.server)
-    with Folder.at(run.server.store_path) as store:
-        local_copy.unmark(store)
-    run.journal.note_local_copy("", None)
     try:
         ownership.release(run.bucket, run.server.ids)
     except STORE_TROUBLE as error:

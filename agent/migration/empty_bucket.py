@@ -62,10 +62,9 @@ def _check_all_is_home(run: Run) -> None:
         manifest.load_local(walk(root, run.settings.copy.exclude))
         manifest.load_remote(objects)
         gone = manifest.gone_locally_but_not_remotely()
-        unaccounted.check_few(run, manifest, gone, "the local store")
         checksums.settle(manifest, run.bucket, root)
         foreign, different = manifest.foreign_objects(), manifest.different()
-        purged = unaccounted.purged(run, manifest, gone)
+        purged = unaccounted.purged_of_ours(run, manifest, gone, "the local store")
     if foreign:
         raise Problem(
             f"{len(foreign):,} objects in the bucket are not in the local store and were not put there by this "

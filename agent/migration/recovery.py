@@ -104,6 +104,8 @@ def bring_local_copy_home(run: Run) -> None:
             _take_its_place(run, parent)
         if not local_copy.is_at(parent, store.name, known):
             raise _nowhere(run)
+        with parent.folder(store.name) as home:
+            local_copy.came_home(run.journal, home)
     # A start that was under way may have seen the folder that lay here before; one from now on sees a local store.
     _clear(run)
 

@@ -34,6 +34,16 @@ def database(run: Run) -> SynapseDatabase:
     return SynapseDatabase(run.settings.host.database, run.system, run.journal.owner, run.say, beside)
 
 
+def purged_of_ours(run: Run, manifest: Manifest, names: Sequence[str], where: str) -> set[str]:
+    """Return those of the names that this program put on the other side once, are gone from `where`, and were purged.
+
+    Raises `Problem` where more of them were than is believed at once.
+    """
+    found = purged(run, manifest, [path for path in names if manifest.is_ours(path)])
+    check_few(run, manifest, [*found], where)
+    return found
+
+
 def check_few(run: Run, manifest: Manifest, gone: Sequence[str], where: str) -> None:
     """Raise `Problem` where so many names are gone from one side that something else than purges must be the cause."""
     check_deletions(run.settings.migration.deletion_limit_percent, manifest.uploaded_count(), gone, where)
@@ -46,8 +56,7 @@ def remove_from_bucket(run: Run, manifest: Manifest) -> int:
     where too many are gone.
     """
     gone = manifest.gone_locally_but_not_remotely()
-    check_few(run, manifest, gone, "the local store")
-    found = purged(run, manifest, gone)
+    found = purged_of_ours(run, manifest, gone, "the local store")
     if found:
         run.say(f"{len(found):,} files were purged here; removing them from the bucket")
         checksums.delete_objects(run.bucket, sorted(found))
@@ -73,8 +82,7 @@ def set_aside_here(run: Run, manifest: Manifest, root: Folder, gone: Sequence[st
     They must not come back; none is deleted. `gone` are names of ours that are in `root` and no longer in the bucket.
     Raises `Problem` where too many were purged.
     """
-    found = purged(run, manifest, gone)
-    check_few(run, manifest, [*found], "the bucket")
+    found = purged_of_ours(run, manifest, gone, "the bucket")
     if found:
         with dated_folder(run, "removed") as kept:
             run.say(f"{len(found):,} files were purged while the bucket served; they are kept in {kept.path}")

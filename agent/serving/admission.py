@@ -42,11 +42,9 @@ def check(system: System, settings: Settings, journal: Journal, where: Path) -> 
 
 
 def _disk_is_there(settings: Settings, journal: Journal) -> bool:
-    """Return whether the local copy lies beside the media store: its disk is mounted, then."""
-    backup = settings.host.backup_path
     try:
-        with beside(backup) as (parent, name):
-            return local_copy.is_at(parent, name, journal.local_store)
+        with beside(settings.host.backup_path) as (parent, name):
+            return local_copy.is_disk_there(parent, name, journal.local_store)
     except OSError:
         return False
 

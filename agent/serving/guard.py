@@ -31,6 +31,8 @@ def reason_to_wait(server: Server, journal: Journal) -> str:
         return f"the bucket does not serve at {store}: {reason}" if reason else ""
     if server.system.layers(store) or not mount_point.holds_a_store(store):
         return f"{store} is not the local media store"
+    if journal.local_store and journal.local_store.token and mount_point.is_empty(store):
+        return f"{store} is empty: is its disk mounted?"
     return ""
 
 

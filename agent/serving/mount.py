@@ -12,7 +12,7 @@ from ..model.layout import MOUNT_UNIT, STAGING_UNIT, WATCHDOG_UNIT
 from ..model.phases import Side
 from ..state.records import Owner
 from ..state.run import Server
-from . import mount_point, playbook, probe, writers
+from . import playbook, probe, writers
 
 
 def ours_serves(server: Server, serving: Side) -> bool:
@@ -36,7 +36,6 @@ def keep_running(server: Server, owner: Owner, serving: Side) -> None:
     if units:
         if not server.system.is_active(units[0]):
             services = writers.running(server)
-            mount_point.make_if_gone(server.store_path)  # an administrator is here, who sees whether the disk is
             start_final(server, owner)
             server.system.start(services)  # should a unit that they require have ended with that
         server.system.systemctl("restart", WATCHDOG_UNIT)

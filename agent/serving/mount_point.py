@@ -65,6 +65,15 @@ def holds_a_store(path: Path) -> bool:
         return False
 
 
+def is_empty(path: Path) -> bool:
+    """Return whether the folder at `path` has nothing in it, not even a folder of ours; one that is gone counts."""
+    try:
+        with Folder.at(path) as folder:
+            return folder.names() == []
+    except OSError:
+        return True
+
+
 def is_bare(system: System, path: Path) -> bool:
     """Return whether our mount point lies at `path`, and nothing is mounted over it."""
     if system.layers(path):

@@ -6,11 +6,12 @@ homeserver would go on elsewhere.
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ..host.beneath import Folder
 from ..media.synapse_db import SynapseDatabase
@@ -21,19 +22,36 @@ from ..state.run import Server
 SYNAPSE = rb"synapse\.app\.|synapse_homeserver|synapse_worker"
 #: Media that the database knows as its newest: where none of them is here, the store is another one.
 NEWEST = 5
+#: Parts of a path, those of links on it too.
+MOST_PARTS = 200
 #: A configuration file has fewer bytes than this.
 LONGEST = 1 << 20
 _MEDIA_STORE = re.compile(r"""^media_store_path:[ \t]*["']?([^"'#\n]+)""", re.MULTILINE)
+_NO_MEDIA = re.compile(r"^enable_media_repo:[ \t]*[\"']?(false|no|off)\b", re.MULTILINE | re.IGNORECASE)
 _NOT_LOCAL = re.compile(r"^enable_local_media_storage:[ \t]*[\"']?(false|no|off)\b", re.MULTILINE | re.IGNORECASE)
 
 
 def check(server: Server, database: SynapseDatabase) -> None:
     """Raise `Problem` where the homeserver keeps its media elsewhere, as its processes and its database show.
 
-    What cannot be seen, such as another homeserver's files, is no reason.
+    What cannot be seen, such as another homeserver's files, is no reason; nor is a second Synapse with a store of its
+    own, as long as one uses this one.
     """
-    for process in server.system.processes(SYNAPSE):
-        _check_process(server.store_path, process)
+    seen = [each for each in map(_seen_by, server.system.processes(SYNAPSE)) if each]
+    with Folder.at(server.store_path) as store:
+        info = store.metadata()
+    if seen and not any((info.st_dev, info.st_ino) == (each.device, each.inode) for each in seen):
+        other = seen[0]
+        if other.not_local:
+            raise Problem(
+                "Synapse's enable_local_media_storage is false: it keeps no media in its media store",
+                "only a media store on disk can be moved; take that line out first",
+            )
+        raise Problem(
+            f"Synapse (process {other.process}) keeps its media in a folder of its own, {other.path}, which is not "
+            f"{server.store_path}",
+            "set host.mediaStore to the folder on the server that Synapse's media_store_path is",
+        )
     _check_newest(server, database)
 
 
@@ -50,27 +68,50 @@ def _check_newest(server: Server, database: SynapseDatabase) -> None:
         )
 
 
-def _check_process(store: Path, process: Path) -> None:
-    """Raise `Problem` where one of Synapse's processes sees another folder as its media store."""
-    with contextlib.suppress(OSError), Folder.of_process(process) as root:
-        text = "\n".join(_configuration(root, process))
-        if _NOT_LOCAL.search(text):
-            raise Problem(
-                "Synapse's enable_local_media_storage is false: it keeps no media in its media store",
-                "only a media store on disk can be moved; take that line out first",
-            )
-        told = _MEDIA_STORE.findall(text)
-        if not told:
-            return
-        theirs = root.metadata(told[-1].strip().strip("/"))
-        with Folder.at(store) as ours:
-            mine = ours.metadata()
-        if (theirs.st_dev, theirs.st_ino) != (mine.st_dev, mine.st_ino):
-            raise Problem(
-                f"Synapse (process {process.name}) keeps its media in a folder of its own, {told[-1].strip()}, which "
-                f"is not {store}",
-                "set host.mediaStore to the folder on the server that Synapse's media_store_path is",
-            )
+class _Seen(NamedTuple):
+    """A `_Seen` is the media store of one of Synapse's processes, as that sees it."""
+
+    process: str
+    path: str
+    device: int
+    inode: int
+    not_local: bool
+
+
+def _seen_by(process: Path) -> _Seen | None:
+    """Return the process's media store; None where that cannot be seen, or it serves no media."""
+    try:
+        with Folder.of_process(process) as root:
+            text = "\n".join(_configuration(root, process))
+            told = _MEDIA_STORE.findall(text)
+            if _NO_MEDIA.search(text) or not told:
+                return None
+            path = told[-1].strip()
+            if _NOT_LOCAL.search(text):
+                return _Seen(process.name, path, 0, 0, not_local=True)
+            info = root.metadata(_resolved(root, path))
+            return _Seen(process.name, path, info.st_dev, info.st_ino, not_local=False)
+    except OSError:
+        return None
+
+
+def _resolved(root: Folder, path: str) -> str:
+    """Return where a path leads within a root folder, by the links that lie there. Raises OSError for too many."""
+    waiting, found = [part for part in reversed(path.split("/")) if part], list[str]()
+    for _ in range(MOST_PARTS):
+        if not waiting:
+            return "/".join(found)
+        part = waiting.pop()
+        if part == "..":
+            found = found[:-1]
+        elif part != ".":
+            link = root.link_at("/".join([*found, part]))
+            if link is None:
+                found.append(part)
+            else:
+                found = [] if link.startswith("/") else found
+                waiting += [each for each in reversed(link.split("/")) if each]
+    raise OSError(errno.ELOOP, "too many links", path)
 
 
 def _configuration(root: Folder, process: Path) -> list[str]:

@@ -9,13 +9,14 @@ import sys
 from typing import Any
 
 from ..host import compiled
-from ..host.beneath import Folder
+from ..host.beneath import Folder, beside, is_folder
 from ..host.files import lay_reserve, sync_folder, write_atomic
 from ..model.errors import Problem
 from ..model.layout import WATCHDOG_UNIT, Layout
 from ..model.phases import Phase, Side
 from ..model.version import version
 from ..serving import playbook
+from ..state import local_copy
 from ..state.journal import RESERVE_BYTES
 from ..state.records import LocalStore
 from ..state.run import Run, Server, keep_settings, known_settings
@@ -69,11 +70,11 @@ def _local_store(run: Run) -> LocalStore:
 
     Raises `Problem` where it is root's: somebody exchanged it for a folder of root's just now.
     """
-    with Folder.at(run.server.store_path) as store:
-        info = store.metadata()
+    with beside(run.server.store_path) as (parent, name), parent.folder(name) as store:
+        info, disk = store.metadata(), parent.metadata().st_ino
     if info.st_uid == 0:
         raise Problem(f"{run.server.store_path} belongs to root", "give it to the homeserver's user")
-    return LocalStore(info.st_uid, info.st_gid, info.st_mode & 0o777)
+    return LocalStore(info.st_uid, info.st_gid, info.st_mode & 0o777, parent=disk)
 
 
 def this_agent() -> bytes:
@@ -124,6 +125,9 @@ def uninstall(run: Run, everything: bool) -> None:
     run.journal.save()
     if everything:
         status_keys.remove(run)
+        if is_folder(run.server.store_path):
+            with Folder.at(run.server.store_path) as store:
+                local_copy.unmark(store)
         for folder in (run.layout.etc, run.layout.var, run.layout.lib):
             if folder.exists():
                 shutil.rmtree(folder)

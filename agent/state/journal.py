@@ -198,15 +198,15 @@ class Journal:
 
     # Everything else. These are written with the next save.
 
-    def correct(self, side: Side, phase: Phase, owed: Collection[Owed]) -> None:
-        """Set who serves, and in which phase, by what lies on disk; that makes a new generation.
+    def correct(self, side: Side, phase: Phase, owed: Collection[Owed], generation: int) -> None:
+        """Set who serves, and in which phase, by what lies on disk; that makes a generation after `generation`, too.
 
         Raises `Problem` in a window.
         """
         if self.window:
             raise self._wrong(f"correct {side}")
         self.serving, self.phase, self.owed = side, phase, set(owed)
-        self.generation += 1
+        self.generation = max(self.generation, generation) + 1
 
     def reach(self, phase: Phase) -> None:
         """Set the phase after a transition; one that changes it makes a new generation.

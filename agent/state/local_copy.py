@@ -1,8 +1,7 @@
 """This module knows the local copy of the media store from any other folder that has its name.
 
 A token lies in a folder of ours at its top, and in the journal. Inodes alone would not do: on some file systems they
-follow from the path (mergerfs), and a number may be given to another folder later. Where somebody removed the token,
-the inode still tells.
+follow from the path (mergerfs). Where somebody removed the token, or the power failed as it was laid, the inode tells.
 """
 
 from __future__ import annotations
@@ -33,13 +32,25 @@ def mark(journal: Journal, store: Folder) -> None:
     If the power fails before the journal is saved, the inode tells. Raises `Problem` where something else has the name
     of the folder of ours.
     """
-    journal.note_local_copy(secrets.token_hex(16), store.metadata().st_ino)
+    info = store.metadata()
+    journal.note_local_copy(secrets.token_hex(16), info.st_ino)
+    _lay(journal, store, journal.generation)
+
+
+def came_home(journal: Journal, store: Folder) -> None:
+    """Write into the token that the local copy came home after the journal's generation.
+
+    So it is believed to serve, should the journal be set back to that. Raises what `mark` does.
+    """
+    _lay(journal, store, journal.generation + 1)
+
+
+def _lay(journal: Journal, store: Folder, generation: int) -> None:
     known = journal.local_store
     assert known
     unmark(store)
     with store.work_folder(RESERVED) as own:
-        document = {"store": asdict(known), "generation": journal.generation + 1}
-        own.write(TOKEN, json.dumps(document).encode())
+        own.write(TOKEN, json.dumps({"store": asdict(known), "generation": generation}).encode())
 
 
 def unmark(store: Folder) -> None:
@@ -60,13 +71,13 @@ def read(store: Folder) -> dict[str, Any] | None:
 
 
 def is_it(store: Folder, known: LocalStore | None) -> bool:
-    """Return whether the folder is the local copy that the journal knows."""
+    """Return whether the folder is the local copy that the journal knows: by its token, and where not, by its inode."""
     if known is None:
         return False
     found = read(store)
-    if known.token and found and token_of(found):
-        return token_of(found) == known.token
-    return store.metadata().st_ino == known.inode
+    if known.token and found and token_of(found) == known.token:
+        return True
+    return known.inode is not None and store.metadata().st_ino == known.inode
 
 
 def token_of(found: dict[str, Any]) -> str:
@@ -75,10 +86,10 @@ def token_of(found: dict[str, Any]) -> str:
     return str(store.get("token", "")) if isinstance(store, dict) else ""
 
 
-def is_newer(store: Folder, generation: int) -> bool:
-    """Return whether the folder was marked as the local copy after the server had that generation."""
-    found = read(store)
-    return found is not None and isinstance(found.get("generation"), int) and found["generation"] > generation
+def generation_of(store: Folder) -> int:
+    """Return the generation that the token in the folder says, or 0 where none does."""
+    found = (read(store) or {}).get("generation")
+    return found if isinstance(found, int) else 0
 
 
 def is_at(parent: Folder, name: str, known: LocalStore | None) -> bool:
@@ -86,6 +97,20 @@ def is_at(parent: Folder, name: str, known: LocalStore | None) -> bool:
     try:
         with parent.folder(name) as store:
             return is_it(store, known)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def is_disk_there(parent: Folder, backup: str, known: LocalStore | None) -> bool:
+    """Return whether the folder beside the media store is on the media's disk: by its inode, or a local copy in it.
+
+    Before that disk is mounted, another folder may lie at the same path.
+    """
+    if known is not None and known.parent and parent.metadata().st_ino == known.parent:
+        return True
+    try:
+        with parent.folder(backup) as copy:
+            return is_it(copy, known) or read(copy) is not None
     except (FileNotFoundError, NotADirectoryError):
         return False
 

@@ -29,7 +29,8 @@ class LocalStore:
     """A `LocalStore` is the local media store as it was found: its owner, its mode, and how the local copy is known.
 
     That is by a token that lies in it, and where that is gone, by its inode; see `state.local_copy`. Without a local
-    copy the one is empty and the other None.
+    copy the one is empty and the other None. `parent` is the inode of the folder that it is in, by which its disk is
+    known, or 0.
     """
 
     uid: int
@@ -37,6 +38,7 @@ class LocalStore:
     mode: int
     inode: int | None = None
     token: str = ""
+    parent: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -80,7 +80,13 @@ def check_serves(bucket: Bucket, ids: ServerIds, name: str, epoch: int) -> None:
     own, or 0 where that is not known. Raises what `read` does.
     """
     found = read(bucket)
-    if found and (found.id not in ids or epoch and found.epoch != epoch):
+    if found and found.id in ids and epoch and found.epoch != epoch:
+        raise Problem(
+            f"bucket {name} was made this server's anew (change {found.epoch}), and here it is known since change "
+            f"{epoch}: this is a copy of the server, or its disk was set back; it is not mounted here",
+            "run pulumi up if this is the server itself; it takes the bucket up again",
+        )
+    if found and found.id not in ids:
         raise Problem(
             f"bucket {name} belongs to server {found.server} (id {found.id[:8]}, since change {found.epoch}), and not "
             "to this one, which may be a copy of it, or was replaced by it: it is not mounted here",

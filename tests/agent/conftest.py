@@ -168,9 +168,11 @@ def new_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
         for unit in (MOUNT_UNIT, STAGING_UNIT):
             (layout.units / unit).touch()
         system, bucket = FakeSystem(store, layout.staging, power), FakeBucket(power=power)
-        info = store.stat()
+        info, parent = store.stat(), store.parent.stat().st_ino
         made.append(Machine(root, bucket, system, power, settings, FakeCopier(bucket, power)))
-        Journal(layout, phase=Phase.PREPARE, local_store=LocalStore(info.st_uid, info.st_gid, 0o750)).save()
+        Journal(
+            layout, phase=Phase.PREPARE, local_store=LocalStore(info.st_uid, info.st_gid, 0o750, parent=parent)
+        ).save()
         system.start([STAGING_UNIT])
         return made[-1]
 

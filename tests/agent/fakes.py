@@ -153,6 +153,7 @@ class FakeSystem:
 
     def units(self, patterns: Sequence[str]) -> dict[str, str]:
         known = {SYNAPSE: self.reported or ("active" if SYNAPSE in self.active else "inactive"), **self.others}
+        known = {**dict.fromkeys(self.active - {SYNAPSE}, "active"), **known}
         return {unit: state for unit, state in known.items() if any(fnmatch(unit, each) for each in patterns)}
 
     def queued(self, patterns: Sequence[str]) -> set[str]:

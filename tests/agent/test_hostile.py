@@ -242,11 +242,11 @@ def test_the_bucket_is_mounted_over_our_mount_point_and_nothing_else(owned: Mach
         (owned.store.unlink if owned.store.is_symlink() else owned.store.rmdir)()
     admission.check(owned.system, owned.settings, owned.journal, owned.store)
     assert mount_point.is_bare(owned.system, owned.store), "one that is gone, as from another namespace, is made anew"
-    owned.store.rmdir()
-    owned.backup.rename(owned.root / "not mounted")
+    owned.store.parent.rename(owned.root / "the disk")
+    owned.store.parent.mkdir()
     with pytest.raises(Problem, match="is the local media store"):
         admission.check(owned.system, owned.settings, owned.journal, owned.store)
-    assert not owned.store.exists(), "its disk may be another one"
+    assert not owned.store.exists(), "its disk is not mounted yet"
     outside.assert_untouched()
 
 

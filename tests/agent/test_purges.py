@@ -8,12 +8,13 @@ import pytest
 
 from agent.migration import changes
 from agent.migration.window import Clock
+from agent.model.errors import Problem
 from agent.model.phases import Owed
 
 from . import purging
 from .conftest import Machine
 from .moves import go
-from .purging import SqliteTables, fill, forget, lose_here, paths_of
+from .purging import SqliteTables, fill, forget, lose_here, named, paths_of
 
 
 @pytest.fixture
@@ -60,3 +61,28 @@ def test_what_is_purged_in_the_window_leaves_the_bucket_once_the_services_run(
     go(server, "live")
     assert there[:2] == [True, True], "still there while the services were down"
     assert not {*purged} & server.bucket.objects.keys() and Owed.PURGES not in server.journal.owed
+
+
+def test_clean_believes_only_names_of_ours_and_never_many(server: Machine, tables: SqliteTables) -> None:
+    """Old media that an administrator brought back into the local copy are in no table, and nowhere else."""
+    fill(server, tables)
+    go(server, "live")
+    for number in range(200):
+        server.write(f"local_content/zz/yy/{number:04}", b"from tape", server.backup)
+    with pytest.raises(Problem, match="200 files of the local copy are not in the bucket"):
+        go(server, "clean")
+    assert len(list((server.backup / "local_content/zz/yy").iterdir())) == 200
+
+
+def test_what_nobody_accounts_for_does_not_use_up_the_limit(server: Machine, tables: SqliteTables) -> None:
+    fill(server, tables)
+    go(server, "mirror")
+    tables.execute("DROP TABLE remote_media_cache")
+    for name in list(purging.MEDIA)[:20]:
+        forget(tables, [name])
+        lose_here(server, [name])
+        go(server, "prepare")
+        go(server, "mirror")
+    assert len(named(server)) == 40
+    go(server, "live")
+    assert server.bucket.objects.items() >= purging.FILES.items()

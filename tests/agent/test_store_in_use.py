@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,22 @@ def test_another_folder_in_a_process_of_synapses_is_told(server: Machine, line: 
         preflight.check_store_in_use(server.run())
     server.system.synapses = []
     preflight.check_store_in_use(server.run())
+
+
+def test_a_second_synapse_with_a_store_of_its_own_is_no_reason(server: Machine) -> None:
+    mine = process(server, "media_store_path: /mine\n")
+    (mine / "root/mine").symlink_to("/disk/media")  # as on Debian, and within its own root
+    (mine / "root/disk").mkdir()
+    other = mine.with_name("4712")
+    shutil.copytree(mine, other, symlinks=True)
+    (other / "root/disk/media").mkdir()
+    server.store.rename(mine / "root/disk/media")
+    server.tell(host={"media_store": str(mine / "root/disk/media")})
+    server.system.synapses = [other, mine]
+    preflight.check_store_in_use(server.run())
+    (mine / "root/data/homeserver.yaml").write_text("media_store_path: /mine\nenable_media_repo: false\n")
+    with pytest.raises(Problem, match="process 4712"):
+        preflight.check_store_in_use(server.run())
 
 
 def test_the_same_folder_by_another_path_is_the_store(server: Machine) -> None:

@@ -117,7 +117,7 @@ def test_a_token_of_somebody_elses_is_none(server: Machine) -> None:
     path.write_text(json.dumps({"generation": 10**6, "store": {"token": "theirs"}}))
     os.chown(path, OWNER, OWNER)
     with Folder.at(server.backup) as copy:
-        assert local_copy.read(copy) is None and not local_copy.is_newer(copy, 0)
+        assert local_copy.read(copy) is None and local_copy.generation_of(copy) == 0
     go(server, "mirror")
 
 

@@ -15,7 +15,10 @@ import time
 from collections.abc import Iterator
 
 PARENT, VICTIM, STOP = sys.argv[1:4]
-TOPS = ("media-store", "media-store-local-backup", "media-store-local-backup.incomplete")
+TOPS = (
+    "media-store", "media-store-local-backup", "media-store-local-backup.incomplete",
+    "media-store-local-backup.removing",
+)  # fmt: skip
 WORK = (".incoming", ".incomplete", ".incomplete.incoming", ".removing")
 AT_CWD, EXCHANGE = -100, 2
 LIBRARY = ctypes.CDLL(None, use_errno=True)

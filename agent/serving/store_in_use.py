@@ -17,6 +17,7 @@ from ..host.beneath import Folder
 from ..media.synapse_db import SynapseDatabase
 from ..model.errors import Problem
 from ..state.run import Server
+from ..store.bucket import STORE_TROUBLE
 
 #: How Synapse's processes are known, workers too.
 SYNAPSE = rb"synapse\.app\.|synapse_homeserver|synapse_worker"
@@ -60,12 +61,20 @@ def _check_newest(server: Server, database: SynapseDatabase) -> None:
     confirmed = {*server.settings.migration.confirmed}
     with Folder.at(server.store_path) as store:
         missing = [path for path in newest if store.find(path) is None and path not in confirmed]
-    if newest and len(missing) == len(newest):
+    if newest and len(missing) == len(newest) and not any(_is_in_bucket(server, path) for path in missing):
         raise Problem(
             f"none of the newest media in Synapse's database is a file in {server.store_path}, {missing[0]!r} first",
             "set host.mediaStore to Synapse's media_store_path on the server, and host.database to its database; "
             "only if these files were lost, name them in migration.confirmed",
         )
+
+
+def _is_in_bucket(server: Server, path: str) -> bool:
+    """Return whether a medium is in the bucket, as on a server that was rebuilt; one that cannot be asked may be."""
+    try:
+        return server.bucket.head(path) is not None
+    except STORE_TROUBLE:
+        return True
 
 
 class _Seen(NamedTuple):

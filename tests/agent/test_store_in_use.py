@@ -44,6 +44,15 @@ def test_a_stale_folder_is_not_moved_for_the_store(server: Machine, tables: Sqli
     go(server, "live")
 
 
+def test_a_rebuilt_server_whose_media_are_in_the_bucket_is_no_stale_one(server: Machine, tables: SqliteTables) -> None:
+    purging.fill(server, tables)
+    purging.lose_here(server, purging.MEDIA)
+    with pytest.raises(Problem, match="none of the newest media"):
+        preflight.check_store_in_use(server.run())
+    server.bucket.objects.update(purging.FILES)
+    preflight.check_store_in_use(server.run())
+
+
 def test_media_that_were_only_announced_or_are_previews_are_not_missed(server: Machine, tables: SqliteTables) -> None:
     purging.fill(server, tables)
     rows = ",".join(f"('eeff{number:04}', {2000 + number}, NULL, NULL)" for number in range(9))

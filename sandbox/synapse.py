@@ -182,6 +182,6 @@ def tree(store: Path | None = None) -> dict[str, str]:
         for name in files:
             path = Path(folder) / name
             relative = str(path.relative_to(root))
-            if not relative.startswith("url_cache"):
+            if not relative.startswith(("url_cache", ".matrix-media-store/")):  # rebuilt, and the agent's token
                 found[relative] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found

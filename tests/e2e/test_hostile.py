@@ -56,7 +56,7 @@ class Attacker:
         self.swaps += int(output)
 
 
-def under_attack(migration: Migration, attacker: Attacker, phase: str, tries: int = 2) -> None:
+def under_attack(migration: Migration, attacker: Attacker, phase: str, tries: int = 1) -> None:
     """An update that may fail, and one that must not."""
     with attacker:
         for _ in range(tries):

@@ -17,7 +17,7 @@ from ..model.layout import RESERVED
 from ..model.settings import StoreSettings
 from ..state.run import Server
 from .progress import Sometimes
-from .rclone import Silence
+from .silence import Silence
 
 if TYPE_CHECKING:
     from ..model.ports import Say

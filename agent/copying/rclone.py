@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING
 from ..host.processes import as_owner
 from ..model.errors import CommandFailed
 from .progress import PROGRESS_SECONDS, Progress
+from .silence import Silence
 
 if TYPE_CHECKING:
     from ..model.ports import Bucket, Say
@@ -79,7 +80,7 @@ def follow(
         timer = threading.Timer(left, process.kill)
         timer.daemon = True
         timer.start()
-        silence = Silence(process)
+        silence = Silence(process, SILENT_SECONDS)
         for line in process.stderr:
             silence.broken()
             try:
@@ -100,27 +101,6 @@ def follow(
         errors.append("the time for the window is over (migration.windowSeconds)")
     if process.returncode:
         raise CommandFailed(argv, process.returncode, "\n".join(errors))
-
-
-class Silence:
-    """This class ends a program that says nothing for too long: whoever owns the store may stop it for good."""
-
-    def __init__(self, process: subprocess.Popen[str], seconds: float = SILENT_SECONDS) -> None:
-        """Begin to watch, in a thread of its own, until the program ended."""
-        self._process, self._seconds, self._heard = process, seconds, time.monotonic()
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def broken(self) -> None:
-        """Note that the program said something."""
-        self._heard = time.monotonic()
-
-    def _watch(self) -> None:
-        while self._process.poll() is None:
-            left = self._heard + self._seconds - time.monotonic()
-            if left <= 0:
-                self._process.kill()
-                return
-            time.sleep(min(left, 5))
 
 
 class _Watch:

@@ -21,7 +21,6 @@ from ..state import local_copy
 from ..state.journal import Journal, Lost
 from ..state.records import LocalStore, OpenWindow
 from ..state.run import Server
-from .aside import parent_of_store
 
 
 def journal_of(server: Server) -> Journal:
@@ -39,7 +38,11 @@ def journal_of(server: Server) -> Journal:
 
 
 def _put_right(server: Server, journal: Journal) -> None:
-    if journal.serving is Side.LOCAL and _bucket_serves(server) and _is_their_disk(server, journal.local_store):
+    if (
+        journal.serving is Side.LOCAL
+        and _bucket_serves(server)
+        and local_copy.is_disk_there(server.backup_path, journal.local_store)  # and not where it is mounted later
+    ):
         journal.correct(Side.BUCKET, _phase_of_bucket(server), {Owed.PROOF}, _generation(server.backup_path))
     elif journal.serving is Side.BUCKET and _local_copy_came_home(server, journal):
         journal.correct(Side.LOCAL, Phase.MIRROR, (), _generation(server.store_path))
@@ -52,15 +55,6 @@ def _bucket_serves(server: Server) -> bool:
         return mount_point.is_bare(server.system, server.store_path)
     units = server.system.units([MOUNT_UNIT, PLAYBOOK_UNIT])
     return COVER in layers or any(state in RUNNING for state in units.values())
-
-
-def _is_their_disk(server: Server, known: LocalStore | None) -> bool:
-    """Return whether what lies beside the store is on the media's disk, and not where that is mounted later."""
-    try:
-        with parent_of_store(server) as parent:
-            return local_copy.is_disk_there(parent, server.backup_path.name, known)
-    except OSError:
-        return False
 
 
 def _local_copy_came_home(server: Server, journal: Journal) -> bool:

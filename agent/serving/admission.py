@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..host.beneath import beside
 from ..model.errors import Problem
 from ..model.phases import Side
 from ..model.settings import Settings, StoreSettings
@@ -35,18 +34,10 @@ def check(system: System, settings: Settings, journal: Journal, where: Path) -> 
     if journal.forbids_mount():
         raise is_local(where)
     if not system.layers(where):
-        if journal.serving is Side.BUCKET and _disk_is_there(settings, journal):
+        if journal.serving is Side.BUCKET and local_copy.is_disk_there(settings.host.backup_path, journal.local_store):
             mount_point.make_if_gone(where)  # another namespace may have removed it, and the mount with it
         if not mount_point.is_bare(system, where):
             raise is_local(where)
-
-
-def _disk_is_there(settings: Settings, journal: Journal) -> bool:
-    try:
-        with beside(settings.host.backup_path) as (parent, name):
-            return local_copy.is_disk_there(parent, name, journal.local_store)
-    except OSError:
-        return False
 
 
 def check_owner(store: StoreSettings, journal: Journal) -> None:

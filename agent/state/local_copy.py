@@ -11,9 +11,10 @@ import json
 import os
 import secrets
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..host.beneath import Folder
+from ..host.beneath import Folder, beside
 from ..model.layout import RESERVED
 from .records import LocalStore
 
@@ -101,17 +102,18 @@ def is_at(parent: Folder, name: str, known: LocalStore | None) -> bool:
         return False
 
 
-def is_disk_there(parent: Folder, backup: str, known: LocalStore | None) -> bool:
-    """Return whether the folder beside the media store is on the media's disk: by its inode, or a local copy in it.
+def is_disk_there(backup: Path, known: LocalStore | None) -> bool:
+    """Return whether the folder that `backup` is in is on the media's disk: by its inode, or a local copy in it.
 
     Before that disk is mounted, another folder may lie at the same path.
     """
-    if known is not None and known.parent and parent.metadata().st_ino == known.parent:
-        return True
     try:
-        with parent.folder(backup) as copy:
-            return is_it(copy, known) or read(copy) is not None
-    except (FileNotFoundError, NotADirectoryError):
+        with beside(backup) as (parent, name):
+            if known is not None and known.parent and parent.metadata().st_ino == known.parent:
+                return True
+            with parent.folder(name) as copy:
+                return is_it(copy, known) or read(copy) is not None
+    except OSError:
         return False
 
 

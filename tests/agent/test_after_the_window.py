@@ -38,6 +38,16 @@ def late(server: Machine, monkeypatch: pytest.MonkeyPatch, path: str, body: byte
     monkeypatch.setattr(server.system, "stop", stopped)
 
 
+def newer_than_its_object(server: Machine, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A file that is in the bucket, and is rewritten as the homeserver ends, where the kernel does not tell."""
+    name = "local_content/aa/bb/one"
+    fill(server)
+    go(server, "mirror")
+    deaf_to(monkeypatch, name)
+    late(server, monkeypatch, name, b"newer here")
+    return name
+
+
 def test_what_nobody_told_of_in_the_window_keeps_live_unproven_until_it_is_in_the_bucket(
     server: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,11 +129,7 @@ def test_a_file_that_is_known_to_be_newer_here_is_not_replaced_on_the_way_home(
     server: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Review, entry 12: the bucket's older one won, without a word."""
-    name = "local_content/aa/bb/one"
-    fill(server)
-    go(server, "mirror")
-    deaf_to(monkeypatch, name)
-    late(server, monkeypatch, name, b"newer here")
+    name = newer_than_its_object(server, monkeypatch)
     with pytest.raises(Problem, match="changed while the services stopped|of the local copy"):
         go(server, "live")
     assert server.bucket.objects[name] == b"one"
@@ -137,11 +143,7 @@ def test_a_file_that_is_known_to_be_newer_here_is_not_replaced_on_the_way_home(
 def test_an_object_that_changed_since_is_newer_than_the_file_that_once_was(
     server: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = "local_content/aa/bb/one"
-    fill(server)
-    go(server, "mirror")
-    deaf_to(monkeypatch, name)
-    late(server, monkeypatch, name, b"newer here")
+    name = newer_than_its_object(server, monkeypatch)
     with pytest.raises(Problem):
         go(server, "live")
     server.bucket.objects[name] = b"rewritten while live"

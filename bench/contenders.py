@@ -56,7 +56,7 @@ def manual(ground: Ground) -> None:
 
 
 def plain_rclone(ground: Ground) -> None:
-    on_server("rclone", "copy", MEDIA_STORE, f"bench:{BUCKET}", "--config", RCLONE_CONF)
+    on_server("/opt/rclone/rclone", "copy", MEDIA_STORE, f"bench:{BUCKET}", "--config", RCLONE_CONF)
 
 
 def s5cmd(ground: Ground) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -204,7 +205,7 @@ def peak_memory(into: list[float]) -> Iterator[None]:
 def _resident(number: int) -> float:
     try:
         argv = Path(f"/proc/{number}/cmdline").read_bytes().decode(errors="replace")
-        if "agent.pyz\0work" not in argv and "rclone\0copy" not in argv:
+        if "agent.pyz\0work" not in argv and not re.search("rclone[^\0]*\0copy", argv):
             return 0
         status = Path(f"/proc/{number}/status").read_text()
     except OSError:

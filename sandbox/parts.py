@@ -12,13 +12,14 @@ from .world import BIN, HOME, ROOT, run, tell
 
 PARTS = ROOT / "sandbox" / "parts"
 #: What each part takes on two cores, to say so before it starts.
-MINUTES = {"actionlint": 1, "goofys": 1, "language-python": 1, "minio": 2, "pulumi": 5, "s5cmd": 1}
+MINUTES = {"actionlint": 1, "goofys": 1, "language-python": 1, "minio": 2, "pulumi": 5, "rclone": 3, "s5cmd": 1}
 BINARIES = {
     "actionlint": "actionlint",
     "goofys": "goofys",
     "language-python": "pulumi-language-python",
     "minio": "minio",
     "pulumi": "pulumi",
+    "rclone": "rclone",
     "s5cmd": "s5cmd",
 }
 #: What a part is told of itself when it is linked: the engine's libraries ask it for its version.
@@ -67,7 +68,7 @@ def build(part: str) -> Path:
 
 def build_all(engine: bool) -> None:
     """Everything; the engine only where no `pulumi` is installed."""
-    wanted = ["goofys", "minio", *(["language-python", "pulumi"] if engine else [])]
+    wanted = ["rclone", "goofys", "minio", *(["language-python", "pulumi"] if engine else [])]
     go()
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(build, wanted))

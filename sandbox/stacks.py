@@ -21,6 +21,8 @@ def _server(phase: str, token: bool) -> tuple[dict[str, str], dict[str, str]]:
         "host.homeserverUrl": synapse.LOCAL_URL,
         "mount.goofysUrl": "file:///opt/goofys/goofys",
         "mount.goofysSha256": _sha256(BIN / "goofys"),
+        "mount.rcloneUrl": "file:///opt/rclone/rclone",
+        "mount.rcloneSha256": _sha256(BIN / "rclone"),
     }
     secrets = {"server.privateKey": SSH_KEY.read_text(), **({"host.accessToken": access_token} if token else {})}
     return settings, secrets

@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from ..host.processes import as_owner
@@ -29,7 +30,9 @@ SILENT_SECONDS = 180.0
 SILENT_TIMES = 6
 
 
-def rclone_argv(source: str, target: str, transfers: int, bandwidth: str = "", hurry: bool = False) -> list[str]:
+def rclone_argv(
+    program: Path, source: str, target: str, transfers: int, bandwidth: str = "", hurry: bool = False
+) -> list[str]:
     """Return the command that copies exactly the files named on its standard input, whatever the target holds.
 
     What does not arrive is copied again by the caller's next round, so it gives up soon; sooner in a `hurry`, and then
@@ -37,7 +40,7 @@ def rclone_argv(source: str, target: str, transfers: int, bandwidth: str = "", h
     """
     low_level_retries, connecting, silence = ("3", "5s", "20s") if hurry else ("5", "15s", "60s")
     return [
-        "/usr/bin/rclone", "copy", source, target,
+        str(program), "copy", source, target,
         "--files-from-raw", "-",
         "--no-traverse", "--no-check-dest",
         "--s3-no-head",

@@ -124,7 +124,9 @@ class Transfer:
             if not chosen:
                 continue
             bandwidth = self._server.settings.copy.bandwidth
-            argv = rclone.rclone_argv(source, target, transfers, bandwidth, hurry=deadline is not None)
+            argv = rclone.rclone_argv(
+                self._server.rclone, source, target, transfers, bandwidth, hurry=deadline is not None
+            )
             try:
                 with self._names([path for path, _ in chosen], "\n") as names:
                     rclone.follow(argv, owner, names, environment, progress, self._server.bucket, self._say, deadline)

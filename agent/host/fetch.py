@@ -1,35 +1,146 @@
-"""This module downloads files that are known by their content before they are used."""
+"""This module fetches programs that are known by their content before they are used.
+
+What is true if the power fails: a program is whole and checked before it has its name. What was checked is noted beside
+it afterwards; without the note it is fetched once more.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import urllib.request
-from pathlib import Path
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import IO
 
 from ..model.errors import Problem
-from .files import write_atomic
+from ..model.programs import Program
+from .files import read_json, sync_folder, write_json
+
+#: The end of the name of what was noted of a program.
+NOTE = ".json"
+#: Bytes that are read at once.
+BLOCK = 1 << 20
+#: Seconds for which the place that a program is fetched from may be silent.
+SILENT_SECONDS = 60
+#: A program has fewer bytes than this, also one that comes in an archive.
+LARGEST = 1 << 30
 
 
-def fetch(what: str, url: str, sha256: str, target: Path) -> bool:
-    """Put the file of that SHA-256 at `target`, executable, and return whether it was not there yet.
+def fetch(program: Program, target: Path) -> bool:
+    """Put a program at `target`, executable, and return whether its content was not there yet.
 
-    `what` names it in errors as its settings do: `goofys` for mount.goofysUrl. Raises `Problem` where it cannot be had,
-    or is another file.
+    What arrives may be the program itself, or a zip archive that has it. Raises `Problem` where it cannot be had, or is
+    another file than the pinned one.
     """
-    if target.is_file() and hashlib.sha256(target.read_bytes()).hexdigest() == sha256:
+    if not what_differs(program, target):
         return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    before = _sha256(target) if target.is_file() else ""
+    arrived, new = (target.with_name(f".{target.name}.{end}") for end in ("arrived", "new"))
     try:
-        with urllib.request.urlopen(url, timeout=60) as answer:
-            data = answer.read()
+        _download(program, arrived)
+        if zipfile.is_zipfile(arrived):
+            _unpack(program, arrived, new)
+        else:
+            os.replace(arrived, new)
+        os.replace(new, target)
+    finally:
+        for path in (arrived, new):
+            path.unlink(missing_ok=True)
+    sync_folder(target.parent)
+    now = _sha256(target)
+    write_json(_note(target), {"pin": program.sha256, "sha256": now, "seen": _metadata(target)})
+    return now != before
+
+
+def what_differs(program: Program, target: Path) -> str:
+    """Return in what the file at `target` is not the pinned program: `is missing` or `was changed`; or nothing.
+
+    A large file is read only where its metadata is not what it was when it was last found right.
+    """
+    if not target.is_file():
+        return "is missing"
+    try:
+        note = read_json(_note(target))
+    except Problem:
+        note = None
+    if not isinstance(note, dict) or note.get("pin") != program.sha256:
+        return "" if _sha256(target) == program.sha256 else "was changed"
+    if note.get("seen") != _metadata(target) and note.get("sha256") != _sha256(target):
+        return "was changed"
+    return ""
+
+
+def remove(target: Path) -> None:
+    """Take a program away, if it is there."""
+    for path in (target, _note(target)):
+        path.unlink(missing_ok=True)
+
+
+def _note(target: Path) -> Path:
+    return target.with_name(f"{target.name}{NOTE}")
+
+
+def _metadata(path: Path) -> list[int]:
+    info = path.stat()
+    return [info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_mode & 0o777]
+
+
+def _download(program: Program, arrived: Path) -> None:
+    name, url = program.name, program.url
+    try:
+        with urllib.request.urlopen(url, timeout=SILENT_SECONDS) as answer, open(arrived, "wb") as file:
+            found = _copy(answer, file)
     except OSError as error:
         raise Problem(
-            f"{what} cannot be had from {url}: {error}",
-            f"make that address reachable from the server, or set mount.{what}Url to file:///path on the server",
+            f"{name} cannot be had from {url}: {error}",
+            f"make that address reachable from the server, or fetch it elsewhere, put it on the server and set "
+            f"mount.{name}Url to file:///path there (with mount.{name}Sha256 as it is: {program.sha256})",
         ) from None
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
+    if found != program.sha256:
         raise Problem(
-            f"{what} from {url} has SHA-256 {found}, not {sha256}",
-            f"check the download; set mount.{what}Sha256 only to the sum of a file you trust",
+            f"{name} from {url} has SHA-256 {found}, not {program.sha256}",
+            f"check the download; set mount.{name}Sha256 only to the sum of a file you trust",
         )
-    return write_atomic(target, data, 0o755)
+    arrived.chmod(0o755)
+
+
+def _unpack(program: Program, archive: Path, target: Path) -> None:
+    try:
+        with zipfile.ZipFile(archive) as zipped:
+            inside = [item for item in zipped.infolist() if PurePosixPath(item.filename).name == program.name]
+            if len(inside) != 1:
+                raise Problem(
+                    f"the archive from {program.url} has {len(inside)} files called {program.name}",
+                    f"set mount.{program.name}Url to an archive with one, or to the program itself",
+                )
+            with zipped.open(inside[0]) as packed, open(target, "wb") as file:
+                _copy(packed, file)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        raise Problem(
+            f"the archive from {program.url} cannot be read: {error}",
+            f"set mount.{program.name}Url to another one, or to the program itself",
+        ) from None
+    target.chmod(0o755)
+
+
+def _copy(source: IO[bytes], target: IO[bytes]) -> str:
+    """Copy a stream, see it on disk, and return its SHA-256. Raises OSError where it is longer than any program."""
+    digest = hashlib.sha256()
+    for block in iter(lambda: source.read(BLOCK), b""):
+        digest.update(block)
+        target.write(block)
+        if target.tell() > LARGEST:
+            raise OSError("it is longer than any program")
+    target.flush()
+    os.fsync(target.fileno())
+    return digest.hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(BLOCK), b""):
+            digest.update(block)
+    return digest.hexdigest()

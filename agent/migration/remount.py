@@ -44,7 +44,7 @@ def remount(run: Run, load: Callable[[], Run]) -> None:
 def _settle(run: Run) -> None:
     run.journal.owed.discard(Owed.REMOUNT)
     run.journal.save()
-    run.layout.earlier.unlink(missing_ok=True)
+    earlier.forget(run.layout, run.server.programs.keys())
 
 
 def _once(run: Run) -> None:

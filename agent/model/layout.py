@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .programs import Program
 
 #: Names of our own: the playbook deletes a unit called matrix-goofys.service on each of its runs.
 MOUNT_UNIT = "matrix-media-store.service"
@@ -53,10 +57,9 @@ class Layout:
         """Return the path of the agent's zipapp."""
         return self.lib / "agent.pyz"
 
-    @property
-    def goofys(self) -> Path:
-        """Return the path of the program goofys."""
-        return self.lib / "goofys"
+    def program(self, program: Program) -> Path:
+        """Return the path of a pinned program."""
+        return self.lib / program.file_name
 
     @property
     def settings(self) -> Path:

@@ -52,6 +52,8 @@ class StoreSettings:
     region: str = ""
     bucket: str = ""
     adopt: bool = False
+    #: What rclone calls this kind of store, and so how it must be asked: https://rclone.org/s3/#s3-provider
+    rclone_provider: str = "Other"
     storage_class: str = ""
     #: Seconds for which a key never used here before may be refused.
     key_patience: int = 0
@@ -70,6 +72,9 @@ class MountSettings:
     program: str = "goofys"
     goofys_url: str = ""
     goofys_sha256: str = ""
+    #: Empty for the published rclone of the server's processor, see `model.programs`.
+    rclone_url: str = ""
+    rclone_sha256: str = ""
     memory_max: str = "1G"
     #: `stack`, or `playbook` where its own mount may take the place of ours; see `serving.playbook`.
     managed_by: str = "stack"

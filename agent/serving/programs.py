@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..host.units import quote
-from ..model.layout import Layout
 from ..model.settings import StoreSettings
+from ..state.run import Server
 from ..store.rclone_conf import REMOTE
 
 #: One server writes to the bucket, so what a mount remembers stays true; the playbook takes the same.
@@ -18,10 +18,10 @@ CACHE_TTL = "60m0s"
 CUSTOMER_KEY_VARIABLE = "MATRIX_MEDIA_STORE_CUSTOMER_KEY"
 
 
-def goofys_argv(binary: Path, store: StoreSettings, where: Path, uid: int, gid: int) -> list[str]:
+def goofys_argv(program: Path, store: StoreSettings, where: Path, uid: int, gid: int) -> list[str]:
     """Return the command that runs goofys in the foreground, for the owner of the media store alone."""
     return [
-        str(binary), "-f",
+        str(program), "-f",
         "--endpoint", store.endpoint,
         "--region", store.region,
         *(["--storage-class", store.storage_class] if store.storage_class else []),
@@ -33,7 +33,7 @@ def goofys_argv(binary: Path, store: StoreSettings, where: Path, uid: int, gid: 
     ]  # fmt: skip
 
 
-def rclone_argv(conf: Path, store: StoreSettings, where: Path, uid: int, gid: int) -> list[str]:
+def rclone_argv(program: Path, conf: Path, store: StoreSettings, where: Path, uid: int, gid: int) -> list[str]:
     """Return the command that runs rclone in the foreground, for the owner of the media store alone.
 
     Without its cache of writes, a file is closed only once it is in the bucket: what the homeserver acknowledges is
@@ -41,7 +41,7 @@ def rclone_argv(conf: Path, store: StoreSettings, where: Path, uid: int, gid: in
     https://rclone.org/commands/rclone_mount/
     """
     return [
-        "/usr/bin/rclone", "mount", f"{REMOTE}:{store.bucket}", str(where),
+        str(program), "mount", f"{REMOTE}:{store.bucket}", str(where),
         "--config", str(conf),
         # Without default permissions the modes below would be decoration: rclone itself lets everybody in.
         "--allow-other", "--default-permissions", "--uid", str(uid), "--gid", str(gid),
@@ -52,11 +52,12 @@ def rclone_argv(conf: Path, store: StoreSettings, where: Path, uid: int, gid: in
     ]  # fmt: skip
 
 
-def command(program: str, layout: Layout, store: StoreSettings, where: Path, uid: int, gid: int) -> str:
-    """Return the unit's ExecStart, in systemd's quotes; `program` is goofys or rclone."""
-    if program == "rclone":
-        return " ".join(map(quote, rclone_argv(layout.rclone_conf, store, where, uid, gid)))
-    argv = [quote(argument) for argument in goofys_argv(layout.goofys, store, where, uid, gid)]
+def command(server: Server, where: Path, uid: int, gid: int) -> str:
+    """Return the unit's ExecStart, in systemd's quotes. Raises `Problem` where no program runs on this processor."""
+    program, store = server.mount_program, server.settings.store
+    if server.settings.mount.program == "rclone":
+        return " ".join(map(quote, rclone_argv(program, server.layout.rclone_conf, store, where, uid, gid)))
+    argv = [quote(argument) for argument in goofys_argv(program, store, where, uid, gid)]
     if store.sse_customer_key:
         # Alone: with --sse too it would write with S3's key and read with the customer's.
         argv[1:1] = ["--sse-c", f"${{{CUSTOMER_KEY_VARIABLE}}}"]

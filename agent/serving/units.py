@@ -35,7 +35,7 @@ def mount_unit(
         "mount.service",
         description=description,
         credentials=str(layout.credentials),
-        command=programs.command(settings.mount.program, layout, settings.store, program_at, owner.uid, owner.gid),
+        command=programs.command(server, program_at, owner.uid, owner.gid),
         where=quote(str(where)),
         agent=str(layout.agent),
         memory=settings.mount.memory_max,
@@ -97,7 +97,7 @@ def guard_files(server: Server) -> dict[Path, bytes]:
 
 
 def planned_files(server: Server, owner: Owner) -> dict[Path, tuple[bytes, int]]:
-    """Return all files that an update lays, with text and mode by path, but for the program goofys."""
+    """Return all files that an update lays, with text and mode by path, but for programs."""
     layout, store = server.layout, server.settings.store
     return {
         layout.rclone_conf: (rclone_conf(store).encode(), 0o600),
@@ -110,5 +110,5 @@ def planned_files(server: Server, owner: Owner) -> dict[Path, tuple[bytes, int]]
 def files_of_the_mount(server: Server) -> set[Path]:
     """Return the files a running mount of ours was started with: where one changes, it must be mounted anew."""
     layout = server.layout
-    program = {layout.rclone_conf} if server.settings.mount.program == "rclone" else {layout.goofys}
-    return {layout.credentials, layout.units / MOUNT_UNIT} | program
+    its_own = {layout.rclone_conf} if server.settings.mount.program == "rclone" else set()
+    return {layout.credentials, layout.units / MOUNT_UNIT, server.mount_program} | its_own

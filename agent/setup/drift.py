@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from ..host.fetch import what_differs
 from ..model.layout import RECOVER_UNIT
 from ..serving import mount
 from ..serving.units import planned_files
@@ -34,7 +35,7 @@ def differences(server: Server, journal: Journal, agent: bytes) -> list[str]:
             found.append(f"{path} was changed, or is of an earlier version")
         elif path.stat().st_mode & 0o777 != mode:
             found.append(f"{path} has mode {path.stat().st_mode & 0o777:04o}, not {mode:04o}")
-    found += _goofys(server)
+    found += _programs(server) if same_agent else []
     return found + _units(server, journal)
 
 
@@ -45,13 +46,9 @@ def _agent(server: Server, laid: str) -> list[str]:
     return [] if _sha256(path) == laid else [f"{path} was changed"]
 
 
-def _goofys(server: Server) -> list[str]:
-    path, wanted = server.layout.goofys, server.settings.mount
-    if wanted.program != "goofys":
-        return []
-    if not path.exists():
-        return [f"{path} is missing"]
-    return [] if _sha256(path) == wanted.goofys_sha256 else [f"{path} was changed"]
+def _programs(server: Server) -> list[str]:
+    differ = {path: what_differs(program, path) for path, program in server.programs.items()}
+    return [f"{path} {how}" for path, how in differ.items() if how]
 
 
 def _units(server: Server, journal: Journal) -> list[str]:

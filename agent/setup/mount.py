@@ -7,7 +7,6 @@ mounted anew; the next run does so. Files that do not serve are taken back.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from ..host.files import sync_folder, write_atomic
 from ..model.errors import Problem
 from ..model.layout import OUR_UNITS, RECOVER_UNIT, Layout
 from ..model.phases import Owed, Phase, Side
-from ..model.settings import MountSettings
 from ..serving import mount, playbook, proof
 from ..serving.units import DROP_IN, files_of_the_mount, guard_files, planned_files
 from ..state import earlier
@@ -27,8 +25,6 @@ from ..store import ownership
 from . import preflight
 from .packages import install_packages
 
-#: Where goofys is published; for one processor only.
-PUBLISHED = "github.com/kahing/goofys/releases"
 #: Phases in which nothing on the server relies on its settings.
 UNUSED = (Phase.LOCAL, Phase.PREPARE)
 
@@ -55,7 +51,7 @@ def install(run: Run, document: dict[str, Any]) -> None:
     # In the journal first: were this run killed, the next would find nothing changed, and a mount on the old files.
     journal.owed.add(Owed.REMOUNT)
     journal.save()
-    changed = lay_files(server, journal)
+    changed = lay_programs(server) | lay_files(server, journal)
     new = pending or bool(changed & files_of_the_mount(server))
     if new:
         try:
@@ -68,7 +64,7 @@ def install(run: Run, document: dict[str, Any]) -> None:
     owed = new and mount.ours_serves(server, journal.serving)
     _owe_remount(journal, owed)
     if not owed:
-        layout.earlier.unlink(missing_ok=True)
+        earlier.forget(layout, server.programs.keys())
     keep_settings(layout, {name: document[name] for name in ("store", "mount")})
     run.say("the mount, its keys, its units and the guard are in place" + ("" if changed else " (nothing new)"))
 
@@ -84,14 +80,21 @@ def _owe_remount(journal: Journal, owed: bool) -> None:
 def _replaceable(layout: Layout) -> list[Path]:
     """Return the files that `lay_files` may replace, and the settings; the guard's drop-ins are not among them."""
     units = [layout.units / name for name in OUR_UNITS]
-    return [layout.goofys, layout.rclone_conf, layout.credentials, layout.settings, *units]
+    return [layout.rclone_conf, layout.credentials, layout.settings, *units]
+
+
+def lay_programs(server: Server) -> set[Path]:
+    """Put the pinned programs in place, and return the paths that changed. Raises `Problem` where one cannot be had.
+
+    One that runs is not replaced: another pin is another file.
+    """
+    return {path for path, program in server.programs.items() if fetch(program, path)}
 
 
 def lay_files(server: Server, journal: Journal, but_for_the_mount: bool = False) -> set[Path]:
-    """Lay programs, credentials, units and guard, and return the paths that changed. It starts and stops nothing.
+    """Lay credentials, units and guard, and return the paths that changed. It starts and stops nothing.
 
-    With `but_for_the_mount`, what a running mount was started with stays as it is. Raises `Problem` where goofys cannot
-    be had.
+    With `but_for_the_mount`, what a running mount was started with stays as it is.
     """
     layout = server.layout
     for folder in (layout.staging, layout.mounting):
@@ -101,9 +104,6 @@ def lay_files(server: Server, journal: Journal, but_for_the_mount: bool = False)
     guards = guard_files(server)
     changed = _remove_guard(layout, keep=guards)
     left = files_of_the_mount(server) if but_for_the_mount else set()
-    wants_goofys = server.settings.mount.program == "goofys" and layout.goofys not in left
-    if wants_goofys and _fetch_goofys(layout.goofys, server.settings.mount):
-        changed.add(layout.goofys)
     for path, (data, mode) in planned_files(server, journal.owner).items():
         if path not in left and write_atomic(path, data, mode):
             changed.add(path)
@@ -113,19 +113,6 @@ def lay_files(server: Server, journal: Journal, but_for_the_mount: bool = False)
         server.system.systemctl("daemon-reload")
     server.system.systemctl("enable", "--quiet", RECOVER_UNIT)
     return changed
-
-
-def _fetch_goofys(target: Path, wanted: MountSettings) -> bool:
-    """Put the pinned goofys in place, and return whether it was not there yet.
-
-    Raises `Problem` where it is not the file that was pinned, or does not run on this machine.
-    """
-    if PUBLISHED in wanted.goofys_url and os.uname().machine != "x86_64":
-        raise Problem(
-            f"the published goofys runs on x86_64, and this server is {os.uname().machine}",
-            "set mount.program to rclone, or mount.goofysUrl and mount.goofysSha256 to a build of your own",
-        )
-    return fetch("goofys", wanted.goofys_url, wanted.goofys_sha256, target)
 
 
 def _remove_guard(layout: Layout, keep: Collection[Path] = ()) -> set[Path]:
@@ -151,8 +138,9 @@ def remove_files(server: Server) -> None:
             server.system.systemctl("disable", "--now", "--quiet", unit)
             path.unlink()
     server.system.systemctl("daemon-reload")
-    for path in (layout.goofys, layout.rclone_conf, layout.credentials):
+    for path in (layout.rclone_conf, layout.credentials):
         path.unlink(missing_ok=True)
+    earlier.forget(layout, set())
 
 
 def _store_changed(run: Run) -> bool:

@@ -1,4 +1,7 @@
-"""This module installs programs that the server lacks, from its own package manager."""
+"""This module installs programs that the server lacks, from its own package manager.
+
+rclone is not among them: `model.programs` says which one is put beside the agent.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,10 @@ from ..model.errors import CommandFailed, Problem
 if TYPE_CHECKING:
     from ..model.ports import Say, System
 
-#: Where the units look for programs, see `rclone_argv` and the units' templates.
+#: Where the units look for programs.
 UNITS_PATH = "/usr/bin:/usr/sbin:/bin:/sbin"
 #: What is called on the server: goofys mounts with fusermount, rclone since 1.62 with fusermount3.
-PROGRAMS = ("fusermount", "fusermount3", "rclone", "rsync")
+PROGRAMS = ("fusermount", "fusermount3", "rsync")
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,6 @@ class PackageManager:
 
     install: tuple[str, ...]
     packages: Mapping[str, str]
-    remedy: str = "install them by hand, then run pulumi up again"
 
 
 PACKAGE_MANAGERS = {
@@ -35,7 +37,6 @@ PACKAGE_MANAGERS = {
     "dnf": PackageManager(
         ("dnf", "install", "--assumeyes"),
         {"fusermount": "fuse", "fusermount3": "fuse3"},
-        "rclone is in EPEL (dnf install epel-release); then run pulumi up again",
     ),
     "pacman": PackageManager(
         ("pacman", "--sync", "--noconfirm", "--needed"), {"fusermount": "fuse2", "fusermount3": "fuse3"}
@@ -61,4 +62,6 @@ def install_packages(system: System, say: Say) -> None:
             system.run(["apt-get", "update", "--quiet"], timeout=600)
         system.run([*manager.install, *packages], timeout=1800)
     except CommandFailed as error:
-        raise Problem(f"{', '.join(packages)} cannot be installed: {error}", manager.remedy) from None
+        raise Problem(
+            f"{', '.join(packages)} cannot be installed: {error}", "install them by hand, then run pulumi up again"
+        ) from None

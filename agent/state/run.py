@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..host import console, ids
 from ..host.files import read_json, write_json
 from ..host.system import System
+from ..model import programs
 from ..model.items import ServerIds
 from ..model.layout import Layout
 from ..model.phases import Milestone
@@ -21,6 +23,7 @@ from .journal import Journal
 if TYPE_CHECKING:
     from ..media.equality import Manifest
     from ..model import ports
+    from ..model.programs import Program
 
 
 def _connect(store: StoreSettings) -> ports.Bucket:
@@ -56,6 +59,33 @@ class Server:
     def ids(self) -> ServerIds:
         """Return the ids by which a bucket may know this server."""
         return ids.of_this_server()
+
+    @cached_property
+    def programs(self) -> dict[Path, Program]:
+        """Return the pinned programs by their paths: rclone, which copies, and what mounts the bucket as the last.
+
+        Raises `Problem` where there is none for this processor.
+        """
+        pinned = programs.wanted(self.settings.mount, os.uname().machine)
+        return {self.layout.program(each): each for each in pinned}
+
+    @property
+    def mount_program(self) -> Path:
+        """Return the path of the program that mounts the bucket. Raises what `programs` does."""
+        return [*self.programs][-1]
+
+    @cached_property
+    def rclone(self) -> Path:
+        """Return the path of the rclone that copies, which is fetched where it is not there.
+
+        Raises `Problem` where it cannot be had.
+        """
+        path, program = next(iter(self.programs.items()))
+        if not path.exists():  # an update was interrupted, or somebody removed it
+            from ..host.fetch import fetch  # not for those that are asked in a window
+
+            fetch(program, path)
+        return path
 
     @property
     def store_path(self) -> Path:

@@ -20,8 +20,7 @@ PARTS_AT_ONCE = 2
 def _options(store: StoreSettings) -> dict[str, str]:
     options = {
         "type": "s3",
-        # Not the store's own name: rclone would put the bucket into the host's name, against the rest of us.
-        "provider": "Other",
+        "provider": store.rclone_provider,
         "access_key_id": store.access_key_id,
         "secret_access_key": store.secret_access_key,
         "endpoint": store.endpoint,

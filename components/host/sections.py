@@ -61,6 +61,8 @@ def mount_section(settings: Settings) -> Section:
             program=settings.mount_program,
             goofys_url=mount.goofys_url,
             goofys_sha256=mount.goofys_sha256,
+            rclone_url=mount.rclone_url,
+            rclone_sha256=mount.rclone_sha256,
             memory_max=mount.memory_max,
             managed_by=mount.managed_by,
         )
@@ -103,6 +105,7 @@ def store_section(store: Store) -> pulumi.Output[Section]:
         region=store.region,
         bucket=store.bucket,
         adopt=store.adopt,
+        rclone_provider=store.rclone_provider,
         storage_class=store.storage_class,
         key_patience=store.key_patience,
         b2_api=store.b2_api,

@@ -16,6 +16,14 @@ GOOFYS_SHA256 = "729688b6bc283653ea70f1b2b6406409ec1460065161c680f3b98b185d4bf36
 LEFT_OUT = ["url_cache", "url_cache_thumbnails"]
 
 
+def _is_download(value: str) -> bool:
+    return value.startswith(("https://", "file:///"))
+
+
+def _is_sha256(value: str) -> bool:
+    return bool(re.fullmatch(r"[0-9a-f]{64}", value))
+
+
 class Host(Section):
     """This section describes the homeserver on the server."""
 
@@ -78,10 +86,23 @@ class Mount(Section):
     )
     goofys_url: Annotated[
         str,
-        must(lambda v: v.startswith(("https://", "file:///")), "is neither an https:// nor a file:/// address"),
+        must(_is_download, "is neither an https:// nor a file:/// address"),
     ] = setting(GOOFYS_URL, "Where the server gets goofys", "use https://…, or file:///path for a file on the server")
-    goofys_sha256: Annotated[str, must(lambda v: bool(re.fullmatch(r"[0-9a-f]{64}", v)), "is not a SHA-256 sum")] = (
-        setting(GOOFYS_SHA256, "SHA-256 of that file", "give the 64 hexadecimal digits of a file you trust")
+    goofys_sha256: Annotated[str, must(_is_sha256, "is not a SHA-256 sum")] = setting(
+        GOOFYS_SHA256, "SHA-256 of that file", "give the 64 hexadecimal digits of a file you trust"
+    )
+    rclone_url: Annotated[
+        str, must(lambda v: not v or _is_download(v), "is neither an https:// nor a file:/// address")
+    ] = setting(
+        "",
+        "Where the server gets rclone, which copies (a program, or the zip file in which it is published); "
+        "empty for rclone 1.75.1 from github.com, pinned for amd64 and arm64",
+        "leave it out, or use https://… or file:///path for a file on the server",
+    )
+    rclone_sha256: Annotated[str, must(lambda v: not v or _is_sha256(v), "is not a SHA-256 sum")] = setting(
+        "",
+        "SHA-256 of that file; empty with an empty mount.rcloneUrl",
+        "give the 64 hexadecimal digits of a file you trust",
     )
     memory_max: Annotated[str, must(lambda v: bool(re.fullmatch(r"[1-9]\d*[MG]", v)), "is not an amount of memory")] = (
         setting(

@@ -18,6 +18,8 @@ class Preset:
     hosts: str = ""
     #: Why goofys must not mount it; empty where it may.
     goofys_breaks: str = ""
+    #: What rclone calls it, and so knows of its ways: https://rclone.org/s3/#s3-provider
+    rclone: str = "Other"
     #: Whether the S3 side takes customer keys (SSE-C).
     customer_keys: bool = True
 
@@ -27,26 +29,36 @@ PRESETS = {
         endpoint="https://storage.googleapis.com",
         region="auto",
         hosts=r"(.*\.)?storage\.googleapis\.com",
+        rclone="GCS",
         customer_keys=False,
     ),
-    "wasabi": Preset(endpoint="https://s3.{region}.wasabisys.com", hosts=r"s3(\.{region})?\.wasabisys\.com"),
+    "wasabi": Preset(
+        endpoint="https://s3.{region}.wasabisys.com", hosts=r"s3(\.{region})?\.wasabisys\.com", rclone="Wasabi"
+    ),
     "r2": Preset(
         endpoint="https://{account}.r2.cloudflarestorage.com",
         region="auto",
         hosts=r".*\.r2\.cloudflarestorage\.com",
+        rclone="Cloudflare",
         goofys_breaks="goofys uploads large files in parts of growing size, which R2 refuses",
     ),
-    "hetzner": Preset(endpoint="https://{region}.your-objectstorage.com", hosts=r"{region}\.your-objectstorage\.com"),
+    "hetzner": Preset(
+        endpoint="https://{region}.your-objectstorage.com",
+        hosts=r"{region}\.your-objectstorage\.com",
+        rclone="Hetzner",
+    ),
     "digitalocean": Preset(
         endpoint="https://{region}.digitaloceanspaces.com",
         hosts=r"{region}\.digitaloceanspaces\.com",
+        rclone="DigitalOcean",
     ),
-    "minio": Preset(region="us-east-1"),
-    "ceph": Preset(region="us-east-1"),
+    "minio": Preset(region="us-east-1", rclone="Minio"),
+    "ceph": Preset(region="us-east-1", rclone="Ceph"),
     "b2": Preset(endpoint="https://s3.{region}.backblazeb2.com", hosts=r"s3\.{region}\.backblazeb2\.com"),
     "aws": Preset(
         endpoint="https://s3.{region}.amazonaws.com",
         hosts=r"s3[.-](.*\.)?{region}\.amazonaws\.com(\.cn)?",
+        rclone="AWS",
     ),
 }
 #: Any other store with an S3 API.

@@ -29,6 +29,8 @@ class Store:
     ready: tuple[pulumi.Resource, ...]
     #: For SSE-C, base64 of 32 bytes; empty without.
     sse_customer_key: pulumi.Input[str] = field(default="", repr=False)
+    #: What rclone calls this kind of store.
+    rclone_provider: str = "Other"
     #: Storage class of what is written; empty for the store's own default.
     storage_class: str = ""
     #: For how many seconds a new key may be refused before that is an error.

@@ -35,7 +35,7 @@ from ..world import (
 HERE = Path(__file__).parent
 LIBRARIES = HOME / "synapse"
 PACKAGES = (
-    "systemd,systemd-sysv,dbus,openssh-server,python3,python3-venv,rsync,rclone,fuse3,sudo,ca-certificates,iproute2,"
+    "systemd,systemd-sysv,dbus,openssh-server,python3,python3-venv,rsync,fuse3,sudo,ca-certificates,iproute2,"
     "curl,procps"
 )
 #: Debian 12: its Python is the one Synapse's libraries are chosen for.
@@ -212,6 +212,7 @@ def up(wait: bool = True) -> None:
                 # What root may do on a real server, and nspawn forbids.
                 "--system-call-filter=fanotify_init fanotify_mark open_by_handle_at",
                 f"--bind-ro={LIBRARIES}:/opt/synapse", f"--bind-ro={BIN / 'goofys'}:/opt/goofys/goofys",
+                f"--bind-ro={BIN / 'rclone'}:/opt/rclone/rclone",
                 f"--bind-ro={WHEELS}:/opt/wheels",
             ],
             env={"NOTIFY_SOCKET": str(ready)},

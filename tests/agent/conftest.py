@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from agent.migration import pull, unaccounted
 from agent.model import ports
 from agent.model.layout import MOUNT_UNIT, RESERVED_PREFIX, STAGING_UNIT, Layout
 from agent.model.phases import Owed, Phase, Side, Stage, Window
-from agent.model.settings import CopySettings, HostSettings, Settings, StoreSettings
+from agent.model.settings import CopySettings, HostSettings, MountSettings, Settings, StoreSettings
 from agent.serving import mount_point, proof
 from agent.state.journal import Journal
 from agent.state.records import LocalStore, OpenWindow
@@ -122,6 +123,12 @@ class Machine:
             self.settings = dataclasses.replace(self.settings, **{name: section})
 
 
+_SHA256 = hashlib.sha256(Path("/bin/true").read_bytes()).hexdigest()
+#: A mount whose programs are there at once.
+PROGRAMS = MountSettings(
+    goofys_url="file:///bin/true", goofys_sha256=_SHA256, rclone_url="file:///bin/true", rclone_sha256=_SHA256
+)
+
 NewServer = Callable[[], Machine]
 
 
@@ -159,6 +166,7 @@ def new_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
         store.mkdir(parents=True)
         settings = Settings(
             host=HostSettings(stack="test", media_store=str(store)),
+            mount=PROGRAMS,
             store=StoreSettings(endpoint="https://store.test", region="r", bucket="b"),
             copy=CopySettings(exclude=["url_cache", "url_cache_thumbnails"]),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from agent.model.layout import MOUNT_UNIT, PLAYBOOK_UNIT
 from agent.model.phases import Phase, Side, Stage, Window
 from agent.model.settings import parse
 
-from .conftest import Machine
+from .conftest import PROGRAMS, Machine
 
 STORE = {"endpoint": "https://store.test", "region": "r", "bucket": "b", "access_key_id": "k", "secret_access_key": "s"}
 #: As the playbook writes it, but for the container.
@@ -27,7 +28,7 @@ def tell(server: Machine, managed_by: str = "playbook", **store: str) -> None:
         {
             "host": {"media_store": str(server.store)},
             "store": {**STORE, **store},
-            "mount": {"managed_by": managed_by},
+            "mount": {**dataclasses.asdict(PROGRAMS), "managed_by": managed_by},
         }
     )
 

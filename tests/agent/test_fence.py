@@ -149,6 +149,7 @@ def test_an_update_writes_todays_id_and_the_epoch(server: Machine, monkeypatch: 
     monkeypatch.setattr(ownership, "claim", lambda *_: 5)
     monkeypatch.setattr(setup_mount, "install_packages", lambda *_: None)
     monkeypatch.setattr(preflight, "check", lambda *_: None)
+    monkeypatch.setattr(setup_mount, "lay_programs", lambda *_: set())
     monkeypatch.setattr(setup_mount, "lay_files", lambda *_: set())
     run = server.run()
     setup_mount.install(run, {"store": {}, "mount": {}})

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from agent.model.errors import CommandFailed, Problem
-from agent.model.settings import MountSettings
-from agent.setup import mount, packages
+from agent.setup import packages
 from agent.setup.packages import PROGRAMS, install_packages
 
 from .conftest import Machine
@@ -25,10 +22,10 @@ def on_a_machine_with(monkeypatch: pytest.MonkeyPatch, *programs: str) -> None:
 @pytest.mark.parametrize(
     ("there", "installed"),
     [
-        (["apt-get"], ["fuse3", "rclone", "rsync"]),
-        (["dnf"], ["fuse", "fuse3", "rclone", "rsync"]),
-        (["dnf", "fusermount3", "rsync"], ["fuse", "rclone"]),
-        (["pacman", "rclone"], ["fuse2", "fuse3", "rsync"]),
+        (["apt-get"], ["fuse3", "rsync"]),
+        (["dnf"], ["fuse", "fuse3", "rsync"]),
+        (["dnf", "fusermount3", "rsync"], ["fuse"]),
+        (["pacman"], ["fuse2", "fuse3", "rsync"]),
     ],
 )
 def test_each_package_manager_knows_the_programs_by_its_own_names(
@@ -53,7 +50,7 @@ def test_a_program_that_only_the_session_finds_is_missing(
     run: list[list[str]] = []
     monkeypatch.setattr(server.system, "run", lambda argv, **_: run.append(argv))
     install_packages(server.system, server.said.append)
-    assert {"fuse3", "rclone", "rsync"} <= {*run[-1]}
+    assert {"fuse3", "rsync"} <= {*run[-1]}
 
 
 def test_where_all_is_there_nothing_is_installed(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,31 +59,20 @@ def test_where_all_is_there_nothing_is_installed(server: Machine, monkeypatch: p
     install_packages(server.system, server.said.append)
 
 
-def test_a_package_that_is_not_to_be_had_is_told_with_where_it_is(
-    server: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_package_that_is_not_to_be_had_is_told(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     on_a_machine_with(monkeypatch, "dnf")
 
     def fail(argv: list[str], **_: object) -> str:
-        raise CommandFailed(argv, 1, "Error: Unable to find a match: rclone")
+        raise CommandFailed(argv, 1, "Error: Unable to find a match: fuse3")
 
     monkeypatch.setattr(server.system, "run", fail)
-    with pytest.raises(Problem, match="Unable to find a match: rclone.* -- rclone is in EPEL"):
+    with pytest.raises(Problem, match="Unable to find a match: fuse3.* -- install them by hand"):
         install_packages(server.system, server.said.append)
 
 
 def test_a_machine_with_another_package_manager_is_told_what_is_missing(
     server: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    on_a_machine_with(monkeypatch, "rclone")
+    on_a_machine_with(monkeypatch)
     with pytest.raises(Problem, match="fusermount, fusermount3, rsync are missing.* by hand"):
         install_packages(server.system, server.said.append)
-
-
-def test_a_processor_for_which_there_is_no_goofys_is_told_before_anything_is_fetched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="aarch64"))
-    published = MountSettings(goofys_url="https://github.com/kahing/goofys/releases/download/v0.24.0/goofys")
-    with pytest.raises(Problem, match="this server is aarch64 -- set mount.program to rclone"):
-        mount._fetch_goofys(tmp_path / "goofys", published)

@@ -52,8 +52,8 @@ def test_an_answer_that_is_no_listing_is_never_an_empty_bucket() -> None:
 
 
 def test_rclone_gets_its_secrets_in_no_argument_and_names_as_they_are() -> None:
-    argv = rclone_argv("/src", "store:media", 8)
-    assert argv[:4] == ["/usr/bin/rclone", "copy", "/src", "store:media"]
+    argv = rclone_argv(Path("/lib/rclone"), "/src", "store:media", 8)
+    assert argv[:4] == ["/lib/rclone", "copy", "/src", "store:media"]
     assert argv[argv.index("--files-from-raw") + 1] == "-" and "--config" not in argv
     assert {"--no-traverse", "--no-check-dest"} <= set(argv), "the agent decides what is copied"
     text = rclone_conf(PLAIN)

@@ -13,6 +13,7 @@ from agent.migration import remount
 from agent.model.errors import Problem
 from agent.model.items import ServerIds
 from agent.model.phases import Owed, Phase, Side
+from agent.model.programs import Program
 from agent.serving import proof
 from agent.setup import mount as setup_mount
 from agent.setup import preflight
@@ -57,15 +58,21 @@ def test_where_new_settings_do_not_prove_themselves_the_earlier_ones_come_back(
     assert "matrix-synapse.service" in server.system.active
 
 
-def test_the_earlier_program_comes_back_with_its_files(server: Machine) -> None:
-    goofys = server.layout.goofys
-    goofys.parent.mkdir(parents=True, exist_ok=True)
-    goofys.write_bytes(b"\x7fELF\xffearlier")
-    goofys.chmod(0o755)
-    earlier.lay_aside(server.layout, {goofys: goofys.read_bytes()})
-    goofys.write_bytes(b"a newer one that fails")
-    assert earlier.bring_back(server.layout, server.system)
-    assert goofys.read_bytes() == b"\x7fELF\xffearlier" and goofys.stat().st_mode & 0o777 == 0o755
+def test_an_earlier_program_stays_until_what_replaced_it_is_proven(server: Machine) -> None:
+    old = server.layout.program(Program("goofys", "", "0" * 64))
+    old.parent.mkdir(parents=True, exist_ok=True)
+    old.write_bytes(b"earlier")
+    (server.layout.lib / "goofys").write_bytes(b"of an earlier version of this program")
+    conf = server.layout.rclone_conf
+    conf.parent.mkdir(parents=True, exist_ok=True)
+    earlier.lay_aside(server.layout, {conf: None})
+    setup_mount.lay_programs(server.agent)
+    assert earlier.bring_back(server.layout, server.system) and old.read_bytes() == b"earlier"
+    earlier.forget(server.layout, server.agent.programs.keys())
+    left = {path.name for path in server.layout.lib.iterdir() if path.suffix != ".json"}
+    assert left == {path.name for path in server.agent.programs} and not server.layout.earlier.exists()
+    earlier.forget(server.layout, ())
+    assert not [*server.layout.lib.iterdir()]
 
 
 def _told_of(server: Machine, monkeypatch: pytest.MonkeyPatch, tries: list[str]) -> Run:

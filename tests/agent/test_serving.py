@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import subprocess
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 
 from agent.host.units import quote
-from agent.model.errors import Problem
 from agent.model.layout import MOUNT_UNIT
 from agent.model.phases import Phase, Side, Stage, Window
 from agent.model.settings import parse
@@ -37,24 +35,9 @@ def test_unit_files_pass_systemds_own_check_whatever_the_path(server: Machine) -
     text = units.mount_unit(server.agent, server.journal.owner, Path("/srv/with blank%"), Path("/var/at"), "d").decode()
     assert '"/srv/with blank%%"' in text
     unit = server.root / "t.service"
-    unit.write_text(text.replace(str(server.layout.goofys), "/bin/true"))
+    unit.write_text(text.replace(str(server.agent.mount_program), "/bin/true"))
     done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
     assert "Invalid" not in done.stderr and "Failed to parse" not in done.stderr, done.stderr
-
-
-def test_goofys_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.write_bytes(b"binary")
-    settings = parse({"mount": {"goofys_url": source.as_uri(), "goofys_sha256": "0" * 64}}).mount
-    with pytest.raises(Problem, match="SHA-256"):
-        setup_mount._fetch_goofys(tmp_path / "goofys", settings)
-    assert not (tmp_path / "goofys").exists()
-    good = parse(
-        {"mount": {"goofys_url": source.as_uri(), "goofys_sha256": hashlib.sha256(b"binary").hexdigest()}}
-    ).mount
-    assert setup_mount._fetch_goofys(tmp_path / "goofys", good) and not setup_mount._fetch_goofys(
-        tmp_path / "goofys", good
-    )
 
 
 def test_the_guard_covers_workers_of_any_name_and_goes_when_services_change(server: Machine) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,16 +23,17 @@ from agent.model.errors import Problem, StoreError, StoreUnavailable
 from agent.model.items import Object, ServerIds
 from agent.model.layout import Layout
 from agent.model.phases import Phase
+from agent.model.settings import Settings, StoreSettings
 from agent.serving import programs
 from agent.setup import mount as setup_mount
 from agent.setup import preflight
-from agent.state.run import keep_settings
+from agent.state.run import Server, keep_settings
 from agent.store import ownership
 from agent.store.bucket import Bucket
 from agent.store.rclone_conf import rclone_conf
 from agent.store.signing import customer_key_headers, sign
 
-from .conftest import Machine
+from .conftest import PROGRAMS, Machine
 from .stores import KEY, STORE, remember
 
 
@@ -61,23 +63,32 @@ def test_customer_key_headers_are_those_that_botocore_sends_and_are_signed(monke
     assert mine["authorization"].endswith(f"Signature={signature}")
 
 
+def at(store: StoreSettings, program: str) -> Server:
+    """A server whose bucket is at that store and is mounted by that program."""
+    return Server(Layout(), Settings(store=store, mount=dataclasses.replace(PROGRAMS, program=program)))
+
+
 def test_rclone_gets_the_customer_key_and_the_storage_class_in_its_file_and_mounts_without_a_cache_of_writes() -> None:
     conf = rclone_conf(STORE)
     assert f"sse_customer_key_base64 = {KEY}" in conf and "sse_customer_algorithm = AES256" in conf
     assert "storage_class = STANDARD_IA" in conf
-    command = programs.command("rclone", Layout(), STORE, Path("/w"), 991, 992)
-    assert command.startswith("/usr/bin/rclone mount store:media /w --config /etc/matrix-media-store/rclone.conf")
+    command = programs.command(at(STORE, "rclone"), Path("/w"), 991, 992)
+    assert re.match(
+        r"/usr/local/lib/matrix-media-store/rclone-[0-9a-f]{12} mount store:media /w "
+        r"--config /etc/matrix-media-store/rclone.conf",
+        command,
+    )
     assert "--vfs-cache-mode off" in command and "--uid 991" in command and "--allow-other" in command
     assert KEY not in command and "SECRET-KEY" not in command
 
 
 def test_goofys_gets_the_customer_key_from_its_units_environment_and_alone() -> None:
-    command = programs.command("goofys", Layout(), STORE, Path("/w"), 991, 992)
+    command = programs.command(at(STORE, "goofys"), Path("/w"), 991, 992)
     assert "--sse-c ${MATRIX_MEDIA_STORE_CUSTOMER_KEY}" in command and KEY not in command
     assert "--sse " not in command and "--storage-class STANDARD_IA" in command
     assert f"MATRIX_MEDIA_STORE_CUSTOMER_KEY={KEY}\n" in programs.environment(STORE)
     without = dataclasses.replace(STORE, sse_customer_key="", storage_class="")
-    plain = programs.command("goofys", Layout(), without, Path("/w"), 991, 992)
+    plain = programs.command(at(without, "goofys"), Path("/w"), 991, 992)
     assert "--sse" not in plain and "--storage-class" not in plain
     assert "CUSTOMER_KEY" not in programs.environment(without)
 

@@ -19,7 +19,6 @@ from agent.migration.window import Clock, window
 from agent.model.errors import Problem
 from agent.model.layout import MOUNT_UNIT, RECOVER_TIMER
 from agent.model.phases import Phase, Side, Stage, Window
-from agent.model.settings import parse
 from agent.serving import admission, probe, watchdog
 from agent.serving.watchdog import Act, Look, Seen, decide
 from agent.setup import drift
@@ -136,11 +135,11 @@ def test_a_mount_that_ends_at_once_is_tried_again_ever_more_slowly(
 
 
 def laid(server: Machine) -> Journal:
-    """A server on which all was laid; goofys is not its program, so nothing is fetched."""
-    server.settings = parse({"host": {"media_store": str(server.store)}, "mount": {"program": "rclone"}})
+    """A server on which all was laid."""
     journal = server.journal
     journal.note_agent(hashlib.sha256(b"agent").hexdigest())
     journal.note_repairs("mark")
+    setup_mount.lay_programs(server.agent)
     setup_mount.lay_files(server.agent, journal)
     server.layout.agent.parent.mkdir(parents=True, exist_ok=True)
     server.layout.agent.write_bytes(b"agent")
@@ -167,11 +166,16 @@ def test_each_thing_removed_or_edited_is_named(server: Machine, monkeypatch: pyt
     unit.write_text("by hand")
     server.layout.credentials.chmod(0o644)
     server.layout.agent.write_bytes(b"other")
+    rclone, goofys = server.agent.programs
+    rclone.unlink()
+    goofys.write_bytes(b"other")
     assert differences(server, monkeypatch) == [
         f"{server.layout.agent} was changed",
         f"{server.layout.credentials} has mode 0644, not 0600",
         f"{unit} was changed, or is of an earlier version",
         f"{guard} is missing",
+        f"{rclone} is missing",
+        f"{goofys} was changed",
     ]
 
 

@@ -29,7 +29,7 @@ def kill_processes(pattern: str, how: int = signal.SIGKILL) -> None:
 
 def agent_killed(scene: Scene) -> None:
     """The agent in whatever verb it is, and its rclone; not the units it keeps running."""
-    kill_processes(r"agent\.pyz (work|mount|unmount|converge)|install --sha256| uninstall |rclone copy")
+    kill_processes(r"agent\.pyz (work|mount|unmount|converge)|install --sha256| uninstall |rclone\S* copy")
 
 
 def pulumi_killed(scene: Scene) -> None:
@@ -158,7 +158,7 @@ def file_half_written(scene: Scene) -> None:
             file.write(b"rest" * 100)
         scene.migration.before[name] = synapse.tree(on_disk(STORE) / "remote_content")[name.partition("/")[2]]
 
-    grow_after = functools.partial(wait_for, lambda: not server_processes(r"rclone copy"), 30)
+    grow_after = functools.partial(wait_for, lambda: not server_processes(r"rclone\S* copy"), 30)
     grow_after()
     grow()
 

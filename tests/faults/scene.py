@@ -211,7 +211,7 @@ MOMENTS: dict[str, Callable[[], bool]] = {
     "preflight": _process(r"install --sha256"),
     "install": _process(r"agent\.pyz mount "),
     "install, mounting": lambda: (on_disk(Path("/etc/systemd/system")) / "matrix-media-store.service").exists(),
-    "mirror, copying": _process(r"rclone copy"),
+    "mirror, copying": _process(r"rclone\S* copy"),
     "mirror, compared": _milestone(Milestone.COMPARED, "mirror"),
     "before cutover": _milestone(Milestone.WINDOW_READY, Window.CUTOVER),
     "after cutover": _milestone(Milestone.SERVING_AGAIN, Window.CUTOVER),

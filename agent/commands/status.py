@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..host.beneath import is_folder
-from ..media.listing import media_objects
+from ..media.listing import MediaObjects
 from ..media.walk import walk
 from ..migration import converge
 from ..migration.aside import removing_path
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from ..model.ports import Homeserver
     from ..model.protocol import Plan, Status, Sum
 
+#: Problems that a preview names.
+MOST_PROBLEMS = 20
 #: Bytes a second assumed for estimates before anything was measured.
 ASSUMED_BYTES = 20e6
 #: Files a second assumed for estimates before anything was measured.
@@ -118,6 +120,7 @@ def observe(server: Server, journal: Journal) -> Status:
         "local_copy": str(server.backup_path) if is_folder(server.backup_path) else None,
         "store": {
             "bucket": store.bucket,
+            "prefix": store.prefix,
             "endpoint": store.endpoint,
             "region": store.region,
             "customer_key": fingerprint(store.sse_customer_key),
@@ -149,7 +152,9 @@ def count(server: Server, journal: Journal, homeserver: Homeserver) -> Status:
     }
     if server.settings.store.bucket:
         try:
-            answer["remote"] = _sum(item.size for item in media_objects(server.bucket, exclude))
+            found = MediaObjects(server.bucket, exclude, _tops(server))
+            answer["remote"] = _sum(item.size for item in found)
+            answer["foreign"] = found.foreign.count + found.unnameable.count
         except STORE_TROUBLE as error:
             answer["remote_problem"] = str(error)
     if server.layout.manifest.exists():
@@ -171,6 +176,13 @@ def _sum(sizes: Iterable[int]) -> Sum:
     return {"files": files, "bytes": total}
 
 
+def _tops(server: Server) -> list[str]:
+    if not server.layout.manifest.exists():
+        return []
+    with server.manifest() as manifest:
+        return manifest.tops()
+
+
 def _known(server: Server) -> Sum:
     with server.manifest() as manifest:
         files, size = manifest.known()
@@ -184,14 +196,15 @@ def plan(server: Server, journal: Journal, target: Phase) -> Plan:
     numbers: Plan = {"steps": steps, "free_bytes": shutil.disk_usage(server.store_path.parent).free}
     if not steps:
         return numbers
-    try:
-        entries = walk(root, server.settings.copy.exclude) if is_folder(root) else iter(())
-        here = _sum(entry.size for entry in entries)
-    except Problem as problem:
-        return {**numbers, "problem": str(problem)}
+    unfit: list[Problem] = []
+    entries = walk(root, server.settings.copy.exclude, unfit=unfit) if is_folder(root) else iter(())
+    here = _sum(entry.size for entry in entries)
     in_the_way = provider.trouble(server) if target in (Phase.LIVE, Phase.CLEAN) else None
     if in_the_way and journal.serving is Side.LOCAL:
-        numbers["problem"] = str(in_the_way)
+        unfit.append(in_the_way)
+    if unfit:
+        more = [f"{len(unfit) - MOST_PROBLEMS:,} more of this kind"] if len(unfit) > MOST_PROBLEMS else []
+        numbers["problems"] = [*(str(problem) for problem in unfit[:MOST_PROBLEMS]), *more]
     known = _known(server) if server.layout.manifest.exists() else {"files": 0, "bytes": 0}
     copy_files = max(0, here["files"] - known["files"])
     copy_bytes = max(0, here["bytes"] - known["bytes"])

@@ -67,7 +67,7 @@ class Transfer:
             return
         if method == "b2":
             program, settings = b2.install(self._server, self._say), self._server.settings
-            argv = b2.sync_argv(program, source, settings.store.bucket, settings.copy.exclude, self._at_once())
+            argv = b2.sync_argv(program, source, settings.store.path, settings.copy.exclude, self._at_once())
             b2.sync(self._server, argv, owner, len(entries), self._say)
         else:
             bandwidth = self._server.settings.copy.bandwidth
@@ -96,7 +96,7 @@ class Transfer:
 
     @property
     def _bucket(self) -> str:
-        return f"{REMOTE}:{self._server.settings.store.bucket}"
+        return f"{REMOTE}:{self._server.settings.store.path}"
 
     def _at_once(self) -> int:
         if not self._decided:

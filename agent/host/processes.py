@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -38,9 +38,16 @@ class Processes:
     """This class runs programs and actions on this server."""
 
     def run(
-        self, argv: Sequence[str], timeout: float | None = None, check: bool = True, stdin: IO[str] | None = None
+        self,
+        argv: Sequence[str],
+        timeout: float | None = None,
+        check: bool = True,
+        stdin: IO[str] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> str:
         """Run a program, which reads the open file `stdin` if one is given, and return its standard output.
+
+        It has the agent's own environment, unless another one is given.
 
         Raises CommandFailed where `check` is set and it ends with another exit status than 0, and
         subprocess.TimeoutExpired after `timeout` seconds.
@@ -52,6 +59,7 @@ class Processes:
             text=True,
             timeout=timeout,
             errors="replace",
+            env=environment,
         )
         if check and done.returncode:
             raise CommandFailed(argv, done.returncode, done.stderr or done.stdout)

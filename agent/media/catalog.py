@@ -3,7 +3,8 @@
 The tables `local` and `remote` are the last walk and the last listing. `prints` are checksums of local files, which
 hold while a file's metadata stays. `read` are checksums of objects that were read back. `known` are the files that were
 proven equal on both sides; `sent` are further names that this program put on the other side, or tried to. `newer` are
-local files that are newer than the object with that ETag.
+local files that are newer than the object with that ETag. `archived` are objects of the last listing that cannot be
+read now, `readable` those that could be opened with the stack's customer key, or without one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ CREATE TABLE IF NOT EXISTS prints (
 CREATE TABLE IF NOT EXISTS read (path TEXT PRIMARY KEY, etag TEXT, md5 TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sent (path TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS newer (path TEXT PRIMARY KEY, etag TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS archived (path TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS readable (path TEXT PRIMARY KEY, etag TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS known (path TEXT PRIMARY KEY, size INT, etag TEXT, md5 TEXT) WITHOUT ROWID;
 """
 
@@ -76,8 +79,15 @@ class Catalog:
         """Replace the last listing by `objects`; return how many objects it has, and their bytes."""
         with self._db:
             self._db.execute("DELETE FROM remote")
-            self._db.executemany("INSERT INTO remote VALUES (?, ?, ?)", ((o.key, o.size, o.etag) for o in objects))
+            self._db.execute("DELETE FROM archived")
+            self._db.executemany("INSERT INTO remote VALUES (?, ?, ?)", self._noting_archived(objects))
         return self._count("SELECT count(*), sum(size) FROM remote")
+
+    def _noting_archived(self, objects: Iterable[Object]) -> Iterator[tuple[str, int, str]]:
+        for item in objects:
+            if item.archived:
+                self._db.execute("INSERT INTO archived VALUES (?)", (item.key,))
+            yield item.key, item.size, item.etag
 
     def set_remote(self, path: str, found: Object | None) -> None:
         """Correct what the last listing says of one object; None is for an object that is not there."""
@@ -98,6 +108,12 @@ class Catalog:
         """Keep checksums that were read back from the bucket: the object's path, its ETag, its content's MD5."""
         with self._db:
             self._db.executemany("INSERT OR REPLACE INTO read VALUES (?, ?, ?)", rows)
+
+    def add_readable(self, paths: Iterable[str]) -> None:
+        """Remember that these objects of the last listing can be read as the stack says."""
+        with self._db:
+            query = "INSERT OR REPLACE INTO readable SELECT path, etag FROM remote WHERE path = ?"
+            self._db.executemany(query, ((path,) for path in paths))
 
     def add_sent(self, paths: Iterable[str]) -> None:
         """Remember names before their files are put on the other side."""

@@ -7,7 +7,6 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from typing import IO, TYPE_CHECKING
 from ..host.beneath import Folder
 from ..model.errors import StoreError
 from ..model.items import Entry, Object
+from ..model.md5 import new_md5
 from ..store.bucket import OTHER_KEY
 from ..store.rclone_conf import PART_CUTOFF, PART_SIZE
 from .equality import Manifest
@@ -38,7 +38,7 @@ def checksums(file: IO[bytes], size: int, between: Callable[[], None] = lambda: 
     The second is empty where the file is uploaded as one part. `between` is called before each part, and may end it by
     raising. Raises OSError where the file cannot be read, or has another size.
     """
-    whole = hashlib.md5()
+    whole = new_md5()
     parts = []
     if os.fstat(file.fileno()).st_size != size:
         raise OSError(errno.ESTALE, "has another size by now")
@@ -46,8 +46,8 @@ def checksums(file: IO[bytes], size: int, between: Callable[[], None] = lambda: 
         between()
         whole.update(block)
         if size >= PART_CUTOFF:
-            parts.append(hashlib.md5(block).digest())
-    multipart = f"{hashlib.md5(b''.join(parts)).hexdigest()}-{len(parts)}" if parts else ""
+            parts.append(new_md5(block).digest())
+    multipart = f"{new_md5(b''.join(parts)).hexdigest()}-{len(parts)}" if parts else ""
     return whole.hexdigest(), multipart
 
 

@@ -5,7 +5,7 @@ It asks SQLite for everything, since a million names do not fit into memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..model.items import Entry, Object
@@ -80,6 +80,52 @@ class Manifest(Catalog):
         """Return the names of objects that have no local file."""
         return self._paths("SELECT path FROM remote WHERE path NOT IN (SELECT path FROM local) ORDER BY path")
 
+    def missing_locally_and_untried(self) -> list[str]:
+        """Return the names of objects that have no local file, and of which nobody knows whether they can be read."""
+        return self._paths(
+            "SELECT path FROM remote r WHERE path NOT IN (SELECT path FROM local) AND NOT EXISTS"
+            " (SELECT 1 FROM readable t WHERE t.path = r.path AND t.etag = r.etag) ORDER BY path"
+        )
+
+    def archived(self, paths: Sequence[str]) -> list[str]:
+        """Return those of the names whose objects the last listing said to be in an archive."""
+        found = {*self._paths("SELECT path FROM archived")}
+        return [path for path in paths if path in found]
+
+    def tops(self) -> list[str]:
+        """Return the names at the top of the media store below which there are local files, or names of ours."""
+        found: set[str] = set()
+        for table in ("local", "known", "sent"):
+            condition, last = "path > ?", ""
+            # A step for each name at the top, however many lie below it; 0 comes after /.
+            while path := self._db.execute(f"SELECT min(path) FROM {table} WHERE {condition}", (last,)).fetchone()[0]:
+                top, is_folder, _ = path.partition("/")
+                found.add(top)
+                condition, last = ("path >= ?", f"{top}0") if is_folder else ("path > ?", top)
+        return sorted(found)
+
+    def drop_clashing(self) -> list[str]:
+        """Forget objects of the last listing that cannot be files beside others: `a` and `a/b`; return their names.
+
+        Of such two, the one stays that is a local file or one of ours, else the one below.
+        """
+        below = "FROM remote WHERE path > :path || '/' AND path < :path || '0'"
+        clashing = self._paths(
+            "SELECT r.path FROM remote r WHERE EXISTS"
+            " (SELECT 1 FROM remote s WHERE s.path > r.path || '/' AND s.path < r.path || '0')"
+        )
+        dropped: list[str] = []
+        with self._db:
+            for path in clashing:
+                stays = f"SELECT 1 FROM local WHERE path = :path UNION SELECT 1 FROM ({_OURS}) WHERE path = :path"
+                if self._db.execute(stays, {"path": path}).fetchone():
+                    dropped += [row[0] for row in self._db.execute(f"SELECT path {below}", {"path": path})]
+                    self._db.execute(f"DELETE {below}", {"path": path})
+                else:
+                    dropped.append(path)
+                    self._db.execute("DELETE FROM remote WHERE path = :path", {"path": path})
+        return dropped
+
     def find_unequal(self) -> tuple[int, int]:
         """Choose the local files that are not proven equal in the bucket; return how many, and their bytes.
 
@@ -135,7 +181,8 @@ class Manifest(Catalog):
             )
             self._db.execute("DELETE FROM newer WHERE path IN (SELECT path FROM known)")
             self._db.execute("DELETE FROM prints WHERE path NOT IN (SELECT path FROM local)")
-            self._db.execute("DELETE FROM read WHERE path NOT IN (SELECT path FROM remote)")
+            for table in ("read", "readable"):
+                self._db.execute(f"DELETE FROM {table} WHERE path NOT IN (SELECT path FROM remote)")
 
     def unmark(self, paths: Iterable[str]) -> None:
         """Forget that the files of these names are equal, but not that this program put them on the other side."""

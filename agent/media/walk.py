@@ -11,6 +11,7 @@ from ..host.beneath import Folder
 from ..model.errors import Problem
 from ..model.items import Entry
 from ..model.layout import RESERVED
+from . import names
 
 
 def entry(path: str, info: os.stat_result) -> Entry:
@@ -19,30 +20,41 @@ def entry(path: str, info: os.stat_result) -> Entry:
 
 
 def walk(
-    root: Path, exclude: Sequence[str], below: Sequence[str] = ("",), linked: list[str] | None = None
+    root: Path,
+    exclude: Sequence[str],
+    linked: list[str] | None = None,
+    unfit: list[Problem] | None = None,
 ) -> Iterator[Entry]:
-    """Yield every file in the folders `below` of `root`, without this program's own and those at the top in `exclude`.
+    """Yield every file below `root`, without this program's own and the folders at the top in `exclude`.
 
-    `linked` gets the names of files that have further names (hard links). What vanishes meanwhile is passed over, since
-    Synapse may be running. Raises `Problem` for what a bucket cannot hold or a walk would miss, and OSError where
-    `root` cannot be read.
+    `linked` gets the names of files that have further names (hard links), `unfit` the `Problem` of each thing that a
+    bucket cannot hold or a walk would miss; without it, the first is raised. What vanishes meanwhile is passed over,
+    since Synapse may be running. Raises OSError where `root` cannot be read.
     """
     with Folder.at(root) as top:
-        yield from _walk(top, exclude, below, linked)
+        yield from _walk(top, exclude, [""], linked, unfit)
 
 
 def _walk(
-    top: Folder, exclude: Sequence[str], below: Sequence[str], linked: list[str] | None = None
+    top: Folder,
+    exclude: Sequence[str],
+    below: Sequence[str],
+    linked: list[str] | None = None,
+    unfit: list[Problem] | None = None,
 ) -> Iterator[Entry]:
     folders = list(below)
     while folders:
-        inside, entries = list_folder(top, folders.pop(), exclude, linked)
+        inside, entries = list_folder(top, folders.pop(), exclude, linked, unfit)
         folders += inside
         yield from entries
 
 
 def list_folder(
-    root: Folder, folder: str, exclude: Sequence[str], linked: list[str] | None = None
+    root: Folder,
+    folder: str,
+    exclude: Sequence[str],
+    linked: list[str] | None = None,
+    unfit: list[Problem] | None = None,
 ) -> tuple[list[str], list[Entry]]:
     """Return the folders and the files in one folder of the store; `folder` is `""` for the store's own.
 
@@ -58,6 +70,11 @@ def list_folder(
             raise
         return folders, entries
     with opened, os.scandir(opened.number) as listing:
+        try:
+            _check_device(root.path, folder, opened.metadata(), device)
+        except Problem as problem:
+            _note(problem, unfit)
+            return folders, entries
         for item in listing:
             if not folder and (item.name in exclude or item.name == RESERVED):
                 continue
@@ -68,13 +85,22 @@ def list_folder(
                     folders.append(path)
                     continue
                 info = item.stat(follow_symlinks=False)
+                _check(root.path, path, info, device)
             except FileNotFoundError:
                 continue
-            _check(root.path, path, info, device)
+            except Problem as problem:
+                _note(problem, unfit)
+                continue
             if linked is not None and info.st_nlink > 1:
                 linked.append(path)
             entries.append(entry(path, info))
     return folders, entries
+
+
+def _note(problem: Problem, unfit: list[Problem] | None) -> None:
+    if unfit is None:
+        raise problem
+    unfit.append(problem)
 
 
 def file_at(root: Folder, path: str) -> list[Entry]:
@@ -99,11 +125,7 @@ def files_below(root: Folder, path: str, exclude: Sequence[str]) -> Iterator[Ent
 
 def _check(top: Path, path: str, info: os.stat_result, device: int) -> None:
     """Raise `Problem` for a file that a bucket cannot hold, or that lies on another file system."""
-    if info.st_dev != device:
-        raise Problem(
-            f"{top}/{os.path.dirname(path)} is another file system mounted inside the media store",
-            "move its files into the media store's own file system first",
-        )
+    _check_device(top, os.path.dirname(path), info, device)
     if not stat.S_ISREG(info.st_mode):
         raise Problem(
             f"{top}/{path!r} is neither a file nor a folder (a link?): a bucket cannot hold it",
@@ -112,19 +134,16 @@ def _check(top: Path, path: str, info: os.stat_result, device: int) -> None:
     _check_name(top, path)
 
 
-def _check_name(root: Path, path: str) -> None:
-    if path.isascii() and path.isprintable() and len(path) <= 1024:
-        return  # nearly all of them, and this is asked for every file
-    try:
-        encoded = path.encode()
-    except UnicodeEncodeError:
+def _check_device(top: Path, folder: str, info: os.stat_result, device: int) -> None:
+    if info.st_dev != device:
         raise Problem(
-            f"a file name below {root} is not UTF-8: {path!r}",
-            "rename the file; Synapse never makes such a name",
-        ) from None
-    # U+201B is rclone's own escape character; S3 keys end at 1,024 bytes.
-    if "\n" in path or "\r" in path or "\u201b" in path or len(encoded) > 1024:
-        raise Problem(
-            f"a file name below {root} has a line break, U+201B or over 1,024 bytes: {path!r}",
-            "rename the file; Synapse never makes such a name",
+            f"{top}/{folder} is another file system mounted inside the media store",
+            "move its files into the media store's own file system first",
         )
+
+
+def _check_name(root: Path, path: str) -> None:
+    trouble = names.trouble(path)
+    if trouble:
+        fix = "rename the file; Synapse never makes such a name"
+        raise Problem(f"a file name below {root} {trouble}: {path!r}", fix)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..host.beneath import Folder
 from ..media import checksums
 from ..media.equality import Manifest
-from ..media.listing import media_objects
+from ..media.listing import REBUILT, load_media
 from ..media.walk import entry, walk
 from ..model.errors import Problem
 from ..state import local_copy
@@ -25,9 +25,6 @@ from .aside import dated_folder, keep, parent_of_store, removing_path
 
 if TYPE_CHECKING:
     from ..model.protocol import Counts
-
-#: Left out by default and removed uncompared: Synapse rebuilds them and expires them every few seconds.
-REBUILT = ("url_cache", "url_cache_thumbnails")
 
 
 def clean(run: Run) -> Counts | None:
@@ -53,7 +50,7 @@ def _compare_and_remove(run: Run, root: Path, removing: Path) -> Counts:
     exclude = run.settings.copy.exclude
     with run.server.manifest() as manifest:
         files, size = manifest.load_local(walk(root, exclude))
-        manifest.load_remote(media_objects(run.bucket, exclude))
+        load_media(manifest, run.bucket, exclude)
         checksums.settle(manifest, run.bucket, root)
         only_local, different = manifest.missing_remotely(), manifest.different()
         purged = unaccounted.purged_of_ours(run, manifest, only_local, "the bucket")

@@ -12,7 +12,7 @@ from ..state.journal import Journal
 from ..state.run import Run
 from ..store import ownership
 from ..store.bucket import STORE_TROUBLE
-from . import clean, cutover, mirror, restore
+from . import clean, cutover, mirror, restore, survey
 
 if TYPE_CHECKING:
     from ..model.protocol import Counts
@@ -32,6 +32,7 @@ def _prepare(run: Run) -> None:
     store = run.settings.store
     run.journal.epoch = ownership.claim(run.bucket, run.server.ids, store.bucket, store.adopt)
     mount.start_staging(run.server, run.journal.owner)
+    survey.survey(run)
 
 
 def _mirror(run: Run) -> Counts:

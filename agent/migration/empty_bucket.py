@@ -13,15 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 from ..copying.progress import Sometimes
+from ..host.beneath import is_folder
 from ..media import checksums
+from ..media.listing import REBUILT, load_media
 from ..media.walk import walk
 from ..model.errors import Problem, StoreError
-from ..model.layout import RESERVED_PREFIX
 from ..model.phases import Side
 from ..state.run import Run
 from ..store import ownership
 from . import unaccounted
-from .clean import REBUILT
 
 #: Versions removed between two looks at the clock.
 LOT = 1000
@@ -49,22 +49,21 @@ def empty(run: Run) -> None:
 
 def _check_all_is_home(run: Run) -> None:
     """Raise `Problem` unless each object has its equal in the local store, or is ours and was purged here."""
-    rebuilt = tuple(f"{name}/" for name in REBUILT)
-    objects = [
-        item
-        for item in run.bucket.list()
-        if not item.key.startswith((RESERVED_PREFIX, *rebuilt)) and not item.key.endswith("/")
-    ]
-    if not objects:
-        return
     root = run.server.store_path
     with run.server.manifest() as manifest:
-        manifest.load_local(walk(root, run.settings.copy.exclude))
-        manifest.load_remote(objects)
+        manifest.load_local(walk(root, REBUILT) if is_folder(root) else ())
+        found = load_media(manifest, run.bucket, REBUILT)
         gone = manifest.gone_locally_but_not_remotely()
-        checksums.settle(manifest, run.bucket, root)
+        if is_folder(root):
+            checksums.settle(manifest, run.bucket, root)
         foreign, different = manifest.foreign_objects(), manifest.different()
         purged = unaccounted.purged_of_ours(run, manifest, gone, "the local store")
+    if others := run.bucket.first_outside() or found.foreign.first or found.unnameable.first:
+        raise Problem(
+            f"bucket {run.settings.store.bucket} holds other things than the media store, {others!r} among them, and "
+            "is to be deleted; nothing was removed",
+            "take them elsewhere, or set store.onDestroy to retain; then run pulumi up and destroy again",
+        )
     if foreign:
         raise Problem(
             f"{len(foreign):,} objects in the bucket are not in the local store and were not put there by this "

@@ -10,12 +10,12 @@ from ..copying.transfer import method
 from ..host.beneath import Folder
 from ..media import checksums
 from ..media.equality import Manifest
-from ..media.listing import media_objects
+from ..media.listing import load_media
 from ..media.walk import walk
 from ..model.errors import CommandFailed, Problem
 from ..model.phases import Milestone
 from ..state.run import Run
-from . import unaccounted
+from . import survey, unaccounted
 
 if TYPE_CHECKING:
     from ..model.protocol import Counts
@@ -41,9 +41,12 @@ def mirror(run: Run) -> Counts:
     with run.server.manifest() as manifest:
         failure = None
         for turn in range(1, ROUNDS + 1):
-            files, size = manifest.load_local(walk(root, exclude))
-            manifest.load_remote(media_objects(run.bucket, exclude))
+            files, size = manifest.load_local(survey.all_files(run.layout, root, exclude))
+            found = load_media(manifest, run.bucket, exclude)
             if turn == 1:
+                for line in found.lines():
+                    run.say(f"mirror: {line}")
+                unaccounted.refuse_archived(manifest.archived(manifest.missing_locally()))
                 unaccounted.remove_from_bucket(run, manifest)
                 _set_aside_purged(run, manifest)
                 _refuse_other_keys(run, manifest)
@@ -105,7 +108,9 @@ def _refuse_other_keys(run: Run, manifest: Manifest) -> None:
 
     They would come home with the rest, and cannot.
     """
-    names = checksums.with_other_key(run.bucket, manifest.missing_locally())
+    untried = manifest.missing_locally_and_untried()  # each was asked for once, if it is what it was
+    names = checksums.with_other_key(run.bucket, untried)
+    manifest.add_readable({*untried} - {*names})
     if names:
         have = "store.sseCustomerKey" if run.settings.store.sse_customer_key else "no store.sseCustomerKey"
         raise Problem(

@@ -21,11 +21,12 @@ from ..host.files import SPARE_BYTES
 from ..media import checksums
 from ..media.deletions import check_deletions
 from ..media.equality import Manifest
-from ..media.listing import media_objects
+from ..media.listing import load_media, rebuilt
 from ..media.walk import walk
 from ..model.errors import CommandFailed, Problem
 from ..model.items import Object
 from ..state.run import Run
+from . import unaccounted
 from .aside import dated_folder, incoming_path, keep_linked
 from .window import Clock
 
@@ -46,14 +47,17 @@ def pull(run: Run, root: Path, clock: Clock | None = None) -> int:
     """
     fetched, tries = 0, Counter[Object]()
     wanted: list[str] = []
-    exclude, limit = run.settings.copy.exclude, run.settings.migration.deletion_limit_percent
+    # What people put into a folder that is left out, while the bucket served, comes home too.
+    exclude, limit = rebuilt(run.settings.copy.exclude), run.settings.migration.deletion_limit_percent
     for turn in range(1, ROUNDS + 1):
         with run.server.manifest() as manifest:
             manifest.load_local(walk(root, exclude))
             if clock and turn > 1:  # nobody writes: a large bucket is listed once
                 checksums.ask(manifest, run.bucket, wanted)
             else:
-                manifest.load_remote(media_objects(run.bucket, exclude))
+                left = load_media(manifest, run.bucket, exclude)
+                for line in left.lines() if turn == 1 and not clock else []:
+                    run.say(f"restore: {line}")
             if clock:
                 if turn == 1:
                     clock.start()  # the listing of a large bucket is no fault of the store
@@ -64,6 +68,7 @@ def pull(run: Run, root: Path, clock: Clock | None = None) -> int:
             wanted = manifest.missing_locally() + [path for path in manifest.different() if path not in newer]
             if not wanted:
                 return fetched
+            unaccounted.refuse_archived(manifest.archived(wanted))
             if turn == ROUNDS:
                 stuck = [item.key for item in manifest.remote(wanted) if tries[item] == ROUNDS - 2]
                 if not stuck and not clock:

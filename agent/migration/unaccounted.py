@@ -104,6 +104,17 @@ def _name(run: Run, names: list[str], gone_from: str, stay_in: str) -> None:
     )
 
 
+def refuse_archived(archived: Sequence[str]) -> None:
+    """Raise `Problem` for objects that are needed and lie in an archive, where nobody can read them."""
+    if archived:
+        raise Problem(
+            f"{len(archived):,} objects of the media store are in an archive class of the bucket, {archived[0]!r} "
+            "first: they cannot be read",
+            "restore them there (for AWS: aws s3api restore-object), take the rule away that archives them, and run "
+            "pulumi up again",
+        )
+
+
 def unconfirmed(run: Run, names: list[str]) -> list[str]:
     """Return those of the names that migration.confirmed does not have."""
     confirmed = set(run.settings.migration.confirmed)

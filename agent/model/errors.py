@@ -55,12 +55,22 @@ class Problems(Problem):
 
 
 class StoreError(Exception):
-    """This error says that the store refused a request; it has the HTTP status and the store's own error code."""
+    """This error says that the store refused a request; it has the HTTP status, the store's own code and its message.
 
-    def __init__(self, status: int, code: str, what: str) -> None:
-        super().__init__(f"{what}: {status} {code}")
+    Its text has all three, since one code stands for many reasons, and only the message tells them apart.
+    """
+
+    def __init__(self, status: int, code: str, what: str, message: str = "") -> None:
+        said = f" ({message})" if message else ""
+        super().__init__(f"{what}: {status} {code}{said}")
         self.status = status
         self.code = code
+        self.message = message
+
+    @property
+    def answer(self) -> str:
+        """Return what the store answered: status, code and message."""
+        return f"{self.status} {self.code}".strip() + (f" ({self.message})" if self.message else "")
 
 
 class StoreUnavailable(StoreError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -21,11 +21,15 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Object:
-    """An `Object` is an object of the bucket as a listing or HEAD shows it: size in bytes, ETag without quotes."""
+    """An `Object` is an object of the bucket as a listing or HEAD shows it: size in bytes, ETag without quotes.
+
+    One that is `archived` cannot be read before somebody restores it; only a listing says so.
+    """
 
     key: str
     size: int
     etag: str
+    archived: bool = field(default=False, compare=False)
 
 
 class ServerIds(NamedTuple):

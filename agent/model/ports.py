@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
@@ -32,9 +32,16 @@ class System(Protocol):
     """A `System` is the processes, systemd and the mounts of this server; `host.system` has the real one."""
 
     def run(
-        self, argv: Sequence[str], timeout: float | None = None, check: bool = True, stdin: IO[str] | None = None
+        self,
+        argv: Sequence[str],
+        timeout: float | None = None,
+        check: bool = True,
+        stdin: IO[str] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> str:
         """Run a program and return its standard output; `timeout` is in seconds, `stdin` an open file that it reads.
+
+        `environment` is in the place of the agent's own.
 
         Raises CommandFailed where `check` is set and it ends with another exit status than 0, and
         subprocess.TimeoutExpired.
@@ -122,6 +129,9 @@ class Bucket(Protocol):
 
         Each request is tried `attempts` times, or with 0 as often as `set_patience` says.
         """
+
+    def first_outside(self) -> str:
+        """Return the key of an object in the bucket that is not below the prefix; it is empty where there is none."""
 
     def remainders(self) -> Iterator[Remainder]:
         """Yield all versions, delete markers and unfinished uploads in the bucket."""

@@ -69,13 +69,15 @@ class Plan(TypedDict, total=False):
     copy_files: int
     copy_bytes: int
     seconds: int
-    problem: str
+    #: What stands in the way of that phase.
+    problems: list[str]
 
 
 class StoreSeen(TypedDict):
     """This record is the store that the server was told to use last, with the customer's key as a fingerprint."""
 
     bucket: str
+    prefix: str
     endpoint: str
     region: str
     customer_key: str
@@ -107,6 +109,8 @@ class Status(TypedDict, total=False):
     local: Sum | None
     remote: Sum | None
     remote_problem: str
+    #: Objects in the bucket that are no media.
+    foreign: int
     known: Sum | None
     trouble: str
     homeserver_answers: bool

@@ -51,6 +51,8 @@ class StoreSettings:
     endpoint: str = ""
     region: str = ""
     bucket: str = ""
+    #: The folder in the bucket that the media store is, without slashes at its ends; empty for the whole bucket.
+    prefix: str = ""
     adopt: bool = False
     #: What rclone calls this kind of store, and so how it must be asked: https://rclone.org/s3/#s3-provider
     rclone_provider: str = "Other"
@@ -63,6 +65,16 @@ class StoreSettings:
     secret_access_key: str = field(default="", repr=False)
     #: For SSE-C: base64 of 32 bytes; empty without.
     sse_customer_key: str = field(default="", repr=False)
+
+    @property
+    def beginning(self) -> str:
+        """Return how the key of each object of the media store begins."""
+        return f"{self.prefix}/" if self.prefix else ""
+
+    @property
+    def path(self) -> str:
+        """Return the bucket's name, with the prefix behind a slash where there is one."""
+        return f"{self.bucket}/{self.prefix}" if self.prefix else self.bucket
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,7 +29,7 @@ def goofys_argv(program: Path, store: StoreSettings, where: Path, uid: int, gid:
         "--dir-mode", "0700", "--file-mode", "0600",
         "--stat-cache-ttl", CACHE_TTL, "--type-cache-ttl", CACHE_TTL,
         "-o", "allow_other",
-        store.bucket, str(where),
+        f"{store.bucket}:{store.prefix}" if store.prefix else store.bucket, str(where),
     ]  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def rclone_argv(program: Path, conf: Path, store: StoreSettings, where: Path, ui
     https://rclone.org/commands/rclone_mount/
     """
     return [
-        str(program), "mount", f"{REMOTE}:{store.bucket}", str(where),
+        str(program), "mount", f"{REMOTE}:{store.path}", str(where),
         "--config", str(conf),
         # Without default permissions the modes below would be decoration: rclone itself lets everybody in.
         "--allow-other", "--default-permissions", "--uid", str(uid), "--gid", str(gid),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..model.errors import Problem, StoreUnavailable
 from ..model.layout import RESERVED_PREFIX
+from ..model.md5 import new_md5
 from ..state.records import Owner
 from ..state.run import Server
 from .homeserver import TROUBLE
@@ -22,7 +22,7 @@ SAMPLE_LARGEST = 32 << 20
 
 
 def _md5_of(path: Path) -> str:
-    digest = hashlib.md5()
+    digest = new_md5()
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)

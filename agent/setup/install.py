@@ -104,10 +104,9 @@ def check_same_media_store(run: Run) -> None:
 def check_told_bucket(layout: Layout, document: dict[str, Any]) -> None:
     """Raise `Problem` if the bucket that is to be emptied is not the one that this server used."""
     used, told = known_settings(layout).get("store", {}), document.get("store", {})
-    if used and (used["endpoint"], used["bucket"]) != (told.get("endpoint"), told.get("bucket")):
+    if used and mount.place(used) != mount.place(told):
         raise Problem(
-            f"this server used bucket {used['bucket']} at {used['endpoint']}, and is told to empty "
-            f"{told.get('bucket')} at {told.get('endpoint')}",
+            f"this server used bucket {mount.place(used)}, and is told to empty {mount.place(told)}",
             "set the store back to the one that was used, run pulumi up, then destroy",
         )
 

@@ -7,15 +7,17 @@ mounted anew; the next run does so. Files that do not serve are taken back.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..copying import trial
 from ..host.fetch import fetch
 from ..host.files import sync_folder, write_atomic
 from ..model.errors import Problem
 from ..model.layout import OUR_UNITS, RECOVER_UNIT, Layout
 from ..model.phases import Owed, Phase, Side
+from ..model.settings import shown
 from ..serving import mount, playbook, proof
 from ..serving.units import DROP_IN, files_of_the_mount, guard_files, planned_files
 from ..state import earlier
@@ -150,7 +152,7 @@ def _store_changed(run: Run) -> bool:
     """
     before, now = known_settings(run.layout).get("store", {}), run.settings.store
     rekeyed = before and before.get("sse_customer_key", "") != now.sse_customer_key
-    moved = before and (before["endpoint"], before["bucket"]) != (now.endpoint, now.bucket)
+    moved = before and place(before) != place(shown(now))
     if not moved and not rekeyed:
         return False
     phase = run.journal.phase
@@ -161,10 +163,16 @@ def _store_changed(run: Run) -> bool:
         )
     if moved and phase not in UNUSED:
         raise Problem(
-            f"store.bucket changed from {before['bucket']} to {now.bucket} in phase {phase}",
+            f"the store changed from {place(before)} to {place(shown(now))} in phase {phase}",
             "set phase to prepare first: the media comes back, and can then go to the other bucket",
         )
     return True
+
+
+def place(store: Mapping[str, Any]) -> str:
+    """Return where the bucket of a store's section is, in words; another bucket has others."""
+    named = [store.get("bucket", ""), *filter(None, [store.get("prefix")])]
+    return f"{'/'.join(named)} at {store.get('endpoint', '')}"
 
 
 def _go_to_other_store(run: Run) -> None:
@@ -175,24 +183,31 @@ def _go_to_other_store(run: Run) -> None:
     now = run.settings.store
     if run.journal.phase is Phase.PREPARE:
         old = Server.load(run.layout)
-        before = old.settings.store
-        if (before.endpoint, before.bucket) == (now.endpoint, now.bucket):
+        if place(shown(old.settings.store)) == place(shown(now)):
             ownership.release(old.bucket, run.server.ids)
         run.journal.epoch = ownership.claim(run.bucket, run.server.ids, now.bucket, now.adopt)
     run.layout.manifest.unlink(missing_ok=True)
 
 
 def _try(run: Run) -> None:
-    """Mount with new settings at the staging path, and raise `Problem` where they do not serve."""
-    server, owner = run.server, run.journal.owner
-    if run.journal.serving is Side.BUCKET:
-        try:
+    """Copy to the bucket and back, mount it at the staging path and write a file there, all with the new settings.
+
+    The mount stays in the phases that have it. Raises `Problem` where something of it fails.
+    """
+    server, journal, store = run.server, run.journal, run.settings.store
+    ownership.check(run.bucket, server.ids, store.bucket, store.adopt)  # nothing is written into somebody else's
+    trial.try_copies(server, journal.owner, run.say)
+    stays = journal.serving is Side.LOCAL and journal.phase in (Phase.PREPARE, Phase.MIRROR)
+    mount.stop_staging(server)
+    try:
+        mount.start_staging(server, journal.owner)
+        if journal.serving is Side.BUCKET:
+            proof.read_sample(server, journal.owner, server.layout.staging)
+        proof.write_probe(server.system, run.bucket, journal.owner, server.layout.staging)
+    except BaseException:
+        stays = False
+        raise
+    finally:
+        if not stays:
             mount.stop_staging(server)
-            mount.start_staging(server, owner)
-            proof.read_sample(server, owner, server.layout.staging)
-            proof.write_probe(server.system, server.bucket, owner, server.layout.staging)
-        finally:
-            mount.stop_staging(server)
-    elif run.journal.phase in (Phase.PREPARE, Phase.MIRROR):
-        mount.stop_staging(server)
-        mount.start_staging(server, owner)
+    run.say("the mount takes a file from the homeserver's user, and the bucket has it")

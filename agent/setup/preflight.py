@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..copying import trial
 from ..host.beneath import Folder, beside
 from ..host.files import SPARE_BYTES
 from ..media.synapse_db import SynapseDatabase
@@ -157,7 +158,7 @@ def check_bucket(server: Server, say: Say) -> None:
     except STORE_TROUBLE as error:
         if isinstance(error, StoreError) and not isinstance(error, StoreUnavailable):
             raise Problem(
-                f"bucket {store.bucket} at {store.endpoint} answers {error.status} {error.code}", _remedy(error)
+                f"bucket {store.bucket} at {store.endpoint} answers {error.answer}", trial.remedy(error)
             ) from None
         raise Problem(
             f"{store.endpoint} cannot be reached from the server: {error}",
@@ -190,14 +191,6 @@ def _wait_for_key(server: Server, say: Say) -> None:
     if not server.system.wait_until(lists, patience, every=1):
         assert refusal is not None
         raise refusal
-
-
-def _remedy(error: StoreError) -> str:
-    if error.code == "NoSuchBucket":
-        return "create it, or correct store.bucket"
-    if error.status == 403:
-        return "check store.accessKeyId and store.secretAccessKey, and that they may list, read and write this bucket"
-    return "check store.endpoint and store.region"
 
 
 def check_homeserver(homeserver: Homeserver, url: str) -> None:

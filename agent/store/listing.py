@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from ..model.errors import Problem
 
+#: Characters of a store's message that are passed on.
+LONGEST_MESSAGE = 300
+
 
 @dataclass(frozen=True)
 class Item:
@@ -40,6 +43,20 @@ def parse_listing(text: bytes, kind: str) -> ElementTree.Element:
     if root.tag.rpartition("}")[2] != kind:
         raise Problem("the store's answer to a listing is not a listing", "check store.endpoint; try again later")
     return root
+
+
+def parse_error(text: bytes) -> tuple[str, str]:
+    """Return the code and the message of a store's refusal, on one line; each is empty where it has none.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+    """
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError:
+        return "", ""
+    found = {item.tag.rpartition("}")[2]: " ".join((item.text or "").split()) for item in root.iter()}
+    said = "".join(char if char.isprintable() else "?" for char in found.get("Message", ""))
+    return found.get("Code", ""), said[:LONGEST_MESSAGE]
 
 
 def etag_of(text: str | None, key: str) -> str:

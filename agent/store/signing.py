@@ -8,6 +8,8 @@ import hmac
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ..model.md5 import new_md5
+
 
 def sign(
     method: str,
@@ -23,8 +25,8 @@ def sign(
 ) -> dict[str, str]:
     """Return the headers that authenticate a request by AWS Signature Version 4; `when` is like 20261231T235959Z.
 
-    `digest` is the SHA-256 of the body in hexadecimal digits. `more` are further x-amz- headers, in small letters: S3
-    wants every one of them signed.
+    `digest` is the SHA-256 of the body in hexadecimal digits. `more` are further headers, in small letters, which are
+    signed too: S3 wants that of all that begin with x-amz-.
     https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-auth-using-authorization-header.html
     """
     headers = {"host": host, "x-amz-content-sha256": digest, "x-amz-date": when, **more}
@@ -44,12 +46,20 @@ def sign(
     return headers
 
 
+def content_md5(body: bytes) -> str:
+    """Return the value of the header Content-MD5, which S3 wants for each object in a bucket with Object Lock.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html
+    """
+    return base64.b64encode(new_md5(body).digest()).decode()
+
+
 def customer_key_headers(key: str) -> dict[str, str]:
     """Return the headers that SSE-C adds to a request for an object; `key` is base64 of 32 bytes.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/ServerSideEncryptionCustomerKeys.html
     """
-    digest = hashlib.md5(base64.b64decode(key)).digest()
+    digest = new_md5(base64.b64decode(key)).digest()
     prefix = "x-amz-server-side-encryption-customer-"
     return {
         f"{prefix}algorithm": "AES256",

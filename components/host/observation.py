@@ -90,7 +90,10 @@ class Observation:
         if not self.store or not self.store["bucket"]:
             return
         bucket = self.store["bucket"]
-        changes = [("store.bucket", bucket, wanted.bucket)]
+        changes = [
+            ("store.bucket", bucket, wanted.bucket),
+            ("store.prefix", self.store.get("prefix", ""), wanted.prefix),
+        ]
         if not isinstance(wanted, B2Store):  # at B2 both follow from the account, and are known after an update only
             region = "aws:region" if isinstance(wanted, AwsStore) else "store.region"
             changes += [
@@ -108,8 +111,8 @@ class Observation:
         if changed and relies:
             name, old, new = changed[0]
             raise WrongStore(
-                f"{name} changed from {old} to {new} in phase {self.phase} -- set it back and phase to prepare: the "
-                "media come back, and can then go to the other bucket"
+                f"{name} changed from {old or 'nothing'} to {new or 'nothing'} in phase {self.phase} -- set it back "
+                "and phase to prepare: the media come back, and can then go to the other bucket"
             )
         if relies and self.store["customer_key"] != fingerprint(customer_key):
             raise WrongStore(
@@ -190,8 +193,7 @@ def plan_lines(observed: Observation, phase: str) -> list[str]:
         return lines
     lines += [f"the server is in phase {observed.phase}; to reach {phase}:"]
     lines += [f"  {number}. {step}" for number, step in enumerate(plan["steps"], 1)]
-    if "problem" in plan:
-        return [*lines, f"  but: {plan['problem']}"]
+    lines += [f"  but: {problem}" for problem in plan.get("problems", [])]
     if "files" in plan:
         lines.append(
             f"  local store: {plan['files']:,} files, {plan['bytes'] / 1e6:,.1f} MB; "

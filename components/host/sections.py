@@ -104,6 +104,7 @@ def store_section(store: Store) -> pulumi.Output[Section]:
         endpoint=store.endpoint,
         region=store.region,
         bucket=store.bucket,
+        prefix=store.prefix,
         adopt=store.adopt,
         rclone_provider=store.rclone_provider,
         storage_class=store.storage_class,

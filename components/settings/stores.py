@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, SecretStr, Tag, ValidationInfo, field_validator
 
+from agent.model.layout import RESERVED
+
 from .fields import Bucket, OptionalUrl, Section, must, setting, wrong
 from .presets import PLAIN, PRESETS, Preset, belongs, recognise
 
@@ -40,6 +42,23 @@ def _adopt() -> Any:
         False,
         "Take over a bucket whose server is gone for good, or a server whose stack is",
         "use true or false; true only for a rebuilt server, or one whose stack is gone or was renamed",
+    )
+
+
+def _is_prefix(value: str) -> bool:
+    parts = value.split("/")
+    allowed = bool(re.fullmatch(r"[A-Za-z0-9._/-]{1,200}", value))
+    return not value or allowed and not {"", ".", "..", RESERVED} & {*parts}
+
+
+Prefix = Annotated[str, must(_is_prefix, "is not letters, digits, `.`, `_` and `-`, with single slashes in between")]
+
+
+def _prefix() -> Any:
+    return setting(
+        "",
+        "Folder in the bucket that the media store is, where other things are in the bucket too; empty for the whole",
+        "give a path without slashes at its ends, such as matrix/media",
     )
 
 
@@ -83,6 +102,7 @@ class ExistingStore(Section):
         validate_default=True,
     )
     bucket: Bucket = setting(..., "Name of the bucket", "give the name of a private bucket that exists")
+    prefix: Prefix = _prefix()
     access_key_id: SecretStr = setting(
         ...,
         "Access key id (secret)",
@@ -156,6 +176,7 @@ class AwsStore(Section):
         "Address of S3 as the server reaches it; empty for the region's own",
         "leave it out, or give an address such as https://s3.dualstack.eu-central-1.amazonaws.com",
     )
+    prefix: Prefix = _prefix()
     storage_class: Literal["STANDARD", "STANDARD_IA", "INTELLIGENT_TIERING"] = setting(
         "STANDARD",
         "Storage class of what is copied and uploaded",
@@ -188,6 +209,7 @@ class B2Store(Section):
             "is not 6 to 63 small letters, digits and hyphens (and does not begin with b2-)",
         ),
     ] = setting(..., "Name of the bucket to create", "give a name that nobody at B2 has yet")
+    prefix: Prefix = _prefix()
     api: OptionalUrl = setting(
         "",
         "Address of B2's own API for its command line: the provider's own setting b2:endpoint",

@@ -26,6 +26,8 @@ class Store:
     access_key_id: pulumi.Input[str] = field(repr=False)
     secret_access_key: pulumi.Input[str] = field(repr=False)
     adopt: bool
+    #: The folder in the bucket that the media store is; empty for the whole bucket.
+    prefix: str
     ready: tuple[pulumi.Resource, ...]
     #: For SSE-C, base64 of 32 bytes; empty without.
     sse_customer_key: pulumi.Input[str] = field(default="", repr=False)

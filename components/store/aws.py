@@ -105,6 +105,7 @@ class AwsBucket(pulumi.ComponentResource):
             access_key_id=pulumi.Output.secret(key.id),
             secret_access_key=pulumi.Output.secret(key.secret),
             adopt=settings.adopt,
+            prefix=settings.prefix,
             rclone_provider="AWS",
             ready=(bucket, *bucket_settings, user, policy, key),
             sse_customer_key=pulumi.Output.secret(settings.sse_customer_key.get_secret_value()),

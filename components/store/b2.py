@@ -62,6 +62,7 @@ class B2Bucket(pulumi.ComponentResource):
             access_key_id=pulumi.Output.secret(key.application_key_id),
             secret_access_key=pulumi.Output.secret(key.application_key),
             adopt=settings.adopt,
+            prefix=settings.prefix,
             ready=(bucket, key),
             b2_api=settings.api,
             key_patience=KEY_PATIENCE_SECONDS,

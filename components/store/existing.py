@@ -25,6 +25,7 @@ class ExistingBucket(pulumi.ComponentResource):
             access_key_id=pulumi.Output.secret(settings.access_key_id.get_secret_value()),
             secret_access_key=pulumi.Output.secret(settings.secret_access_key.get_secret_value()),
             adopt=settings.adopt,
+            prefix=settings.prefix,
             rclone_provider=settings.known.rclone,
             sse_customer_key=pulumi.Output.secret(settings.sse_customer_key.get_secret_value()),
             ready=(),  # nothing of this store is in the stack, so nothing can be deleted under a restore

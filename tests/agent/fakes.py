@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import hashlib
 import http.client
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -49,6 +49,8 @@ class FakeBucket:
     power: Power = field(default_factory=Power)
     #: Names of objects that another customer's key encrypts, or none where the stack has one.
     locked: set[str] = field(default_factory=set)
+    #: An object outside the prefix.
+    outside: str = ""
     #: What stays of objects that were replaced or deleted.
     versions: list[Remainder] = field(default_factory=list)
 
@@ -67,6 +69,9 @@ class FakeBucket:
 
     def round_trip(self) -> float:
         return 0.0
+
+    def first_outside(self) -> str:
+        return self.outside
 
     def remainders(self) -> Iterator[Remainder]:
         return iter([*(Remainder(key, "versionId", "latest") for key in sorted(self.objects)), *self.versions])
@@ -138,7 +143,12 @@ class FakeSystem:
     on_start: Callable[[], None] = lambda: None
 
     def run(
-        self, argv: Sequence[str], timeout: float | None = None, check: bool = True, stdin: IO[str] | None = None
+        self,
+        argv: Sequence[str],
+        timeout: float | None = None,
+        check: bool = True,
+        stdin: IO[str] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> str:
         self.power.tick()
         return ""

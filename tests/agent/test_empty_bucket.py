@@ -11,6 +11,7 @@ from agent.media.synapse_db import SynapseDatabase
 from agent.migration import empty_bucket, mirror
 from agent.model.errors import Problem, StoreError
 from agent.model.items import Object, Remainder
+from agent.model.layout import RESERVED_PREFIX
 from agent.model.phases import Side
 from agent.setup import install
 from agent.state.run import keep_settings
@@ -68,6 +69,7 @@ def test_only_the_bucket_that_was_used_is_emptied(server: Machine) -> None:
 
 def test_an_empty_bucket_needs_no_local_store_to_compare_with(server: Machine) -> None:
     server.tell(host={"media_store": "/no/such/folder"})
+    server.bucket.objects[f"{RESERVED_PREFIX}owner.json"] = b"mark"
     empty_bucket.empty(server.run())
 
 

@@ -22,8 +22,8 @@ from agent.commands import guard, status, wiring
 from agent.commands.arguments import parse as parse_words
 from agent.host.files import read_json
 from agent.host.units import quote
+from agent.media import names
 from agent.media.equality import Manifest
-from agent.media.listing import _is_file_name
 from agent.media.synapse_db import media_of
 from agent.media.walk import walk
 from agent.model.errors import Problem, Problems, StoreError
@@ -173,7 +173,7 @@ def test_a_listing_with_any_names_is_read_back_and_what_could_leave_the_store_is
         found = {item.key: item.size for item in bucket.list()}
     assert found == objects
     for key in found:
-        if _is_file_name(key):
+        if not names.trouble(key):
             assert Path("/store", key).resolve().is_relative_to("/store") and not key.startswith("/")
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.media import checksums
+from agent.media import checksums, names
 from agent.media.deletions import allowed_deletions
 from agent.media.equality import Manifest
-from agent.media.listing import _is_file_name
 from agent.media.walk import walk
 from agent.model.errors import Problem
 from agent.model.items import Object
@@ -108,5 +107,5 @@ def test_deletions_beyond_the_limit_need_confirmation() -> None:
 
 @pytest.mark.parametrize("key", ["/etc/passwd", "a/../b", "a//b", "folder/", "..", "./a"])
 def test_keys_that_are_no_file_names_are_passed_over(key: str) -> None:
-    assert not _is_file_name(key)
-    assert _is_file_name("remote_content/[::1]:8448/aa/bb/...")
+    assert names.trouble(key)
+    assert not names.trouble("remote_content/[::1]:8448/aa/bb/...")

@@ -153,7 +153,7 @@ def test_the_bucket_does_not_serve_while_the_providers_job_is_there(server: Mach
     go(server, "mirror")
     preflight.check_store_in_use(server.run())
     assert any("before phase live: " in line and unit in line for line in server.said), "prepare says so"
-    assert unit in plan(server.agent, server.journal, Phase.LIVE)["problem"], "the preview says so"
+    assert unit in plan(server.agent, server.journal, Phase.LIVE)["problems"][0], "the preview says so"
     with pytest.raises(Problem, match=rf"{unit} .*the only copy -- take the matrix_synapse_ext_"):
         go(server, "live")
     assert server.journal.serving is Side.LOCAL

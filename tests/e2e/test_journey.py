@@ -91,7 +91,9 @@ def test_forward_to_clean_and_back_nothing_is_lost_and_no_secret_shows(begin: Be
     for left in ("/etc/matrix-media-store", "/usr/local/lib/matrix-media-store", VAR):
         assert not on_disk(Path(left)).exists()
 
-    assert "matrix-media-store/goofys" in lines.text and re.search(r"rclone-\w+ copy", lines.text), "the watch saw the work"
+    assert "matrix-media-store/goofys" in lines.text and re.search(r"rclone-\w+ copy", lines.text), (
+        "the watch saw the work"
+    )
     assert leaks(lines.text, token) == []
     assert leaks("".join(said), token) == []
     assert leaks(server.ssh("journalctl --no-pager --output=export --all"), token) == []

@@ -184,7 +184,7 @@ def test_the_plan_says_what_runs_how_much_and_what_is_in_the_way() -> None:
         assert words in text
     assert plan_lines(Observation("live", 2, "1"), "live") == []
     assert "under way" in plan_lines(Observation("mirror", 2, "1", running="live"), "prepare")[0]
-    problem = plan_lines(Observation("mirror", 2, "1", plan={"steps": ["x"], "problem": "a link"}), "live")
+    problem = plan_lines(Observation("mirror", 2, "1", plan={"steps": ["x"], "problems": ["a link"]}), "live")
     assert problem[-1].endswith("but: a link")
 
 
@@ -200,13 +200,14 @@ def test_each_phase_names_the_next_step_with_its_command(phase: str) -> None:
 
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 USED: StoreSeen = {
+    "prefix": "",
     "bucket": "media",
     "endpoint": "https://s3.eu-central-1.amazonaws.com",
     "region": "eu-central-1",
     "customer_key": "",
 }
 KEYS = {"accessKeyId": "id", "secretAccessKey": "key"}
-AT_AWS = {"kind": "aws", "bucket": "media", "region": "eu-central-1"}
+AT_AWS = {"kind": "aws", "prefix": "", "bucket": "media", "region": "eu-central-1"}
 
 
 def check_store(phase: str, used: StoreSeen, store: dict[str, str]) -> str:
@@ -247,14 +248,14 @@ def test_another_region_is_refused_before_any_resource_in_every_phase(phase: str
         and " -- set it back" in told
     )
     assert check_store("local", used, {**store, "region": "eu-west-1"}) == ""
-    existing = {"bucket": "media", "endpoint": "https://s3.example.com", "region": "eu-x", **KEYS}
+    existing = {"prefix": "", "bucket": "media", "endpoint": "https://s3.example.com", "region": "eu-x", **KEYS}
     known: StoreSeen = {**USED, "endpoint": "https://s3.example.com"}
     told = check_store(phase, known, existing)
     assert ("store.region changed from eu-central-1 to eu-x" in told) == (phase != "prepare")
 
 
 def test_another_bucket_in_another_region_is_no_change_of_the_one_that_is_there() -> None:
-    other = {**AT_AWS, "bucket": "other", "region": "eu-west-1"}
+    other = {**AT_AWS, "prefix": "", "bucket": "other", "region": "eu-west-1"}
     assert check_store("prepare", USED, other) == ""
     assert "store.bucket changed from media to other" in check_store("live", USED, other)
 

@@ -1,0 +1,140 @@
+"""This module tries the whole way to the bucket and back before anything relies on it, by the program that copies.
+
+Stores have rules of their own: how requests are signed, which headers they take, what a listing shows and when. So one
+small object and one in parts are written, listed, read and deleted. What is true if the power fails: objects of the
+trial may stay below this program's own folder in the bucket, where no media are.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..host.processes import as_owner
+from ..model.errors import CommandFailed, Problem, StoreError
+from ..model.layout import RESERVED_PREFIX
+from ..state.records import Owner
+from ..state.run import Server
+from ..store.rclone_conf import REMOTE, rclone_environment
+from .rclone import rclone_argv
+
+if TYPE_CHECKING:
+    from ..model.ports import Say
+
+#: Bytes of the small object, and of the one in parts: S3's smallest part, and some more.
+#: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+SMALL, PART = 2048, 5 << 20
+#: Seconds for which a copy of the trial may take.
+COPY_SECONDS = 600
+#: Seconds after which a listing must show what was written, and no longer show what was deleted.
+LISTED_SECONDS = 30.0
+#: Objects of this program's own in the bucket, for trials.
+FOLDER = f"{RESERVED_PREFIX}trial/"
+
+
+def remedy(error: StoreError) -> str:
+    """Return what an administrator can do about a refusal; the store's own message stands before it."""
+    if error.code == "NoSuchBucket":
+        return "create it, or correct store.bucket"
+    if error.code == "InvalidAccessKeyId":
+        return "check store.accessKeyId"
+    if error.code == "SignatureDoesNotMatch":
+        return "check store.secretAccessKey and store.region, and that store.preset names the store's kind"
+    if error.status == 403:
+        return (
+            "do what the store says; where it says no more, check store.accessKeyId and store.secretAccessKey, and "
+            "that they may list, read, write and delete in this bucket"
+        )
+    return "check store.endpoint and store.region"
+
+
+def try_copies(server: Server, owner: Owner, say: Say) -> None:
+    """Write, list, read and delete two objects as the copies do. Raises `Problem` with what the store said."""
+    store = server.settings.store
+    folder = Path(tempfile.mkdtemp(prefix="trial-", dir=server.layout.var))
+    key = f"{FOLDER}{secrets.token_hex(8)}/"
+    bodies = {f"{key}small": secrets.token_bytes(SMALL), f"{key}parts": secrets.token_bytes(PART + SMALL)}
+    try:
+        back = folder / "back"
+        _lay(folder, back, bodies, owner)
+        _copy(server, owner, str(folder), f"{REMOTE}:{store.path}", [*bodies], "written to")
+        _check_listed(server, key, {name: len(body) for name, body in bodies.items()})
+        _copy(server, owner, f"{REMOTE}:{store.path}", str(back), [*bodies], "read from")
+        for name, body in bodies.items():
+            if not _came_back(server, owner, back / name, body) or server.bucket.get(name) != body:
+                raise Problem(
+                    f"an object reads back from bucket {store.bucket} with other content than was written",
+                    "ask the store's provider: media would be damaged there",
+                )
+        for name in bodies:
+            server.bucket.delete(name)
+        _check_listed(server, key, {})
+    except StoreError as error:
+        raise Problem(f"bucket {store.bucket} at {store.endpoint} answers {error.answer}", remedy(error)) from None
+    finally:
+        shutil.rmtree(folder)
+    say("the bucket takes, lists, gives back and deletes a small object and one in parts")
+
+
+def _lay(folder: Path, back: Path, bodies: dict[str, bytes], owner: Owner) -> None:
+    """Lay files, and a folder for what comes back, into a folder of root's that nobody else enters; then give it away.
+
+    Last: what is the owner's is not touched by a path any more.
+    """
+    back.mkdir()
+    for name, body in bodies.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+    for path in (*folder.rglob("*"), folder):
+        os.chown(path, owner.uid, owner.gid)
+
+
+def _came_back(server: Server, owner: Owner, path: Path, body: bytes) -> bool:
+    try:
+        return server.system.as_user(owner.uid, owner.gid, lambda: path.read_bytes() == body)
+    except OSError:
+        return False
+
+
+def _copy(server: Server, owner: Owner, source: str, target: str, names: Sequence[str], what: str) -> None:
+    argv = [
+        *rclone_argv(server.rclone, source, target, 2, hurry=True),
+        "--s3-upload-cutoff", f"{PART}B", "--s3-chunk-size", f"{PART}B", "--use-json-log=false", "--stats", "0",
+    ]  # fmt: skip
+    environment = {**os.environ, **rclone_environment(server.settings.store)}
+    with tempfile.TemporaryFile("w+", dir=server.layout.var) as listed:
+        listed.writelines(f"{name}\n" for name in names)
+        listed.seek(0)
+        try:
+            server.system.run(as_owner(argv, *owner), COPY_SECONDS, stdin=listed, environment=environment)
+        except CommandFailed as error:
+            store = server.settings.store
+            raise Problem(
+                f"rclone says that nothing can be {what} bucket {store.bucket} at {store.endpoint}: {error}",
+                "do what the store says; check the key's rights (list, read, write, delete), store.region, and that "
+                "store.preset names the store's kind",
+            ) from None
+
+
+def _check_listed(server: Server, key: str, wanted: dict[str, int]) -> None:
+    """Raise `Problem` where a listing does not show these objects with their sizes, and no others, before long."""
+    found: dict[str, int] = {}
+
+    def is_right() -> bool:
+        nonlocal found
+        found = {item.key: item.size for item in server.bucket.list(key)}
+        return found == wanted
+
+    if not server.system.wait_until(is_right, LISTED_SECONDS, every=1):
+        trouble = "does not show what was written" if wanted else "still shows what was deleted"
+        raise Problem(
+            f"a listing of bucket {server.settings.store.bucket} {trouble} {LISTED_SECONDS:.0f} s ago "
+            f"({len(found)} of {len(wanted)} objects)",
+            "use a store whose listings are up to date: what is missing in one would count as lost",
+        )

@@ -148,7 +148,7 @@ def count(server: Server, journal: Journal, homeserver: Homeserver) -> Status:
         "remote": None,
         "known": None,
         "trouble": trouble,
-        "homeserver_answers": homeserver.answers(),
+        "homeserver_answers": not homeserver.trouble(),
     }
     if server.settings.store.bucket:
         try:

@@ -286,9 +286,12 @@ class Manifest(Catalog):
         return [Object(*row) for row in self._db.execute(query, (largest, count))]
 
     def originals(self, count: int = 200) -> list[str]:
-        """Return up to `count` names of media that are equal on both sides, this server's own uploads first."""
+        """Return up to `count` names of media that are equal on both sides, the newest first.
+
+        By these a database is known that is in use: one that was left behind knows the older ones alone.
+        """
         return self._paths(
             f"SELECT l.path {_BOTH} WHERE (l.path LIKE 'local_content/%' OR l.path LIKE 'remote_content/%')"
-            f" AND {self._same} ORDER BY l.path LIMIT ?",
+            f" AND {self._same} ORDER BY l.ctime DESC, l.path LIMIT ?",
             count,
         )

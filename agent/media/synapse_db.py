@@ -118,7 +118,7 @@ class SynapseDatabase:
     def purged(self, paths: list[str], present: Iterable[str]) -> set[str]:
         """Return those of `paths` whose media Synapse's tables no longer know; none of them where there is doubt.
 
-        :param present: names of media that are there, by which the database is known to be the right one.
+        :param present: names of media that are there, the newest first, by which the database is known to be in use.
         """
         where = self.where if paths else None
         if where is None:
@@ -165,8 +165,8 @@ class SynapseDatabase:
         return {Media(str(server) or None, str(media_id)) for server, media_id in rows}
 
     def _is_ours(self, where: str, present: Iterable[str]) -> bool:
-        """Return whether the tables know most of a sample of media that are there: an old database would not."""
-        sample = list({media for media in map(media_of, present) if media})[:SAMPLE]
+        """Return whether the tables know most of the newest media that are there: one left behind would not."""
+        sample = [*dict.fromkeys(media for media in map(media_of, present) if media)][:SAMPLE]
         try:
             knows = len(self._ask(where, _query(sample)) & set(sample))
         except FAILURES as error:

@@ -24,6 +24,8 @@ PLAYBOOK_UNIT = "matrix-goofys.service"
 #: The folder that is ours and not the media store's: in the bucket, and at the top of the local copy.
 RESERVED = ".matrix-media-store"
 RESERVED_PREFIX = f"{RESERVED}/"
+#: The object that says which server uses the bucket, see `store.ownership`.
+OWNER_KEY = f"{RESERVED_PREFIX}owner.json"
 
 
 @dataclass(frozen=True)

@@ -207,8 +207,8 @@ Listen = Callable[[Path], AbstractContextManager["Listener | None"]]
 class Homeserver(Protocol):
     """This protocol is the Matrix homeserver as its clients see it; `serving.homeserver` has the real one."""
 
-    def answers(self) -> bool:
-        """Return whether the homeserver answers now."""
+    def trouble(self) -> str:
+        """Return why the homeserver does not answer now; the text is empty where it does."""
 
     def wait(self) -> None:
         """Return once the homeserver answers. Raises `Problem` where it does not within host.startSeconds."""

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 #: Seconds for the homeserver to answer whether it runs, and the most bytes that are read of an answer.
 ANSWER_SECONDS, LARGEST = 10.0, 1 << 20
+#: As others do not take it for a robot: some proxies refuse Python's own name.
+HEADERS = {"User-Agent": "matrix-media-store"}
+#: Characters of a refusal that are passed on.
+LONGEST_ANSWER = 200
 #: What a request may raise where the homeserver is away, or refuses.
 TROUBLE = (OSError, urllib.error.URLError, http.client.HTTPException)
 
@@ -27,26 +31,39 @@ class Homeserver:
     def __init__(self, host: HostSettings, system: System) -> None:
         self._host, self._system = host, system
 
-    def answers(self) -> bool:
-        """Return whether the homeserver answers with status 200 now, within 10 seconds in all."""
+    def trouble(self) -> str:
+        """Return why the homeserver does not answer with status 200 within 10 seconds in all, or an empty text."""
+        request = urllib.request.Request(f"{self._host.homeserver_url}/_matrix/client/versions", headers=HEADERS)
 
-        def ask() -> bool:
-            url = f"{self._host.homeserver_url}/_matrix/client/versions"
-            with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as answer:
-                return bool(answer.status == 200)
+        def ask() -> str:
+            try:
+                with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
+                    return "" if answer.status == 200 else f"status {answer.status}"
+            except urllib.error.HTTPError as error:
+                said = " ".join(error.read(LONGEST_ANSWER).decode(errors="replace").split())
+                return f"status {error.code} {error.reason}" + (f" ({said})" if said else "")
+            except TROUBLE as error:
+                return str(getattr(error, "reason", error) or type(error).__name__)
 
         try:
             # In a process of its own: one byte now and then would keep a connection's own time from running out.
             return self._system.as_user(os.geteuid(), os.getegid(), ask, ANSWER_SECONDS)
-        except TROUBLE:
-            return False
+        except OSError as error:
+            return str(error)
 
     def wait(self) -> None:
         """Return once the homeserver answers. Raises `Problem` where it does not within host.startSeconds."""
         url, patience = self._host.homeserver_url, self._host.start_seconds
-        if not self._system.wait_until(self.answers, patience, every=0.2):
+        trouble = ""
+
+        def answers() -> bool:
+            nonlocal trouble
+            trouble = self.trouble()
+            return not trouble
+
+        if not self._system.wait_until(answers, patience, every=0.2):
             raise Problem(
-                f"the homeserver does not answer at {url} {patience} s after its start",
+                f"the homeserver does not answer at {url} {patience} s after its start: {trouble}",
                 "see journalctl -u matrix-synapse on the server; host.startSeconds gives a slow one more time",
             )
 
@@ -67,6 +84,7 @@ class Homeserver:
         request = urllib.request.Request(
             self._host.homeserver_url + path, data=body or None, method=method,
             headers={
+                **HEADERS,
                 "Authorization": f"Bearer {self._host.access_token}",
                 "Content-Type": "application/octet-stream",
             },

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..model.errors import Problem
-from ..model.layout import RESERVED_PREFIX, STAGING_UNIT
+from ..model.layout import OWNER_KEY, RESERVED_PREFIX, STAGING_UNIT
 from ..state.records import Owner
 
 if TYPE_CHECKING:
@@ -39,14 +39,45 @@ def why_not_serving(system: System, owner: Owner, where: Path, timeout: float = 
     It asks for a name never asked for before, so that goofys must ask the store. rclone asks it once, when it looks
     into a folder for the first time. `timeout` is in seconds.
     """
+    name = f"{RESERVED_PREFIX}is-it-there-{os.urandom(8).hex()}"
+    return _why_not(system, owner, where, lambda: _look(where / name), timeout)
+
+
+def why_dead(system: System, owner: Owner, where: Path, timeout: float) -> str:
+    """Return why no program serves the mount at `where`; the text is empty where one does. The store is not asked.
+
+    The program itself tells the size of its file system, goofys and rclone without a request.
+    """
+    return _why_not(system, owner, where, lambda: _ask_size(where), timeout)
+
+
+def why_not_read(system: System, owner: Owner, where: Path, timeout: float) -> str:
+    """Return why the mark of ownership cannot be read through the mount; the text is empty where it can.
+
+    It costs one request: the kernel first forgets what it knows of the content, but not the name, which would cost
+    goofys three.
+    """
+    return _why_not(system, owner, where, lambda: _read_anew(where / OWNER_KEY), timeout)
+
+
+def _why_not(system: System, owner: Owner, where: Path, action: Callable[[], None], timeout: float) -> str:
     if not system.mounted(where):
         return NOT_MOUNTED
-    name = f"{RESERVED_PREFIX}is-it-there-{os.urandom(8).hex()}"
     try:
-        system.as_user(owner.uid, owner.gid, lambda: _look(where / name), timeout)
+        system.as_user(owner.uid, owner.gid, action, timeout)
     except OSError as error:  # TimeoutError too
         return str(error)
     return ""
+
+
+def _ask_size(where: Path) -> None:
+    os.statvfs(where)
+
+
+def _read_anew(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        os.read(file.fileno(), 1)
 
 
 def check_answers(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..host.units import quote
+from ..host.units import quote, quote_value
 from ..model.settings import StoreSettings
 from ..state.run import Server
 from ..store.rclone_conf import REMOTE
@@ -66,7 +66,7 @@ def command(server: Server, where: Path, uid: int, gid: int) -> str:
 
 def environment(store: StoreSettings) -> str:
     """Return the text of the unit's environment file, which holds the keys and only root may read."""
-    lines = [f"AWS_ACCESS_KEY_ID={store.access_key_id}", f"AWS_SECRET_ACCESS_KEY={store.secret_access_key}"]
+    values = {"AWS_ACCESS_KEY_ID": store.access_key_id, "AWS_SECRET_ACCESS_KEY": store.secret_access_key}
     if store.sse_customer_key:
-        lines.append(f"{CUSTOMER_KEY_VARIABLE}={store.sse_customer_key}")
-    return "".join(f"{line}\n" for line in lines)
+        values[CUSTOMER_KEY_VARIABLE] = store.sse_customer_key
+    return "".join(f"{name}={quote_value(value)}\n" for name, value in values.items())

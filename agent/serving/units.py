@@ -15,6 +15,8 @@ from ..store.rclone_conf import rclone_conf
 from . import playbook, programs, provider
 from .writers import patterns
 
+#: What walks over all file systems each night, to find files by their names; the distributions call it so.
+WALKERS = ("plocate-updatedb.service", "mlocate-updatedb.service", "mlocate.service", "updatedb.service")
 #: The name of each of our drop-ins.
 DROP_IN = "matrix-media-store.conf"
 
@@ -87,6 +89,9 @@ def guard_files(server: Server) -> dict[Path, bytes]:
     agent, parent = str(server.layout.agent), _parent(server)
     text = render("guard.conf", agent=agent, parent=parent)
     files = {folder / DROP_IN: text for folder in _drop_in_folders(server)}
+    hidden = [f'"-{path}"' for path in (server.store_path, server.layout.staging, server.layout.mounting)]
+    for walker in WALKERS:
+        files[server.layout.units / f"{walker}.d" / DROP_IN] = render("walker.conf", paths=" ".join(hidden))
     # In the place of the guard: it may not even wait for the bucket.
     files[server.layout.units / f"{provider.UNITS[1]}.d" / DROP_IN] = render("provider.conf", agent=agent)
     if playbook.may_mount(server):

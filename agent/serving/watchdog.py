@@ -7,7 +7,9 @@ are never left stopped by it: they are told to restart, and their guard holds th
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -21,11 +23,18 @@ from ..state.lock import locked
 from ..state.run import Server
 from . import mount, playbook, probe, writers
 
-#: Seconds between two looks while all is well, and once one saw trouble. A mount that hangs right after a look is
+#: Seconds between two looks while all is well, and once one saw trouble. A program that hangs right after a look is
 #: noticed after 5 + 8 + 1 + 8 seconds.
 CALM_SECONDS, ALERT_SECONDS = 5.0, 1.0
+#: Seconds between two looks that read from the store while all is well: stores bill each request, and some of them stop
+#: serving where too many are made, see docs/scale.md.
+READ_SECONDS = 60.0
+#: Says why the mount does not serve, or nothing; see `probe`.
+Question = Callable[..., str]
 #: Seconds for which the mount, or the store, may take to answer a look.
 ANSWER_SECONDS = 8.0
+#: Looks in a row that found the store silent, after which there are that many seconds between two.
+SILENT_LOOKS, SILENT_SECONDS = 30, 30.0
 #: Looks in a row that must see trouble before anything is done: systemd brings a dead mount back by itself.
 PATIENCE = 2
 #: Looks, a second apart, for which services may run over a mount that is gone: systemd brings most back in that time.
@@ -95,11 +104,11 @@ def decide(looks: list[Look]) -> set[Act]:
     return acts
 
 
-def look(server: Server, journal: Journal) -> Look:
+def look(server: Server, journal: Journal, question: Question = probe.why_not_read) -> Look:
     """Look at the media store as its owner does, and return what was found; it takes bounded time, whatever hangs."""
     if journal.serving is not Side.BUCKET or journal.window:
         return Look(Seen.IDLE)
-    reason = probe.why_not_serving(server.system, journal.owner, server.store_path, ANSWER_SECONDS)
+    reason = question(server.system, journal.owner, server.store_path, ANSWER_SECONDS)
     if not reason:
         return Look(Seen.WELL)
     unit = playbook.serving_unit(server)
@@ -142,9 +151,13 @@ def act(server: Server, journal: Journal, acts: set[Act]) -> None:
 def watch(load: Callable[[], Server]) -> None:
     """Look, decide and act, without end. `load` reads the settings anew for each look."""
     looks: list[Look] = []
+    read_at = -math.inf
     while True:
         server = load()
-        seen = look(server, Journal.load(server.layout))
+        calm = bool(looks) and looks[-1].seen is Seen.WELL
+        reads = not calm or time.monotonic() >= read_at + READ_SECONDS
+        read_at = time.monotonic() if reads else read_at
+        seen = look(server, Journal.load(server.layout), probe.why_not_read if reads else probe.why_dead)
         if looks and seen.seen != looks[-1].seen and Seen.IDLE not in (seen.seen, looks[-1].seen):
             say(f"watchdog: {seen.seen.value}")
         looks = [*looks[1 - UNMOUNTED_PATIENCE :], seen]
@@ -152,7 +165,21 @@ def watch(load: Callable[[], Server]) -> None:
         if acts:
             _act_unless_busy(load, acts)
         _reap()
-        server.system.pause(CALM_SECONDS if seen.seen in (Seen.WELL, Seen.IDLE) else ALERT_SECONDS)
+        server.system.pause(until_next(looks))
+
+
+def until_next(looks: list[Look]) -> float:
+    """Return for how many seconds to wait after these looks. It is pure.
+
+    While the store itself stays silent there is nothing to do, and each look is a request that it may count.
+    """
+    last = looks[-1]
+    if last.seen in (Seen.WELL, Seen.IDLE):
+        return CALM_SECONDS
+    recent = looks[-SILENT_LOOKS:]
+    if len(recent) == SILENT_LOOKS and not any(look.store_answers for look in recent):
+        return SILENT_SECONDS
+    return ALERT_SECONDS
 
 
 def _act_unless_busy(load: Callable[[], Server], acts: set[Act]) -> None:

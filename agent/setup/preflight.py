@@ -195,10 +195,11 @@ def _wait_for_key(server: Server, say: Say) -> None:
 
 def check_homeserver(homeserver: Homeserver, url: str) -> None:
     """Raise `Problem` where the homeserver does not answer now; `url` is its address."""
-    if not homeserver.answers():
+    if trouble := homeserver.trouble():
         raise Problem(
-            f"the homeserver does not answer at {url}/_matrix/client/versions",
-            "start it, or set host.homeserverUrl to an address that answers from the server",
+            f"the homeserver does not answer at {url}/_matrix/client/versions, asked from the server: {trouble}",
+            "start it, or set host.homeserverUrl to an address at which it answers from the server itself (behind a "
+            "NAT that may not be the public one; a proxy before it may refuse robots)",
         )
 
 

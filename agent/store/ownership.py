@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..model.errors import Problem, StoreError
 from ..model.items import ServerIds
-from ..model.layout import RESERVED_PREFIX
+from ..model.layout import OWNER_KEY
 from .bucket import OTHER_KEY
 
 if TYPE_CHECKING:
     from ..model.ports import Bucket
-
-OWNER_KEY = f"{RESERVED_PREFIX}owner.json"
 
 
 class Mark(NamedTuple):

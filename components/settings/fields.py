@@ -54,8 +54,8 @@ Bucket = Annotated[
 Unit = Annotated[
     str,
     must(
-        lambda v: bool(re.fullmatch(r"[\w@.:-]+(-\*)?\.(service|timer)", v)),
-        "is not the name of a service or timer (`*` only as `-*` at the end of the name)",
+        lambda v: bool(re.fullmatch(r"[\w@.:-]+?([-@]\*)?\.(service|timer)", v)),
+        "is not the name of a service or timer (`*` only as `-*` or `@*` at the end of the name)",
     ),
 ]
 

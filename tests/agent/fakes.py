@@ -278,8 +278,8 @@ class FakeCopier:
 class FakeHomeserver:
     """A homeserver that answers at once."""
 
-    def answers(self) -> bool:
-        return True
+    def trouble(self) -> str:
+        return ""
 
     def wait(self) -> None:
         return

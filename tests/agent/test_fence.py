@@ -10,6 +10,7 @@ import pytest
 from agent.host import ids
 from agent.model.errors import Problem, StoreError
 from agent.model.items import ServerIds
+from agent.model.layout import OWNER_KEY
 from agent.serving import admission
 from agent.setup import mount as setup_mount
 from agent.setup import preflight
@@ -29,7 +30,7 @@ def bucket() -> FakeBucket:
 
 
 def mark(bucket: FakeBucket) -> dict[str, object]:
-    found: dict[str, object] = json.loads(bucket.objects[ownership.OWNER_KEY])
+    found: dict[str, object] = json.loads(bucket.objects[OWNER_KEY])
     return found
 
 
@@ -60,7 +61,7 @@ def test_a_copy_of_a_server_that_was_replaced_and_took_over_again_stays_out_by_t
 
 
 def test_the_id_of_earlier_versions_is_replaced_and_nobody_changed_hands(bucket: FakeBucket) -> None:
-    bucket.objects[ownership.OWNER_KEY] = b'{"server": "me", "id": "old-first", "epoch": 7}'
+    bucket.objects[OWNER_KEY] = b'{"server": "me", "id": "old-first", "epoch": 7}'
     ownership.check_serves(bucket, FIRST, "b", 0)
     assert ownership.claim(bucket, FIRST, "b", adopt=False) == 7
     assert mark(bucket)["id"] == "first" and mark(bucket)["epoch"] == 7
@@ -70,7 +71,7 @@ def test_the_id_of_earlier_versions_is_replaced_and_nobody_changed_hands(bucket:
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b"<html>", b'{"server": 1}'])
 def test_a_mark_that_says_nothing_is_told(bucket: FakeBucket, text: bytes) -> None:
-    bucket.objects[ownership.OWNER_KEY] = text
+    bucket.objects[OWNER_KEY] = text
     with pytest.raises(Problem, match="is no mark of ownership.* -- look who uses this bucket"):
         ownership.check(bucket, FIRST, "b", adopt=True)
 

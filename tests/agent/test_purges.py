@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,22 @@ def test_purges_are_honoured_in_every_phase(server: Machine, tables: SqliteTable
 
 def test_a_database_that_cannot_be_asked_deletes_nothing(server: Machine, tables: SqliteTables) -> None:
     purging.a_database_that_cannot_be_asked_deletes_nothing(server, tables)
+
+
+def test_a_database_that_was_left_behind_long_ago_deletes_nothing(server: Machine, tables: SqliteTables) -> None:
+    """Review, entry 36: the homeserver went to PostgreSQL, and `auto` found the old file, which knows most media."""
+    fill(server, tables)
+    for number in range(60):
+        path = f"local_content/cc/dd/{number:04}"
+        server.write(path, b"after the move to PostgreSQL")
+        os.utime(server.store / path, (4_000_000_000, 4_000_000_000))  # its ctime is newer all the same
+    go(server, "mirror")
+    for number in range(5):
+        (server.store / f"local_content/cc/dd/{number:04}").unlink()
+    before = {*server.bucket.objects}
+    go(server, "prepare")
+    go(server, "mirror")
+    assert {*server.bucket.objects} == before and any("not Synapse's database" in line for line in server.said)
 
 
 def test_what_is_purged_in_the_window_leaves_the_bucket_once_the_services_run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import subprocess
@@ -30,6 +31,15 @@ def test_goofys_serves_the_owner_alone_and_gets_no_key_as_an_argument() -> None:
     assert argv[-2:] == ["media", "/w"] and "KEY" not in " ".join(argv) and "--acl" not in argv
 
 
+@pytest.mark.parametrize("value", ['a"b', "a\\b", " a b ", "$HOME `id`", "'x'", "#a", "a/b+c=", "é"])
+def test_any_key_arrives_whole_from_the_environment_file(value: str) -> None:
+    """Review, entry 36. systemd reads such a file as the shell does."""
+    line = programs.environment(dataclasses.replace(PLAIN, secret_access_key=value)).splitlines()[1]
+    done = subprocess.run(["sh", "-c", f'{line}\nprintf %s "$AWS_SECRET_ACCESS_KEY"'], capture_output=True, text=True)
+    assert done.stdout == value
+    assert programs.environment(PLAIN).splitlines()[1] == "AWS_SECRET_ACCESS_KEY=KEY", "no mount restarts for that"
+
+
 def test_unit_files_pass_systemds_own_check_whatever_the_path(server: Machine) -> None:
     assert quote("/a b$c") == '"/a b$$c"' and quote("/plain") == "/plain"
     text = units.mount_unit(server.agent, server.journal.owner, Path("/srv/with blank%"), Path("/var/at"), "d").decode()
@@ -48,7 +58,11 @@ def test_the_guard_covers_workers_of_any_name_and_goes_when_services_change(serv
     host, jobs = {"media_store": str(server.store), "services": ["x.service"]}, f"{provider.UNITS[1]}.d"
     server.settings = parse({"host": host, "mount": {"program": "rclone"}})
     setup_mount.lay_files(server.agent, server.journal)
-    assert {p.parent.name for p in server.layout.units.glob("*.d/matrix-media-store.conf")} == {"x.service.d", jobs}
+    walkers = {f"{name}.d" for name in units.WALKERS}
+    found = {p.parent.name for p in server.layout.units.glob("*.d/matrix-media-store.conf")}
+    assert found == {"x.service.d", jobs, *walkers}
+    hidden = (server.layout.units / "plocate-updatedb.service.d/matrix-media-store.conf").read_text()
+    assert f'InaccessiblePaths="-{server.store}" "-{server.layout.staging}"' in hidden
     setup_mount._remove_guard(server.layout)
     assert not list(server.layout.units.glob("*.d"))
 

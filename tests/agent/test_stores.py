@@ -21,7 +21,7 @@ from agent.media.walk import walk
 from agent.migration import mirror
 from agent.model.errors import Problem, StoreError, StoreUnavailable
 from agent.model.items import Object, ServerIds
-from agent.model.layout import Layout
+from agent.model.layout import OWNER_KEY, Layout
 from agent.model.phases import Phase
 from agent.model.settings import Settings, StoreSettings
 from agent.serving import programs
@@ -158,8 +158,8 @@ def test_the_owner_is_read_however_it_was_stored_and_then_written_with_the_key(
 ) -> None:
     monkeypatch.undo()
     server.tell(store={"sse_customer_key": KEY})
-    server.bucket.objects[ownership.OWNER_KEY] = b'{"server": "me", "id": "1", "epoch": 4}'
-    server.bucket.locked.add(ownership.OWNER_KEY)
+    server.bucket.objects[OWNER_KEY] = b'{"server": "me", "id": "1", "epoch": 4}'
+    server.bucket.locked.add(OWNER_KEY)
     assert ownership.read(server.bucket) == ownership.Mark("me", "1", 4)
     ownership.claim(server.bucket, ServerIds("1", "0"), "b", adopt=False)
     assert not server.bucket.locked and ownership.read(server.bucket) == (socket.gethostname(), "1", 4)

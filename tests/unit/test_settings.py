@@ -126,6 +126,14 @@ def test_a_good_configuration_needs_no_more_than_server_store_and_keys() -> None
         ({"host__database": "postgres"}, "host.database:", "leave it out"),
         ({"mount__goofysUrl": "http://insecure"}, "mount.goofysUrl:", "https://"),
         ({"mount__goofysSha256": "abc"}, "mount.goofysSha256:", "64 hexadecimal"),
+        ({"mount__rcloneUrl": "http://insecure"}, "mount.rcloneUrl:", "https://"),
+        ({"mount__rcloneUrl": "https://a/b"}, "mount.rcloneUrl: goes together", "give both"),
+        ({"mount__rcloneSha256": "0" * 64}, "mount.rcloneUrl: goes together", "give both"),
+        ({"mount__rcloneUrl": "https://a/b", "mount__rcloneSha256": "x"}, "mount.rcloneSha256:", "64 hexadecimal"),
+        ({"store__prefix": "/media"}, "store.prefix: is not", "without slashes at its ends"),
+        ({"store__prefix": "a/../b"}, "store.prefix: is not", "without slashes at its ends"),
+        ({"store__prefix": "a/.matrix-media-store"}, "store.prefix: is not", "without slashes at its ends"),
+        ({"store__prefix": "a", "mount__managedBy": "playbook"}, "mount.managedBy:", "use stack"),
         ({"mount__memoryMax": "lots"}, "mount.memoryMax:", "512M"),
         ({"mount__managedBy": "ansible"}, "mount.managedBy:", "stack or playbook"),
         ({"mount__managedBy": "playbook", "mount__program": "rclone"}, "mount.managedBy:", "use stack"),
@@ -211,3 +219,9 @@ def test_the_example_stack_is_complete_but_for_its_secrets() -> None:
         parse(values)
     missing = {line.partition(":")[0] for line in str(caught.value).splitlines()}
     assert missing == {"server.privateKey", "store.accessKeyId", "store.secretAccessKey"}
+
+
+@pytest.mark.parametrize("unit", ["matrix-synapse-worker@*.service", "matrix-synapse-worker-*.service", "a@b.service"])
+def test_workers_of_a_template_are_units_too(unit: str) -> None:
+    """Review, entry 32: Synapse's own documentation makes them so."""
+    assert parse({**GOOD, "host": {"services": [unit]}}).host.services == [unit]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+import re
 import string
 
 
@@ -23,3 +24,13 @@ def quote(argument: str) -> str:
     """
     escaped = argument.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
     return f'"{escaped}"' if argument == "" or set(argument) & set(" \t\"'\\;$") else argument
+
+
+def quote_value(value: str) -> str:
+    """Return a value for EnvironmentFile in quotes where it needs them: systemd strips blanks, quotes and backslashes.
+
+    https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#EnvironmentFile=
+    """
+    if re.fullmatch(r"[\w+/=.,:@-]*", value):
+        return value
+    return '"' + re.sub(r'(["\\$`])', r"\\\1", value) + '"'

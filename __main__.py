@@ -10,10 +10,10 @@ from components import playbook, report
 from components import settings as stack_settings
 from components.host import observation
 from components.host.connection import Connection, Unreachable
-from components.host.last_known import LAST_KNOWN, last_known
+from components.host.last_known import LAST_KNOWN, is_strict, last_known
 from components.host.media_server import MediaServer
 from components.host.observation import StartFrom
-from components.host.sections import api_token, asked_with, sections
+from components.host.sections import api_token, asked_with, known_store, sections
 from components.outputs import SERVER_SEEN, next_step, shown_verdict, summary
 from components.settings import Settings
 from components.store import make_store
@@ -33,19 +33,21 @@ def look(settings: Settings, connection: Connection, preview: bool) -> tuple[pul
             connection,
             phase=settings.phase,
             sections=asked_with(settings, pulumi.get_stack()),
-            wait=not preview,
+            store=known_store(settings),
+            preview=preview,
         )
         observed.check_stack(pulumi.get_stack(), settings.store.adopt)
         observed.check_store(settings.store, settings.customer_key)
     except Unreachable as error:
-        if not preview:
-            raise pulumi.RunError(
-                f"the server {settings.server.host} cannot be reached: {error} -- check server.host, server.port, "
-                "server.user, server.privateKey and server.hostKey (and server.useAgent, server.jumpHost and "
-                "server.jumpHostKey, where they are set); nothing was changed"
-            ) from None
+        unreachable = (
+            f"the server {settings.server.host} cannot be reached: {error} -- check server.host, server.port, "
+            "server.user, server.privateKey and server.hostKey (and server.useAgent, server.jumpHost and "
+            "server.jumpHostKey, where they are set); nothing was changed"
+        )
+        if not preview or is_strict():
+            raise pulumi.RunError(unreachable) from None
         pulumi.log.warn(f"the server {settings.server.host} cannot be reached ({error}): {LAST_KNOWN}")
-        return last_known(settings.phase), False
+        return last_known(settings.phase, unreachable), False
     except (observation.WrongStack, observation.WrongStore) as error:
         raise pulumi.RunError(str(error)) from None
     except observation.ServerError as error:

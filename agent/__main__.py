@@ -1,6 +1,6 @@
 """This is the agent's entry: the words of its command line and its standard input make one typed command.
 
-The command's answer is the last line of the output, as JSON.
+The command's answer is the last line of the output, as JSON; where it failed, a line for each problem is in its place.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from .commands import find
 from .commands.arguments import parse
-from .host.console import say, verdict
+from .host.console import failure, verdict
 from .model.errors import Problem, Problems
 
 #: The verb that a status key runs. Whoever has such a key writes its standard input, so that is not read.
@@ -43,8 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         problems = [one_line(error)]
     for problem in problems:
-        say(f"error: {problem}")
-    verdict({"error": problems})
+        failure(problem)
     return 1
 
 

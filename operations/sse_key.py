@@ -15,7 +15,9 @@ def make(stack: str) -> list[str]:
 
     Raises OperationError, also where the stack has a key: what that one encrypted needs it.
     """
-    if _is_set(stack):
+    if _get(stack, "store.kind") == "b2":
+        raise OperationError(f"a store of kind b2 takes no {SETTING} -- leave it out, or use kind aws or existing")
+    if _get(stack, SETTING):
         raise OperationError(
             f"the stack {stack} has {SETTING} already, and what it encrypted needs it -- to change it, go back to "
             f"prepare first, keep a copy, and take it out: pulumi config rm --path {SETTING} --stack {stack}"
@@ -28,12 +30,14 @@ def make(stack: str) -> list[str]:
     ]
 
 
-def _is_set(stack: str) -> bool:
-    """Return whether the stack has a key. Raises OperationError for a stack that cannot be asked: it may have one."""
+def _get(stack: str, setting: str) -> str:
+    """Return a setting of the stack, or an empty text where it has none.
+
+    Raises OperationError for a stack that cannot be asked: it may have one.
+    """
     try:
-        pulumi("config", "get", "--path", SETTING, "--stack", stack)
+        return pulumi("config", "get", "--path", setting, "--stack", stack).strip()
     except OperationError as error:
         if "not found for stack" in str(error):
-            return False
+            return ""
         raise
-    return True

@@ -39,6 +39,8 @@ def _side(count: Sum | None) -> str:
 def compare(settings: Settings, seen: Seen) -> list[str]:
     """Return what differs, a line each with its remedy. It is pure."""
     wanted, found = settings.phase, []
+    if not seen["version"] and seen["phase"] == "local":
+        return []  # nothing was ever laid here, or all was taken away: nothing can differ
     if seen["running"]:
         return [f"a run to {seen['running']['target']} is under way -- look again when it is done"]
     if seen["phase"] != wanted:
@@ -54,7 +56,11 @@ def compare(settings: Settings, seen: Seen) -> list[str]:
     stopped = [unit for unit, state in seen["services"].items() if state == "failed"]
     found += [f"{unit} failed -- see journalctl -u {unit} on the server" for unit in stopped]
     if not seen["homeserver_answers"]:
-        found.append(f"the homeserver does not answer at {settings.host.homeserver_url} -- see its journal")
+        found.append(
+            f"the homeserver does not answer at {settings.host.homeserver_url}, asked from the server: "
+            f"{seen.get('homeserver_trouble', '')} -- see its journal there (journalctl -u matrix-synapse), or correct "
+            "host.homeserverUrl"
+        )
     return found + _files(settings, seen)
 
 
@@ -105,6 +111,8 @@ def lines(status: Status) -> list[str]:
     ]
     if seen["local_copy"]:
         said.append(f"  local copy     {seen['local_copy']}")
+    if not seen["version"] and seen["phase"] == "local":
+        return [*said, "  nothing of this stack is on the server: pulumi up begins"]
     return said + ([f"  DRIFT: {line}" for line in status.drift] or ["  as the stack says"])
 
 

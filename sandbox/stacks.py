@@ -19,6 +19,8 @@ def _server(phase: str, token: bool) -> tuple[dict[str, str], dict[str, str]]:
         "server.host": SERVER_ADDRESS,
         "server.hostKey": host_key,
         "host.homeserverUrl": synapse.LOCAL_URL,
+        # Tests go from any phase to any other; a real stack leaves this out.
+        "migration.cleanAtOnce": "true",
         "mount.goofysUrl": "file:///opt/goofys/goofys",
         "mount.goofysSha256": _sha256(BIN / "goofys"),
         "mount.rcloneUrl": "file:///opt/rclone/rclone",

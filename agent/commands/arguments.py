@@ -29,6 +29,7 @@ class Command:
     #: Seconds to wait for a run to another phase.
     wait: float = 0
     count: bool = False
+    check: bool = False
     #: What a status key asked for.
     question: str = ""
     sha256: str = ""
@@ -71,6 +72,7 @@ def _status(to: argparse.ArgumentParser) -> None:
     to.add_argument("--phase", choices=PHASES)
     to.add_argument("--wait", type=float, default=0, help="seconds to wait for a run to another phase")
     to.add_argument("--count", action="store_true", help="count files and bytes on both sides too")
+    to.add_argument("--check", action="store_true", help="with --phase, look for what would stand in its way")
 
 
 def _install(to: argparse.ArgumentParser) -> None:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..host.beneath import is_folder
+from ..host.files import SPARE_BYTES
 from ..media.listing import MediaObjects
 from ..media.walk import walk
-from ..migration import converge
+from ..migration import converge, pull
 from ..migration.aside import removing_path
 from ..model.errors import Problem
 from ..model.fingerprint import fingerprint
@@ -24,7 +25,7 @@ from ..model.layout import HERE
 from ..model.phases import Phase, Side
 from ..model.version import version
 from ..serving import playbook, probe, provider, writers
-from ..setup import drift
+from ..setup import drift, preflight
 from ..setup.install import this_agent
 from ..state import work
 from ..state.journal import Journal
@@ -53,7 +54,7 @@ def status(command: Command) -> Answer:
 
     With `--wait` it first waits that many seconds for a run to another phase.
     """
-    run = run_here(command.document)
+    run = run_here(command.document, say=_nobody_reads)
     if command.wait and Server.load(HERE).settings.host.stack in ("", run.settings.host.stack):
 
         def out_of_the_way() -> bool:
@@ -61,13 +62,20 @@ def status(command: Command) -> Answer:
             return request is None or request["target"] == command.phase
 
         run.system.wait_until(out_of_the_way, command.wait, every=0.5)
-        run = run_here(command.document)
+        run = run_here(command.document, say=_nobody_reads)
     answer = observe(run.server, run.journal)
     if command.count:
         answer.update(count(run.server, run.journal, run.homeserver))
-    if command.phase and answer["phase"] != command.phase:
+    if command.phase:
         answer["plan"] = plan(run.server, run.journal.expected(), command.phase)
+        if command.check and not answer["running"]:
+            problems = [str(problem) for problem in preflight.problems(preflight.read_only_checks(run))]
+            answer["plan"]["problems"] = [*problems, *answer["plan"].get("problems", [])]
     return answer
+
+
+def _nobody_reads(text: str) -> None:
+    """Pass over progress: a status is one document."""
 
 
 def asked(command: Command) -> Answer:
@@ -84,7 +92,7 @@ def question(text: str) -> Command:
         words = shlex.split(text)
         told = parse(_without_settings(words[words.index("status") :]))
         wait = told.wait if told.wait <= LONGEST_WAIT else LONGEST_WAIT  # nan too, which would wait without end
-        return Command("status", phase=told.phase, wait=wait, count=told.count)
+        return Command("status", phase=told.phase, wait=wait, count=told.count, check=told.check)
     raise Problem("this SSH key may only ask for the status", "use the stack's own key for anything else")
 
 
@@ -104,7 +112,8 @@ def observe(server: Server, journal: Journal) -> Status:
     Phase and generation are those once a window that was interrupted is finished or undone. What differs from what was
     laid is told by the settings that lie on the server.
     """
-    laid, store, expected = Server.load(server.layout), server.settings.store, journal.expected()
+    laid, expected = Server.load(server.layout), journal.expected()
+    store = laid.settings.store
     return {
         "stack": laid.settings.host.stack,
         "version": version(journal.installed.agent_sha256),
@@ -140,7 +149,7 @@ def count(server: Server, journal: Journal, homeserver: Homeserver) -> Status:
     that a bucket cannot hold.
     """
     exclude, root = server.settings.copy.exclude, _media_root(server, journal)
-    trouble = ""
+    trouble, silent = "", homeserver.trouble()
     if journal.serving is Side.BUCKET:
         trouble = probe.why_not_serving(server.system, journal.owner, server.store_path)
     answer: Status = {
@@ -148,7 +157,8 @@ def count(server: Server, journal: Journal, homeserver: Homeserver) -> Status:
         "remote": None,
         "known": None,
         "trouble": trouble,
-        "homeserver_answers": not homeserver.trouble(),
+        "homeserver_answers": not silent,
+        "homeserver_trouble": silent,
     }
     if server.settings.store.bucket:
         try:
@@ -183,6 +193,17 @@ def _tops(server: Server) -> list[str]:
         return manifest.tops()
 
 
+def _in_the_way(server: Server, journal: Journal, target: Phase) -> list[Problem]:
+    """Return what keeps the server from a phase, as long as nobody changes it."""
+    found: list[Problem] = []
+    if target is Phase.CLEAN and not server.settings.migration.clean_at_once and not converge.is_proven_live(journal):
+        found.append(converge.clean_too_soon(journal.phase))
+    in_the_way = provider.trouble(server) if target in (Phase.LIVE, Phase.CLEAN) else None
+    if in_the_way and journal.serving is Side.LOCAL:
+        found.append(in_the_way)
+    return found
+
+
 def _known(server: Server) -> Sum:
     with server.manifest() as manifest:
         files, size = manifest.known()
@@ -193,19 +214,20 @@ def plan(server: Server, journal: Journal, target: Phase) -> Plan:
     """Return the numbers for the preview of `target`, by one walk over metadata, without a listing of the bucket."""
     root = _media_root(server, journal)
     steps = converge.plan(server, journal, target)
-    numbers: Plan = {"steps": steps, "free_bytes": shutil.disk_usage(server.store_path.parent).free}
     if not steps:
-        return numbers
+        return {"steps": steps}
+    free = shutil.disk_usage(server.store_path.parent).free
+    numbers: Plan = {"steps": steps, "free_bytes": free, "disk": str(server.store_path.parent)}
     unfit: list[Problem] = []
     entries = walk(root, server.settings.copy.exclude, unfit=unfit) if is_folder(root) else iter(())
     here = _sum(entry.size for entry in entries)
-    in_the_way = provider.trouble(server) if target in (Phase.LIVE, Phase.CLEAN) else None
-    if in_the_way and journal.serving is Side.LOCAL:
-        unfit.append(in_the_way)
+    unfit += _in_the_way(server, journal, target)
+    known = _known(server) if server.layout.manifest.exists() else {"files": 0, "bytes": 0}
+    if journal.phase is Phase.CLEAN and free < known["bytes"] + SPARE_BYTES:
+        unfit.append(pull.no_room(known["bytes"], free, server.store_path.parent))
     if unfit:
         more = [f"{len(unfit) - MOST_PROBLEMS:,} more of this kind"] if len(unfit) > MOST_PROBLEMS else []
         numbers["problems"] = [*(str(problem) for problem in unfit[:MOST_PROBLEMS]), *more]
-    known = _known(server) if server.layout.manifest.exists() else {"files": 0, "bytes": 0}
     copy_files = max(0, here["files"] - known["files"])
     copy_bytes = max(0, here["bytes"] - known["bytes"])
     return {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..host.files import lay_reserve
 from ..model.errors import Problem
-from ..model.phases import ANY, Milestone, Phase
+from ..model.phases import ANY, Milestone, Owed, Phase
 from ..serving import writers
 from ..state.journal import RESERVE_BYTES, Journal
 from ..state.run import Run, Server
@@ -43,8 +43,23 @@ def converge(run: Run, target: Phase, after: str = ANY) -> None:
     if target is not Phase.LOCAL:
         store = run.settings.store
         ownership.check(run.bucket, run.server.ids, store.bucket, store.adopt)
+    if target is Phase.CLEAN and not run.settings.migration.clean_at_once and not is_proven_live(journal):
+        raise clean_too_soon(journal.phase)
     for edge in way(journal, target):
         _take(run, edge)
+
+
+def is_proven_live(journal: Journal) -> bool:
+    """Return whether the bucket serves and was proven to by an earlier run, so that the local copy may go."""
+    return journal.phase in (Phase.LIVE, Phase.CLEAN) and Owed.PROOF not in journal.owed
+
+
+def clean_too_soon(phase: Phase) -> Problem:
+    """Return the `Problem` of a local copy that would be gone as soon as the bucket serves."""
+    return Problem(
+        f"phase clean would follow {phase} in one update: the local copy would be gone seconds after the bucket serves",
+        "set phase to live first, and to clean once you are confident; migration.cleanAtOnce: true does both at once",
+    )
 
 
 def _take(run: Run, edge: Edge) -> None:

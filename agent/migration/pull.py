@@ -91,10 +91,15 @@ def _check_space(run: Run, size: int) -> None:
     parent = run.server.store_path.parent
     free = shutil.disk_usage(parent).free
     if free < size + SPARE_BYTES:
-        raise Problem(
-            f"{size / 1e6:,.0f} MB must come back from the bucket, and {free / 1e6:,.0f} MB are free at {parent}",
-            "free or add disk space there; the bucket serves on, nothing was stopped",
-        )
+        raise no_room(size, free, parent)
+
+
+def no_room(size: int, free: int, where: Path) -> Problem:
+    """Return the `Problem` of a disk that has not room for what must come back; both sizes are in bytes."""
+    return Problem(
+        f"{size / 1e6:,.0f} MB must come back from the bucket, and {free / 1e6:,.0f} MB are free at {where}",
+        "free or add disk space there; the bucket serves on, nothing was stopped",
+    )
 
 
 def _fetch(run: Run, manifest: Manifest, root: Path, wanted: list[str], progress: Progress, clock: Clock | None) -> int:

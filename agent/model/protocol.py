@@ -63,6 +63,8 @@ class Plan(TypedDict, total=False):
     """A `Plan` says what a phase would change, for a preview; `copy_…` is what the bucket is not known to hold yet."""
 
     steps: list[str]
+    #: The folder on whose disk the media are, and what is free there.
+    disk: str
     free_bytes: int
     files: int
     bytes: int
@@ -114,6 +116,7 @@ class Status(TypedDict, total=False):
     known: Sum | None
     trouble: str
     homeserver_answers: bool
+    homeserver_trouble: str
     checked_seconds_ago: int
 
 

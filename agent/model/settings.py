@@ -111,6 +111,8 @@ class MigrationSettings:
 
     deletion_limit_percent: float = 5.0
     confirmed: list[str] = field(default_factory=list)
+    #: Whether the local copy may go in the very run that makes the bucket serve.
+    clean_at_once: bool = False
     #: Seconds that the last files may take in a window.
     window_seconds: int = 300
 

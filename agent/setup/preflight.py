@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,17 +134,26 @@ def check_renames(server: Server) -> None:
 
 def check_space(server: Server) -> None:
     """Raise `Problem` where the disk of the agent's own files has less than SPARE_BYTES free."""
-    server.layout.var.mkdir(mode=0o700, parents=True, exist_ok=True)
-    free = shutil.disk_usage(server.layout.var).free
+    where = next(path for path in (server.layout.var, *server.layout.var.parents) if path.exists())
+    free = shutil.disk_usage(where).free
     if free < SPARE_BYTES:
         raise Problem(
-            f"{free >> 20} MiB are free at {server.layout.var}, and {SPARE_BYTES >> 20} MiB are needed",
-            "free some space on that disk",
+            f"{free >> 20} MiB are free at {where}, and {SPARE_BYTES >> 20} MiB are needed",
+            "free some space on that disk (journalctl --vacuum-size=100M, apt-get clean, docker image prune); see 'My "
+            "disk is full' in docs/runbook.md",
         )
 
 
+def check_programs(server: Server) -> None:
+    """Raise `Problem` where a program that is put beside the agent does not run on this server's processor."""
+    server.programs  # noqa: B018 - it is the question
+
+
 def check_bucket(server: Server, say: Say) -> None:
-    """Raise `Problem` unless the bucket answers to these credentials from this server, and the clocks agree."""
+    """Raise `Problem` unless the bucket answers to these credentials from this server, and the clocks agree.
+
+    A key that was made just now is waited for, with a bound.
+    """
     store = server.settings.store
     try:
         theirs = server.bucket.date()
@@ -203,27 +212,43 @@ def check_homeserver(homeserver: Homeserver, url: str) -> None:
         )
 
 
-def all_checks(run: Run) -> list[Callable[[], object]]:
-    """Return the checks for the state that the server is in; those of the local store are for phase local only."""
+#: One check: it raises `Problem`.
+Check = Callable[[], object]
+
+
+def read_only_checks(run: Run) -> list[Check]:
+    """Return the checks that change nothing, for the state that the server is in; a preview asks them too.
+
+    Those of the local store are for phase local only.
+    """
     server, journal = run.server, run.journal
-    checks: list[Callable[[], object]] = [
+    checks: list[Check] = [
         lambda: check_python(server.system),
         check_root,
         check_systemd,
+        lambda: check_programs(server),
         lambda: check_space(server),
-        lambda: check_bucket(server, run.say),
     ]
+    if server.settings.store.endpoint:  # else it is not made yet
+        checks.append(lambda: check_bucket(server, run.say))
     if playbook.may_mount(server):
         checks.append(lambda: check_conditions(server.system))
     if journal.serving is Side.LOCAL and journal.phase is Phase.LOCAL:
         checks += [
             check_fuse,  # later it must not stand in the way home, which needs the bucket only
             lambda: check_media_store(server),
-            lambda: check_renames(server),
             lambda: writers.required(server),
             lambda: check_homeserver(run.homeserver, server.settings.host.homeserver_url),
             lambda: check_store_in_use(run),
         ]
+    return checks
+
+
+def all_checks(run: Run) -> list[Check]:
+    """Return the checks that nothing may be changed without."""
+    checks = read_only_checks(run)
+    if run.journal.serving is Side.LOCAL and run.journal.phase is Phase.LOCAL:
+        checks.append(lambda: check_renames(run.server))
     return checks
 
 
@@ -246,13 +271,18 @@ def check_store_in_use(run: Run) -> None:
         run.say(f"before phase live: {found}")
 
 
-def check(run: Run) -> None:
-    """Run every check. Raises `Problems` with all that failed."""
-    problems = []
-    for each in all_checks(run):
+def problems(checks: Sequence[Check]) -> list[Problem]:
+    """Run these checks, and return what they found."""
+    found = []
+    for each in checks:
         try:
             each()
         except Problem as problem:
-            problems.append(problem)
-    if problems:
-        raise Problems(problems)
+            found.append(problem)
+    return found
+
+
+def check(run: Run) -> None:
+    """Run every check. Raises `Problems` with all that failed."""
+    if found := problems(all_checks(run)):
+        raise Problems(found)

@@ -66,6 +66,8 @@ def host_command(
         delete=delete,
         stdin=pulumi.Output.secret(pulumi.Output.json_dumps(dict(secrets))),  # type: ignore[arg-type]
         add_previous_output_in_env=False,
+        # Progress as it comes; what ends the output, a verdict or an error, is told once, by whoever takes it.
+        logging=remote.Logging.STDERR,
         opts=pulumi.ResourceOptions(
             parent=parent,
             depends_on=list(depends_on),

@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import cast
 
 from agent.model.fingerprint import fingerprint
@@ -142,30 +143,44 @@ class Observation:
         return StartFrom(after, _mark() if broken else str(self.repairs))
 
 
-def ask_status(connection: Connection, *options: str, sections: Mapping[str, Section], seconds: float) -> Status:
+#: How a line of the agent's output begins that says why a verb failed.
+FAILED = "error: "
+
+
+def ask_status(
+    connection: Connection,
+    *options: str,
+    sections: Mapping[str, Section],
+    seconds: float,
+    secret: Mapping[str, Section] = MappingProxyType({}),
+) -> Status:
     """Return the status from an agent that comes along; `seconds` is how long that may take.
 
-    Raises Unreachable or ServerError.
+    `secret` are further sections, which go by standard input. Raises Unreachable or ServerError.
     """
     settings = json.dumps(sections, sort_keys=True)
     command = agent_text(connection.user, "status", *options, "--settings", settings, piped=True)
-    output = connection.ask(command, json.dumps({"agent": zipapp.encoded()}), seconds)
+    output = connection.ask(command, json.dumps({"agent": zipapp.encoded(), **secret}), seconds)
     answer = last_json(output)
     if "phase" not in answer:
-        problems = answer.get("error") or output.strip().splitlines()[-3:] or ["no answer"]
+        told = output.strip().splitlines()
+        problems = [line.removeprefix(FAILED) for line in told if line.startswith(FAILED)] or told[-3:] or ["no answer"]
         raise ServerError("; ".join(problems))
     return cast(Status, answer)
 
 
-def observe(connection: Connection, *, phase: str, sections: Mapping[str, Section], wait: bool) -> Observation:
+def observe(
+    connection: Connection, *, phase: str, sections: Mapping[str, Section], store: Section, preview: bool
+) -> Observation:
     """Return what holds on the server, and what `phase` would change there. Raises Unreachable or ServerError.
 
-    With `wait`, it first waits up to WAIT_SECONDS for a run to another phase.
+    A `preview` looks for what would stand in the way too, with what is known of the `store`; an update finds it itself,
+    and first waits up to WAIT_SECONDS for a run to another phase.
     """
-    seconds = WAIT_SECONDS if wait else 0
+    seconds = 0 if preview else WAIT_SECONDS
     answer = ask_status(
-        connection, "--phase", phase, "--wait", str(seconds),
-        sections=sections, seconds=ASK_SECONDS + seconds,
+        connection, "--phase", phase, "--wait", str(seconds), *(["--check"] if preview else []),
+        sections=sections, seconds=ASK_SECONDS + seconds, secret={"store": store} if store and preview else {},
     )  # fmt: skip
     running = answer.get("running")
     return Observation(
@@ -189,15 +204,27 @@ def plan_lines(observed: Observation, phase: str) -> list[str]:
         return [f"a run to {observed.running} is under way on the server; `pulumi up` waits for it"]
     plan = observed.plan
     lines = [f"not as it was laid on the server, and to be repaired: {line}" for line in observed.drift]
+    problems = [f"  but: {problem}" for problem in plan.get("problems", [])]
     if not plan.get("steps"):
-        return lines
+        return [*lines, *problems]
     lines += [f"the server is in phase {observed.phase}; to reach {phase}:"]
     lines += [f"  {number}. {step}" for number, step in enumerate(plan["steps"], 1)]
-    lines += [f"  but: {problem}" for problem in plan.get("problems", [])]
+    lines += problems
     if "files" in plan:
-        lines.append(
-            f"  local store: {plan['files']:,} files, {plan['bytes'] / 1e6:,.1f} MB; "
-            f"not yet known in the bucket: {plan['copy_files']:,} files, {plan['copy_bytes'] / 1e6:,.1f} MB "
-            f"(about {plan['seconds']} s); free on that disk: {plan['free_bytes'] / 1e6:,.0f} MB"
+        lines += _numbers(observed, plan, phase)
+    return lines
+
+
+def _numbers(observed: Observation, plan: Plan, phase: str) -> list[str]:
+    """Return how much lies on the server, what is still to be copied, and what a phase does to its disk."""
+    serves = observed.phase in ("live", "clean")
+    lines = [f"  local {'copy' if serves else 'store'}: {plan['files']:,} files, {plan['bytes'] / 1e6:,.1f} MB"]
+    if not serves:
+        lines[0] += (
+            f"; not yet known in the bucket: {plan['copy_files']:,} files, {plan['copy_bytes'] / 1e6:,.1f} MB "
+            f"(about {plan['seconds']} s)"
         )
+    lines[0] += f"; free at {plan['disk']}: {plan['free_bytes'] / 1e6:,.0f} MB"
+    if phase == "clean":
+        lines.append(f"  clean frees {plan['bytes'] / 1e6:,.1f} MB there")
     return lines

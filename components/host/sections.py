@@ -17,7 +17,7 @@ from agent.model.settings import (
     shown,
 )
 
-from ..settings import Settings
+from ..settings import ExistingStore, Settings
 from ..store import Store
 
 #: A section's values by name, none of them secret.
@@ -89,6 +89,7 @@ def migration_section(settings: Settings) -> Section:
         MigrationSettings(
             deletion_limit_percent=migration.deletion_limit_percent,
             confirmed=migration.confirmed,
+            clean_at_once=migration.clean_at_once,
             window_seconds=migration.window_seconds,
         )
     )
@@ -128,9 +129,27 @@ def asked_with(settings: Settings, stack: str) -> dict[str, Section]:
     """Return the sections that the agent must know to say what holds."""
     return {
         "host": host_section(settings, stack),
+        "mount": mount_section(settings),
         "copy": copy_section(settings),
         "migration": migration_section(settings),
     }
+
+
+def known_store(settings: Settings) -> dict[str, Any]:
+    """Return the section on a bucket that exists, its keys among it; it is empty for one that the stack creates.
+
+    Of that, the server knows more than the settings do.
+    """
+    store = settings.store
+    if not isinstance(store, ExistingStore):
+        return {}
+    secret = {
+        "access_key_id": store.access_key_id.get_secret_value(),
+        "secret_access_key": store.secret_access_key.get_secret_value(),
+        "sse_customer_key": store.sse_customer_key.get_secret_value(),
+    }
+    open_values = {"endpoint": store.endpoint, "region": store.region, "bucket": store.bucket, "prefix": store.prefix}
+    return {**open_values, "adopt": store.adopt, "rclone_provider": store.known.rclone, **secret}
 
 
 def store_keys(store: Store) -> dict[str, pulumi.Input[Any]]:

@@ -170,6 +170,9 @@ _SECRETS = {
 }
 
 
+_SECTIONS = {field.alias or to_camel(name) for name, field in Settings.model_fields.items()}
+
+
 def read(project: str, config: dict[str, str], secret_keys: set[str]) -> Settings:
     """Return the settings of the engine's configuration. Raises ConfigurationError with a line for each problem.
 
@@ -187,6 +190,8 @@ def read(project: str, config: dict[str, str], secret_keys: set[str]) -> Setting
             try:
                 values[key] = json.loads(text)
             except ValueError:
+                if key not in _SECTIONS:
+                    continue  # a text under a name that is none of ours: said below
                 problems.append(f"{key}: is not an object -- set its parts with `pulumi config set --path {key}.…`")
                 del values[key]
                 continue

@@ -168,6 +168,11 @@ class Migration(Section):
         ge=10,
         le=7200,
     )
+    clean_at_once: bool = setting(
+        False,
+        "Whether one update may go from `mirror` or before to `clean`; else `clean` follows on a server that is `live`",
+        "use true or false",
+    )
     confirmed: Annotated[list[str], AfterValidator(fits)] = setting(
         [],
         "Files that `clean` may remove although the bucket lacks them or has other content, and that `pulumi destroy` "

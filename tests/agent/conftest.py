@@ -18,7 +18,7 @@ from agent.migration import pull, unaccounted
 from agent.model import ports
 from agent.model.layout import MOUNT_UNIT, RESERVED_PREFIX, STAGING_UNIT, Layout
 from agent.model.phases import Owed, Phase, Side, Stage, Window
-from agent.model.settings import CopySettings, HostSettings, MountSettings, Settings, StoreSettings
+from agent.model.settings import CopySettings, HostSettings, MigrationSettings, MountSettings, Settings, StoreSettings
 from agent.serving import mount_point, proof
 from agent.state.journal import Journal
 from agent.state.records import LocalStore, OpenWindow
@@ -169,6 +169,7 @@ def new_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
             mount=PROGRAMS,
             store=StoreSettings(endpoint="https://store.test", region="r", bucket="b"),
             copy=CopySettings(exclude=["url_cache", "url_cache_thumbnails"]),
+            migration=MigrationSettings(clean_at_once=True),
         )
         layout, power = Layout(root), Power()
         for folder in (layout.units, layout.staging):

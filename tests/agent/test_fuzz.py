@@ -104,8 +104,8 @@ def test_input_that_is_not_a_document_is_told_in_one_line(verb: str, piped: byte
             except SystemExit as end:  # an argument that begins with a hyphen
                 assert end.code == 2
                 return
-    *_, told, verdict = out.getvalue().splitlines()
-    assert told.startswith("error: ") and json.loads(verdict)["error"]
+    *_, told = out.getvalue().splitlines()
+    assert told.startswith("error: ")
 
 
 @given(some.binary(max_size=200))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import datetime
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from agent.model.errors import Problem, Problems, StoreError, StoreUnavailable
-from agent.model.phases import Side
+from agent.model.items import Object
+from agent.model.phases import Phase, Side
 from agent.setup import preflight
 
 from .conftest import Machine
@@ -124,7 +125,29 @@ def test_a_store_that_lives_in_the_bucket_is_rightly_a_mount(server: Machine) ->
     go(server, "live")
     # Without a FUSE device nothing is mounted, but the media can still come home.
     assert preflight.check_fuse not in preflight.all_checks(server.run())
-    assert len(preflight.all_checks(server.run())) == 5
+    assert preflight.check_root in preflight.all_checks(server.run())
+
+
+def test_a_preview_runs_the_checks_that_change_nothing(server: Machine) -> None:
+    """Review, entry 49: a wrong key, a missing bucket or a silent homeserver previewed clean."""
+    server.hold(Phase.LOCAL, Side.LOCAL)
+    before = sorted(server.root.rglob("*"))
+    server.bucket.list = refusing(StoreError(403, "InvalidAccessKeyId", "list", "no such key"))  # type: ignore[method-assign]
+    server.homeserver.trouble = lambda: "status 404 Not Found"  # type: ignore[method-assign]
+    found = [str(problem) for problem in preflight.problems(preflight.read_only_checks(server.run()))]
+    assert any("answers 403 InvalidAccessKeyId (no such key) -- check store.accessKeyId" in line for line in found)
+    assert any("status 404 Not Found" in line for line in found)
+    assert sorted(server.root.rglob("*")) == before
+    server.tell(store={"endpoint": ""})
+    found = [str(problem) for problem in preflight.problems(preflight.read_only_checks(server.run()))]
+    assert not any("InvalidAccessKeyId" in line for line in found), "a bucket that is not made yet is not asked"
+
+
+def refusing(error: Exception) -> Callable[..., Iterator[Object]]:
+    def refuse(*_: object, **__: object) -> Iterator[Object]:
+        raise error
+
+    return refuse
 
 
 def test_a_way_back_without_enough_disk_is_refused_before_anything_stops(

@@ -262,7 +262,7 @@ def test_a_stack_that_lost_the_server_undoes_nothing_there(
     monkeypatch.setattr("sys.stdin", io.StringIO())
     for words in (["unmount"], ["converge", "--phase", "local"], ["uninstall"]):
         assert __main__.main([*words, "--stack", "earlier"]) == 0
-        assert "stack test holds this server now" in capsys.readouterr().out
+        assert "stack test holds this server now" in capsys.readouterr().err
 
 
 def test_a_mount_that_came_back_while_it_was_looked_at_is_not_ended(

@@ -26,8 +26,9 @@ VERBS = ("init", "status", "history", "rollback", "playbook-vars", "fleet", "sse
 PULUMI = """#!/bin/sh
 echo "$@" >> "$LOG"
 case "$2" in
-get) test -e "$LOG.key" && exit
-    echo "error: configuration key 'store.sseCustomerKey' not found for stack 'prod'" >&2
+get) test "$4" = store.kind -a -n "$KIND" && echo "$KIND" && exit
+    test "$4" = store.sseCustomerKey -a -e "$LOG.key" && cat "$LOG.key" && exit
+    echo "error: configuration key '$4' not found for stack 'prod'" >&2
     exit 255 ;;
 set) cat > "$LOG.key" ;;
 esac
@@ -86,6 +87,14 @@ def test_sse_key_sets_32_random_bytes_as_a_secret_once(tmp_path: Path) -> None:
     again = installed(tmp_path, "sse-key", "--stack", "prod", pulumi=PULUMI)
     assert again.returncode == 2 and "has store.sseCustomerKey already" in again.stderr
     assert key not in again.stdout + again.stderr and (tmp_path / "log.key").read_text() == key
+
+
+def test_sse_key_sets_nothing_for_a_store_that_takes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Review, entry 56: it was set, and the stack could not be read any more."""
+    monkeypatch.setenv("KIND", "b2")
+    done = installed(tmp_path, "sse-key", "--stack", "prod", pulumi=PULUMI)
+    assert done.returncode == 2 and "kind b2 takes no store.sseCustomerKey" in done.stderr
+    assert not (tmp_path / "log.key").exists()
 
 
 def test_sse_key_sets_nothing_where_nobody_can_say_whether_there_is_a_key(tmp_path: Path) -> None:

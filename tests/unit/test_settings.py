@@ -199,6 +199,13 @@ def test_a_group_that_is_no_object_is_told_with_the_other_mistakes() -> None:
     assert "copy: is not an object" in str(caught.value) and "phase:" in str(caught.value)
 
 
+def test_a_text_under_a_name_that_is_no_setting_is_told_as_such() -> None:
+    """Review, entry 56: it read 'is not an object'."""
+    with pytest.raises(ConfigurationError) as caught:
+        read("p", {**config(GOOD), "p:phse": "live"}, {"p:server", "p:store", "p:host"})
+    assert str(caught.value).startswith("phse: is not a setting -- use one of phase")
+
+
 def test_every_setting_has_a_description_and_a_remedy() -> None:
     def fields(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
         for name, field in model.model_fields.items():

@@ -1,5 +1,6 @@
 """Wiring only: settings -> store -> server -> outputs."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,14 @@ from pulumi.runtime.config import get_config_env, get_config_secret_keys_env
 from components import playbook, report
 from components import settings as stack_settings
 from components.host import observation
-from components.host.connection import Connection, Unreachable
+from components.host.connection import Connection, Unreachable, agent_trouble
 from components.host.last_known import LAST_KNOWN, is_strict, last_known
 from components.host.media_server import MediaServer
 from components.host.observation import StartFrom
 from components.host.sections import api_token, asked_with, known_store, sections
 from components.outputs import SERVER_SEEN, next_step, shown_verdict, summary
 from components.settings import Settings
-from components.store import make_store
+from components.store import make_store, provider_trouble
 
 NAME = "matrix"
 #: A folder for each stack, with a page for each migration.
@@ -67,6 +68,8 @@ def main() -> None:
     for warning in settings.warnings if preview else []:
         pulumi.log.warn(warning)
 
+    if trouble := agent_trouble() or provider_trouble(settings, get_config_env(), os.environ):
+        raise pulumi.RunError(trouble)
     connection = Connection.of(settings.server)
     start, seen = look(settings, connection, preview)
     store = make_store(f"{NAME}-bucket", settings)

@@ -80,7 +80,7 @@ def environment() -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("PULUMI_", "AWS_", "B2_")) and name != "SSH_AUTH_SOCK"
+        if not name.startswith(("PULUMI_", "AWS_", "B2_")) and name not in ("CI", "SSH_AUTH_SOCK")
     }
     path = [str(ROOT / ".venv/bin"), *([] if installed() else [str(BIN)]), os.environ.get("PATH", "")]
     return {

@@ -15,7 +15,7 @@ from minio.credentials.providers import StaticProvider
 from minio.minioadmin import MinioAdmin
 
 from . import process
-from .world import B2_S3_HOST, BIN, CERTIFICATES, HOME, HOST_ADDRESS, run, tell
+from .world import B2_S3_HOST, BIN, CERTIFICATES, GOOGLES_HOST, HOME, HOST_ADDRESS, run, tell
 
 PORT = 9000
 ENDPOINT = f"https://{HOST_ADDRESS}:{PORT}"
@@ -28,7 +28,7 @@ SECRET_ACCESS_KEY = "sandbox-secret-Vq8/Zr+3mNp5tKw2"
 
 
 #: What the certificate is for.
-NAMES = f"subjectAltName=IP:{HOST_ADDRESS},DNS:{B2_S3_HOST}\n"
+NAMES = f"subjectAltName=IP:{HOST_ADDRESS},DNS:{B2_S3_HOST},DNS:{GOOGLES_HOST}\n"
 
 
 def make_certificates() -> None:

@@ -24,6 +24,8 @@ SERVER_ADDRESS = f"{SUBNET}.2"
 #: The S3 side of the sandbox's B2, by a name as B2 gives them: the region is its second part.
 B2_REGION = "sandbox-000"
 B2_S3_HOST = f"s3.{B2_REGION}.b2.test"
+#: By which programs know Google's store, and its ways; in the sandbox it is the sandbox's own.
+GOOGLES_HOST = "storage.googleapis.com"
 
 BIN = HOME / "bin"
 LOGS = HOME / "logs"

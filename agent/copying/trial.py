@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 SMALL, PART = 2048, 5 << 20
 #: Seconds for which a copy of the trial may take.
 COPY_SECONDS = 600
-#: Seconds after which a listing must show what was written, and no longer show what was deleted.
-LISTED_SECONDS = 30.0
+#: Seconds within which a listing must show what was written, and no longer show what was deleted.
+LISTED_SECONDS = 3.0
 #: Objects of this program's own in the bucket, for trials.
 FOLDER = f"{RESERVED_PREFIX}trial/"
 
@@ -131,7 +131,7 @@ def _check_listed(server: Server, key: str, wanted: dict[str, int]) -> None:
         found = {item.key: item.size for item in server.bucket.list(key)}
         return found == wanted
 
-    if not server.system.wait_until(is_right, LISTED_SECONDS, every=1):
+    if not server.system.wait_until(is_right, LISTED_SECONDS, every=0.5):
         trouble = "does not show what was written" if wanted else "still shows what was deleted"
         raise Problem(
             f"a listing of bucket {server.settings.store.bucket} {trouble} {LISTED_SECONDS:.0f} s ago "

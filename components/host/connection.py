@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from ..settings import Server
 
 #: Seconds for a connection to stand, as in the command provider.
 DIAL_SECONDS = 15
+#: Seconds for which the session's SSH agent may take to be reached.
+AGENT_SECONDS = 5
 _ASKPASS = Path(__file__).with_name("askpass.py")
 
 
@@ -125,6 +128,27 @@ class Connection:
         if done.returncode == 255:
             raise Unreachable("; ".join(done.stderr.strip().splitlines()[-3:]) or "ssh failed")
         return done.stdout or done.stderr
+
+
+def agent_trouble() -> str:
+    """Return why the SSH agent of this session does not answer; the text is empty where it does, or there is none.
+
+    The command provider asks the one that SSH_AUTH_SOCK names, whatever keys it has besides, and fails where nobody
+    answers there: https://github.com/pulumi/pulumi-command/blob/v1.2.1/provider/pkg/provider/remote/connection.go
+    """
+    path = os.environ.get("SSH_AUTH_SOCK", "")
+    if not path:
+        return ""
+    try:
+        with socket.socket(socket.AF_UNIX) as agent:
+            agent.settimeout(AGENT_SECONDS)
+            agent.connect(path)
+    except OSError as error:
+        return (
+            f"SSH_AUTH_SOCK names {path}, where no SSH agent answers ({error.strerror or error}), and the command "
+            "provider gives up at that -- unset SSH_AUTH_SOCK, or start the agent again"
+        )
+    return ""
 
 
 def ssh_config(connection: Connection, folder: Path) -> str:

@@ -5,6 +5,7 @@ Only the module of the stack's own kind is imported, so no other provider is loa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pulumi
@@ -41,6 +42,18 @@ class Store:
     b2_api: str = ""
     #: Whether `pulumi destroy` empties the bucket once the media are home, so that it can be deleted.
     empty_on_destroy: bool = False
+
+
+def provider_trouble(settings: Settings, config: Mapping[str, str], environment: Mapping[str, str]) -> str:
+    """Return why the provider of the stack's kind of store could not work, or an empty text.
+
+    :param config: the engine's configuration by full key, in plain text.
+    """
+    if isinstance(settings.store, B2Store):
+        from .b2_keys import trouble
+
+        return trouble(settings.store.api, config, environment)
+    return ""
 
 
 def make_store(name: str, settings: Settings) -> Store:

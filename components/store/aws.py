@@ -116,13 +116,18 @@ class AwsBucket(pulumi.ComponentResource):
         self.register_outputs({"endpoint": self.store.endpoint, "bucket": bucket.bucket})
 
     def _bucket(self, name: str, settings: AwsStore) -> tuple[aws.s3.Bucket, list[pulumi.Resource]]:
-        """Make the bucket, and what makes it private, encrypted and tidy; return both."""
+        """Make the bucket, and what makes it private, encrypted and tidy; return it, and what a server waits for."""
         retain = settings.on_destroy == "retain"
         bucket = aws.s3.Bucket(
             name,
             bucket=settings.bucket,
             tags=settings.tags,
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=retain),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                retain_on_delete=retain,
+                # One that an earlier stack left here is taken back; to create it would be refused.
+                import_=settings.bucket if settings.adopt else None,
+            ),
         )
 
         def opts(*after: pulumi.Resource) -> pulumi.ResourceOptions:
@@ -170,13 +175,14 @@ class AwsBucket(pulumi.ComponentResource):
             versioning_configuration=aws.s3.BucketVersioningVersioningConfigurationArgs(status="Enabled"),
             opts=opts(),
         )
-        lifecycle = aws.s3.BucketLifecycleConfiguration(
+        # Nobody waits for it: the provider takes about a minute until it sees it.
+        aws.s3.BucketLifecycleConfiguration(
             f"{name}-lifecycle",
             bucket=bucket.id,
             rules=[_lifecycle_rule()],
             opts=opts(versioning),
         )
-        return bucket, [access, ownership, policy, encryption, versioning, lifecycle]
+        return bucket, [access, ownership, policy, encryption, versioning]
 
 
 def _lifecycle_rule() -> aws.s3.BucketLifecycleConfigurationRuleArgs:

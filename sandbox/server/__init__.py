@@ -17,6 +17,7 @@ from ..world import (
     B2_S3_HOST,
     BIN,
     CERTIFICATES,
+    GOOGLES_HOST,
     HOME,
     HOST_ADDRESS,
     HOST_KEY,
@@ -117,7 +118,10 @@ def _configure(image: Path) -> None:
     _write(image / "etc/ssh/ssh_host_ed25519_key", HOST_KEY.read_text(), 0o600)
     _write(image / "etc/ssh/sshd_config.d/sandbox.conf", "UseDNS no\n")
     _write(image / "etc/hostname", "matrix-server\n")
-    _write(image / "etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 matrix-server\n{HOST_ADDRESS} {B2_S3_HOST}\n")
+    _write(
+        image / "etc/hosts",
+        f"127.0.0.1 localhost\n127.0.1.1 matrix-server\n{HOST_ADDRESS} {B2_S3_HOST} {GOOGLES_HOST}\n",
+    )
     _write(image / "etc/machine-id", "")
     shutil.copy(CERTIFICATES / "ca.crt", image / "usr/local/share/ca-certificates/sandbox.crt")
     run("chroot", image, "update-ca-certificates")

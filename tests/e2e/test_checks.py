@@ -52,7 +52,7 @@ def test_every_failed_check_of_the_server_is_told_at_once_and_nothing_was_change
     result = migration.try_up("live")
     assert result.status != 0
     for what, fix in (
-        ("answers 403 SignatureDoesNotMatch", "check store.accessKeyId and store.secretAccessKey"),
+        ("answers 403 SignatureDoesNotMatch (The request signature", "check store.secretAccessKey and store.region"),
         ("the homeserver does not answer at http://127.0.0.1:9", "set host.homeserverUrl"),
         ("no-such-store is not a folder", "set host.mediaStore"),
         ("none of the services runs that write media (no-such.service)", "host.services"),
@@ -66,7 +66,7 @@ def test_a_missing_bucket_and_an_unreachable_store_have_their_own_words(begin: B
     migration = begin("nobucket", thin=20)
     migration.stack.set("store.bucket", "no-such-bucket")
     result = migration.try_up("prepare")
-    assert "404 NoSuchBucket -- create it, or correct store.bucket" in result.output
+    assert "404 NoSuchBucket (The specified bucket does not exist) -- create it, or" in result.output
     migration.stack.set("store.endpoint", "https://127.0.0.1:9")
     result = migration.try_up("prepare")
     assert "https://127.0.0.1:9 cannot be reached from the server" in result.output

@@ -1,0 +1,30 @@
+"""The rights that docs/ name for an administrator's key at AWS are those that the published provider asks for."""
+
+from __future__ import annotations
+
+import json
+
+from sandbox.world import ROOT
+
+#: By the review, entry 44, which ran the published provider.
+ASKED = """
+sts:GetCallerIdentity
+iam:CreateUser iam:GetUser iam:DeleteUser iam:TagUser iam:UntagUser iam:ListGroupsForUser
+iam:PutUserPolicy iam:GetUserPolicy iam:DeleteUserPolicy iam:CreateAccessKey iam:ListAccessKeys iam:DeleteAccessKey
+s3:CreateBucket s3:ListBucket s3:DeleteBucket s3:GetBucketPolicy s3:GetBucketAcl s3:GetBucketCORS s3:GetBucketWebsite
+s3:GetBucketVersioning s3:GetAccelerateConfiguration s3:GetBucketRequestPayment s3:GetBucketLogging
+s3:GetLifecycleConfiguration s3:GetReplicationConfiguration s3:GetEncryptionConfiguration
+s3:GetBucketObjectLockConfiguration s3:GetBucketOwnershipControls s3:GetBucketPublicAccessBlock
+s3:ListTagsForResource s3:GetBucketTagging s3:TagResource
+s3:PutBucketPolicy s3:DeleteBucketPolicy s3:PutBucketPublicAccessBlock s3:PutBucketOwnershipControls
+s3:PutEncryptionConfiguration s3:PutBucketVersioning s3:PutLifecycleConfiguration s3:PutBucketTagging
+""".split()
+
+
+def test_the_administrators_policy_allows_all_that_the_provider_asks_for_and_on_nothing_else() -> None:
+    policy = json.loads((ROOT / "docs/aws-administrator.json").read_text())
+    allowed = {action for statement in policy["Statement"] for action in statement["Action"]}
+    assert {*ASKED} <= allowed and not any("*" in action for action in allowed)
+    for statement in policy["Statement"]:
+        if statement["Sid"] != "WhoAmI":
+            assert "BUCKET" in statement["Resource"] or "/matrix-media-store/" in statement["Resource"]

@@ -219,7 +219,9 @@ def plan(server: Server, journal: Journal, target: Phase) -> Plan:
     free = shutil.disk_usage(server.store_path.parent).free
     numbers: Plan = {"steps": steps, "free_bytes": free, "disk": str(server.store_path.parent)}
     unfit: list[Problem] = []
-    entries = walk(root, server.settings.copy.exclude, unfit=unfit) if is_folder(root) else iter(())
+    # What is mounted over a local store is no local store, and root may not even enter it.
+    is_there = is_folder(root) and not server.system.mounted(root)
+    entries = walk(root, server.settings.copy.exclude, unfit=unfit) if is_there else iter(())
     here = _sum(entry.size for entry in entries)
     unfit += _in_the_way(server, journal, target)
     known = _known(server) if server.layout.manifest.exists() else {"files": 0, "bytes": 0}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..copying.transfer import Transfer
 from ..host import console
+from ..host.beneath import target_of
 from ..media.listener import listening
 from ..migration import evidence
 from ..model.layout import HERE
 from ..model.phases import Milestone
 from ..serving.homeserver import Homeserver
+from ..setup.mount import UNUSED
 from ..state.run import Run, Server
 
 if TYPE_CHECKING:
@@ -28,9 +31,14 @@ def run_here(
     `say` gets lines of progress for people, `reached` the moments that programs wait for.
     """
     server = Server.load(HERE, *documents)
+    journal = evidence.journal_of(server)
+    if journal.phase in UNUSED:
+        told = Path(server.settings.host.media_store)
+        resolved = {"host": {"resolved": str(target_of(told)) if target_of(told) != told else ""}}
+        server = Server.load(HERE, *documents, resolved)
     return Run(
         server,
-        evidence.journal_of(server),
+        journal,
         copier=Transfer(server, say),
         homeserver=Homeserver(server.settings.host, server.system),
         listen=listening,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from ..model.errors import Problem
-from .unfollowed import FOLDER, open_absolute, told
+from .unfollowed import FOLDER, MOST_LINKS, open_absolute, told
 
 F = TypeVar("F", bound="Folder")
 
@@ -274,6 +274,24 @@ def is_folder(path: Path) -> bool:
             return parent.has_folder(name)
     except OSError:
         return False
+
+
+def target_of(path: Path) -> Path:
+    """Return the folder that a link at `path` leads to; `path` itself where none lies there, or none to be followed.
+
+    Each link on the way must be root's, or that of whoever owns the folder at its end: so nobody has root work in a
+    folder of somebody else's.
+    """
+    owners, place = {0}, path
+    with contextlib.suppress(OSError):
+        for _ in range(MOST_LINKS):
+            with beside(place) as (parent, name):
+                link, info = parent.link_at(name), parent.metadata(name)
+            if link is None:
+                return place if owners <= {0, info.st_uid} else path
+            owners.add(info.st_uid)
+            place = Path(os.path.normpath(place.parent / link))
+    return path
 
 
 def _in_the_way(path: Path, why: str) -> Problem:

@@ -76,9 +76,11 @@ class Mounts(Processes):
 
     def layers(self, path: Path) -> list[str]:
         """Return the sources of all mounts exactly at `path`, the topmost as the last."""
-        # The kernel names places by their real folders; the mount point itself is not followed, it may hang.
-        wanted = os.path.join(os.path.realpath(path.parent), path.name)
-        return [mount.source for mount in mounts() if mount.place == wanted]
+        return [mount.source for mount in _mounts_at(path)]
+
+    def kind(self, path: Path) -> str:
+        """Return the type of the file system that is mounted exactly at `path`; it is empty where none is."""
+        return _mounts_at(path)[-1].kind if _mounts_at(path) else ""
 
     def attach(self, source: Path, point: OpenFolder) -> None:
         """Let what is mounted at `source` be seen at the open folder `point` too. Raises OSError.
@@ -106,6 +108,12 @@ class Mounts(Processes):
                 _call("umount2", f"{parent.magic_link}/{name}".encode(), _DETACH | _NOFOLLOW)
         if self.layers(path):
             raise Problem(f"{path} stays mounted", f"see findmnt {path} on the server, and unmount it by hand")
+
+
+def _mounts_at(path: Path) -> list[Mount]:
+    # The kernel names places by their real folders; the mount point itself is not followed, it may hang.
+    wanted = os.path.join(os.path.realpath(path.parent), path.name)
+    return [mount for mount in mounts() if mount.place == wanted]
 
 
 def _call(name: str, *values: object) -> None:

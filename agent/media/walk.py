@@ -126,11 +126,15 @@ def files_below(root: Folder, path: str, exclude: Sequence[str]) -> Iterator[Ent
 def _check(top: Path, path: str, info: os.stat_result, device: int) -> None:
     """Raise `Problem` for a file that a bucket cannot hold, or that lies on another file system."""
     _check_device(top, os.path.dirname(path), info, device)
-    if not stat.S_ISREG(info.st_mode):
+    if stat.S_ISLNK(info.st_mode):
         raise Problem(
-            f"{top}/{path!r} is neither a file nor a folder (a link?): a bucket cannot hold it",
-            "replace it by what it points to, or remove it",
+            f"{top}/{path!r} is a link within the media store, and a bucket cannot hold it",
+            "move what it leads to in its place; where that needs a big disk, mount that disk at "
+            f"{top.parent} with the whole media store on it, or let {top.name} there be a link to a folder of the same "
+            "owner on it (which a container must see too)",
         )
+    if not stat.S_ISREG(info.st_mode):
+        raise Problem(f"{top}/{path!r} is neither a file nor a folder: a bucket cannot hold it", "remove it")
     _check_name(top, path)
 
 
@@ -138,7 +142,7 @@ def _check_device(top: Path, folder: str, info: os.stat_result, device: int) -> 
     if info.st_dev != device:
         raise Problem(
             f"{top}/{folder} is another file system mounted inside the media store",
-            "move its files into the media store's own file system first",
+            "move its files into the media store's own file system first, or the whole media store to that disk",
         )
 
 

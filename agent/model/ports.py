@@ -71,6 +71,9 @@ class System(Protocol):
     def layers(self, path: Path) -> list[str]:
         """Return the sources of all mounts exactly at `path`, the topmost as the last."""
 
+    def kind(self, path: Path) -> str:
+        """Return the type of the file system that is mounted exactly at `path`; it is empty where none is."""
+
     def attach(self, source: Path, point: OpenFolder) -> None:
         """Let what is mounted at `source` be seen at the open folder `point` too. Raises OSError."""
 

@@ -24,6 +24,8 @@ class HostSettings:
     ssh_user: str = "root"
     status_keys: list[str] = field(default_factory=list)
     media_store: str = "/matrix/synapse/storage/media-store"
+    #: Where that leads by a link, as it was found on the server; the stack does not say it.
+    resolved: str = field(default="", repr=False)
     services: list[str] = field(default_factory=list)
     homeserver_url: str = "http://127.0.0.1:8008"
     database: str = "auto"
@@ -35,8 +37,8 @@ class HostSettings:
 
     @property
     def store_path(self) -> Path:
-        """Return the path of the media store."""
-        return Path(self.media_store)
+        """Return the path of the media store's folder itself."""
+        return Path(self.resolved or self.media_store)
 
     @property
     def backup_path(self) -> Path:

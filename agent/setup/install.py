@@ -54,7 +54,8 @@ def install(run: Run, sha256: str, document: dict[str, Any]) -> None:
         journal.local_store = _local_store(run)
     journal.note_agent(sha256)
     journal.save()
-    keep_settings(layout, {"host": document["host"]})
+    # Where a link leads is decided once: whoever may lay another one there must not move what root works on.
+    keep_settings(layout, {"host": {**document["host"], "resolved": run.settings.host.resolved}})
     status_keys.lay(run)
     if "mount" in known_settings(layout):  # else a first run was killed before it was told all
         # Newer unit files and a changed list of services. What a running mount was started with is left to

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..copying import trial
-from ..host.beneath import Folder, beside
 from ..host.files import SPARE_BYTES
-from ..media.synapse_db import SynapseDatabase
 from ..model.errors import CommandFailed, Problem, Problems, StoreError, StoreUnavailable
 from ..model.phases import Phase, Side
-from ..serving import playbook, provider, store_in_use, writers
+from ..serving import playbook, writers
 from ..state.run import Run, Server, known_settings
 from ..store.bucket import STORE_TROUBLE
+from . import local_store
 
 if TYPE_CHECKING:
     from ..model.ports import Homeserver, Say, System
@@ -80,56 +79,6 @@ def check_fuse() -> None:
     """Raise `Problem` where the kernel mounts no FUSE file systems."""
     if not Path("/dev/fuse").exists():
         raise Problem("/dev/fuse is missing", "load the module (modprobe fuse); in a container, give it the device")
-
-
-def check_media_store(server: Server) -> None:
-    """Raise `Problem` unless the local store is a folder that is no mount, with no earlier backup in the way."""
-    store, backup = server.store_path, server.backup_path
-    if server.system.mounted(store):
-        raise Problem(
-            f"{store} is a mount already",
-            "undo the earlier migration or mount first: this program moves a local folder",
-        )
-    try:
-        with beside(store) as (parent, name):
-            is_folder, in_the_way = parent.has_folder(name), parent.find(backup.name) is not None
-            owner = parent.metadata(name).st_uid if is_folder else 0
-    except OSError as error:
-        raise Problem(f"{store} cannot be reached: {error.strerror}", "see host.mediaStore") from None
-    if not is_folder:
-        raise Problem(f"{store} is not a folder", "set host.mediaStore to Synapse's media_store_path on the server")
-    if in_the_way:
-        raise Problem(f"{backup} exists already", "it may be an earlier migration's copy: move it elsewhere first")
-    if owner == 0:
-        raise Problem(f"{store} belongs to root", "give it to the homeserver's user, as the playbook does")
-
-
-def check_renames(server: Server) -> None:
-    """Raise `Problem` where a folder beside the store cannot be renamed, or is not known again after that.
-
-    So the store is moved in the window. On some file systems inodes follow from the path, on others a folder cannot be
-    renamed at all.
-    """
-    name = f"{server.store_path.name}-rename-check"
-    trouble = "it is not the same folder after it was renamed"
-    with Folder.at(server.store_path.parent) as parent:
-        try:
-            parent.remove_tree(name)
-            with parent.work_folder(name) as made:
-                made.write("token", name.encode())
-            parent.rename_entry(name, f"{name}ed")
-            with parent.folder(f"{name}ed") as renamed, renamed.file("token") as file:
-                trouble = "" if file.read() == name.encode() else trouble
-        except OSError as error:
-            trouble = str(error.strerror)
-        finally:
-            for each in (name, f"{name}ed"):
-                parent.remove_tree(each)
-    if trouble:
-        raise Problem(
-            f"folders in {server.store_path.parent} cannot be renamed: {trouble}",
-            "put the media store on a file system of its own kind (ext4, xfs, btrfs, zfs), not on an overlay",
-        )
 
 
 def check_space(server: Server) -> None:
@@ -236,10 +185,10 @@ def read_only_checks(run: Run) -> list[Check]:
     if journal.serving is Side.LOCAL and journal.phase is Phase.LOCAL:
         checks += [
             check_fuse,  # later it must not stand in the way home, which needs the bucket only
-            lambda: check_media_store(server),
+            lambda: local_store.check_media_store(server),
             lambda: writers.required(server),
             lambda: check_homeserver(run.homeserver, server.settings.host.homeserver_url),
-            lambda: check_store_in_use(run),
+            lambda: local_store.check_store_in_use(run),
         ]
     return checks
 
@@ -248,27 +197,8 @@ def all_checks(run: Run) -> list[Check]:
     """Return the checks that nothing may be changed without."""
     checks = read_only_checks(run)
     if run.journal.serving is Side.LOCAL and run.journal.phase is Phase.LOCAL:
-        checks.append(lambda: check_renames(run.server))
+        checks.append(lambda: local_store.check_renames(run.server))
     return checks
-
-
-def check_store_in_use(run: Run) -> None:
-    """Raise `Problem` where the homeserver uses another store, and say what stands in the way of phase live."""
-    try:
-        with beside(run.server.store_path) as (parent, name):
-            info = parent.metadata(name)
-    except OSError:
-        return  # check_media_store says so
-    if info.st_uid == 0:
-        return  # so does it here: nothing of the homeserver's is read with root's rights
-    host = run.settings.host
-    database = SynapseDatabase(
-        host.database, run.system, (info.st_uid, info.st_gid), run.say, run.server.store_path.parent
-    )
-    store_in_use.check(run.server, database)
-    found = provider.trouble(run.server)
-    if found:
-        run.say(f"before phase live: {found}")
 
 
 def problems(checks: Sequence[Check]) -> list[Problem]:

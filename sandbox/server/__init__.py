@@ -59,6 +59,7 @@ def build_image() -> None:
     """Debian with systemd and sshd, and Synapse's libraries beside it; once."""
     ready = IMAGE / "etc/sandbox-ready"
     if not ready.exists() or ready.read_text() != READY:
+        discard()  # its server is made of it
         shutil.rmtree(IMAGE, ignore_errors=True)
         tell("making the server's image (about 1 min) ...")
         run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", SUITE, IMAGE)

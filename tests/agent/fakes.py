@@ -139,6 +139,8 @@ class FakeSystem:
     synapses: list[Path] = field(default_factory=list)
     #: What covers a mount point, with the options of its file system.
     covers: list[tuple[Path, str]] = field(default_factory=list)
+    #: The type of what is mounted.
+    mounted_kind: str = "fuse"
     #: Called whenever the homeserver is started, to see over what.
     on_start: Callable[[], None] = lambda: None
 
@@ -193,6 +195,9 @@ class FakeSystem:
 
     def layers(self, path: Path) -> list[str]:
         return ["the bucket"] if path in self.mounts else []
+
+    def kind(self, path: Path) -> str:
+        return self.mounted_kind if path in self.mounts else ""
 
     def attach(self, source: Path, point: OpenFolder) -> None:
         self.power.tick()

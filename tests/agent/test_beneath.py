@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.host.beneath import Folder
+from agent.host.beneath import Folder, target_of
 from agent.host.processes import as_owner
 from agent.host.system import System
 
@@ -123,3 +123,41 @@ def test_no_child_that_answered_is_left_behind() -> None:
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     states = [Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] for child in children]
     assert "Z" not in states
+
+
+def owned(path: Path, owner: int) -> Path:
+    os.chown(path, owner, owner, follow_symlinks=False)
+    return path
+
+
+def link(path: Path, target: Path | str, owner: int = 0) -> Path:
+    path.symlink_to(target)
+    return owned(path, owner)
+
+
+def folder(path: Path, owner: int) -> Path:
+    path.mkdir(parents=True)
+    return owned(path, owner)
+
+
+def test_a_link_to_the_media_store_is_followed_where_root_laid_it_or_whoever_owns_the_folder(tmp_path: Path) -> None:
+    """Review, entry 23: the store on a big disk, and a link where the playbook has it."""
+    big = folder(tmp_path / "big/media", OWNER)
+    storage = folder(tmp_path / "storage", OWNER)
+    assert target_of(link(storage / "of-root", big)) == big
+    assert target_of(link(storage / "of-owner", big, OWNER)) == big
+    assert target_of(link(storage / "relative", "../big/media", OWNER)) == big
+    assert target_of(link(storage / "by-two", storage / "of-root", OWNER)) == big
+    assert target_of(big) == big and target_of(storage / "gone") == storage / "gone"
+
+
+def test_a_link_to_a_folder_of_somebody_elses_is_not_followed(tmp_path: Path) -> None:
+    """Else root would move, and give away, whatever the homeserver's user points at."""
+    storage = folder(tmp_path / "storage", OWNER)
+    for victim in (folder(tmp_path / "roots", 0), folder(tmp_path / "alices", OWNER + 1)):
+        path = link(storage / f"to-{victim.name}", victim, OWNER)
+        assert target_of(path) == path
+        again = link(storage / f"roots-to-{victim.name}", path)
+        assert target_of(again) == again, "nor by a second link"
+    loop = link(storage / "loop", storage / "loop", OWNER)
+    assert target_of(loop) == loop

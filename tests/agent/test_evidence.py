@@ -14,7 +14,7 @@ from agent.model.errors import Problem
 from agent.model.layout import MOUNT_UNIT
 from agent.model.phases import Owed, Phase, Side, Stage, Window
 from agent.serving import guard
-from agent.setup import preflight
+from agent.setup import local_store
 from agent.state import local_copy
 from agent.state.journal import Journal, Lost
 from agent.state.run import Run, keep_settings
@@ -168,7 +168,7 @@ def test_a_store_whose_folders_cannot_be_renamed_is_told_before_anything_begins(
 ) -> None:
     """Review, entry 13: preflight renames a folder beside the store, and looks again."""
     before = sorted(server.store.parent.iterdir())
-    preflight.check_renames(server.agent)
+    local_store.check_renames(server.agent)
     assert sorted(server.store.parent.iterdir()) == before
 
     def refuse(*_: object) -> None:
@@ -176,7 +176,7 @@ def test_a_store_whose_folders_cannot_be_renamed_is_told_before_anything_begins(
 
     monkeypatch.setattr(Folder, "rename_entry", refuse)
     with pytest.raises(Problem, match="cannot be renamed: Invalid cross-device link -- "):
-        preflight.check_renames(server.agent)
+        local_store.check_renames(server.agent)
     assert sorted(server.store.parent.iterdir()) == before
 
 

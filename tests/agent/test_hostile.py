@@ -213,7 +213,7 @@ def test_a_folder_of_the_store_that_became_a_link_is_not_read(
     checksums.checksum_files(manifest, owned.store, entries)
     known = {entry.path for entry, _, _ in manifest.checksums(entries)}
     assert known and not any(path.startswith("local_content") for path in known)
-    with pytest.raises(Problem, match="neither a file nor a folder"):
+    with pytest.raises(Problem, match="is a link within the media store"):
         list(walk(owned.store, []))
 
 

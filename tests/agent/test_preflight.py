@@ -13,8 +13,9 @@ import pytest
 
 from agent.model.errors import Problem, Problems, StoreError, StoreUnavailable
 from agent.model.items import Object
+from agent.model.layout import PLAYBOOK_UNIT
 from agent.model.phases import Phase, Side
-from agent.setup import preflight
+from agent.setup import local_store, preflight
 
 from .conftest import Machine
 from .fakes import SYNAPSE
@@ -60,16 +61,21 @@ def test_the_servers_own_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_media_store(server: Machine) -> None:
     server.backup.mkdir()
-    assert "exists already" in failing(preflight.check_media_store, server.agent)
+    assert "exists already" in failing(local_store.check_media_store, server.agent)
     server.backup.rmdir()
     server.system.mounts.add(server.store)
-    assert "is a mount already" in failing(preflight.check_media_store, server.agent)
+    assert "something (fuse) is mounted" in failing(local_store.check_media_store, server.agent)
+    (server.layout.units / PLAYBOOK_UNIT).touch()
+    assert "On goofys already" in failing(local_store.check_media_store, server.agent)
+    server.system.mounted_kind = "ext4"
+    assert f"mount that disk at {server.store.parent} instead" in failing(local_store.check_media_store, server.agent)
+    (server.layout.units / PLAYBOOK_UNIT).unlink()
     server.system.mounts.clear()
     server.store.rmdir()
-    assert "host.mediaStore" in failing(preflight.check_media_store, server.agent)
+    assert "host.mediaStore" in failing(local_store.check_media_store, server.agent)
     server.store.mkdir()
     os.chown(server.store, 0, 0)
-    assert "belongs to root" in failing(preflight.check_media_store, server.agent)
+    assert "belongs to root" in failing(local_store.check_media_store, server.agent)
 
 
 def test_free_space(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from agent.commands.status import plan
 from agent.model.errors import Problem
 from agent.model.phases import Phase, Side, Stage, Window
 from agent.serving import provider, units
-from agent.setup import preflight
+from agent.setup import local_store
 
 from . import purging
 from .conftest import Machine
@@ -36,7 +36,7 @@ def test_a_stale_folder_is_not_moved_for_the_store(server: Machine, tables: Sqli
     purging.fill(server, tables)
     newer = ",".join(f"('ccdd{number:04}', {1000 + number}, 9, NULL)" for number in range(5))
     tables.execute(f"INSERT INTO local_media_repository VALUES {newer}")
-    for refused in (lambda: go(server, "live"), lambda: preflight.check_store_in_use(server.run())):
+    for refused in (lambda: go(server, "live"), lambda: local_store.check_store_in_use(server.run())):
         with pytest.raises(Problem, match=r"none of the newest media .* 'local_content/cc/dd/0000' first -- set host"):
             refused()
     assert server.journal.serving is Side.LOCAL and server.backup.exists() is False
@@ -48,9 +48,9 @@ def test_a_rebuilt_server_whose_media_are_in_the_bucket_is_no_stale_one(server: 
     purging.fill(server, tables)
     purging.lose_here(server, purging.MEDIA)
     with pytest.raises(Problem, match="none of the newest media"):
-        preflight.check_store_in_use(server.run())
+        local_store.check_store_in_use(server.run())
     server.bucket.objects.update(purging.FILES)
-    preflight.check_store_in_use(server.run())
+    local_store.check_store_in_use(server.run())
 
 
 def test_media_that_were_only_announced_or_are_previews_are_not_missed(server: Machine, tables: SqliteTables) -> None:
@@ -92,9 +92,9 @@ def test_another_folder_in_a_process_of_synapses_is_told(server: Machine, line: 
     folder = process(server, f"server_name: x\n{line}\n")
     (folder / "root/media-store").mkdir()
     with pytest.raises(Problem, match=r"Synapse \(process 4711\) keeps its media in a folder of its own, /media-store"):
-        preflight.check_store_in_use(server.run())
+        local_store.check_store_in_use(server.run())
     server.system.synapses = []
-    preflight.check_store_in_use(server.run())
+    local_store.check_store_in_use(server.run())
 
 
 def test_a_second_synapse_with_a_store_of_its_own_is_no_reason(server: Machine) -> None:
@@ -107,10 +107,10 @@ def test_a_second_synapse_with_a_store_of_its_own_is_no_reason(server: Machine) 
     server.store.rename(mine / "root/disk/media")
     server.tell(host={"media_store": str(mine / "root/disk/media")})
     server.system.synapses = [other, mine]
-    preflight.check_store_in_use(server.run())
+    local_store.check_store_in_use(server.run())
     (mine / "root/data/homeserver.yaml").write_text("media_store_path: /mine\nenable_media_repo: false\n")
     with pytest.raises(Problem, match="process 4712"):
-        preflight.check_store_in_use(server.run())
+        local_store.check_store_in_use(server.run())
 
 
 def test_the_same_folder_by_another_path_is_the_store(server: Machine) -> None:
@@ -119,7 +119,7 @@ def test_the_same_folder_by_another_path_is_the_store(server: Machine) -> None:
     seen.parent.mkdir()
     server.store.rename(seen)  # a bind mount shows it at both
     server.tell(host={"media_store": str(seen)})
-    preflight.check_store_in_use(server.run())
+    local_store.check_store_in_use(server.run())
 
 
 def test_a_folder_of_configuration_files_is_read_and_the_last_word_counts(server: Machine) -> None:
@@ -129,21 +129,21 @@ def test_a_folder_of_configuration_files_is_read_and_the_last_word_counts(server
     for name in ("first", "second"):
         (folder / "root" / name).mkdir()
     with pytest.raises(Problem, match="of its own, /second"):
-        preflight.check_store_in_use(server.run())
+        local_store.check_store_in_use(server.run())
 
 
 def test_a_homeserver_that_keeps_nothing_on_disk_is_told(server: Machine) -> None:
     """Review, entry 10."""
     process(server, "enable_local_media_storage: false\nmedia_store_path: /x\n")
     with pytest.raises(Problem, match="enable_local_media_storage is false"):
-        preflight.check_store_in_use(server.run())
+        local_store.check_store_in_use(server.run())
 
 
 def test_a_link_in_a_container_leads_nowhere(server: Machine) -> None:
     folder = process(server, "x: y\n")
     (folder / "root/data/homeserver.yaml").unlink()
     (folder / "root/data/homeserver.yaml").symlink_to("/etc/shadow")
-    preflight.check_store_in_use(server.run())
+    local_store.check_store_in_use(server.run())
 
 
 @pytest.mark.parametrize("unit", provider.UNITS)
@@ -151,7 +151,7 @@ def test_the_bucket_does_not_serve_while_the_providers_job_is_there(server: Mach
     """Review, entry 9."""
     (server.layout.units / unit).touch()
     go(server, "mirror")
-    preflight.check_store_in_use(server.run())
+    local_store.check_store_in_use(server.run())
     assert any("before phase live: " in line and unit in line for line in server.said), "prepare says so"
     assert unit in plan(server.agent, server.journal, Phase.LIVE)["problems"][0], "the preview says so"
     with pytest.raises(Problem, match=rf"{unit} .*the only copy -- take the matrix_synapse_ext_"):

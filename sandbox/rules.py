@@ -46,7 +46,8 @@ class Request:
     @property
     def key(self) -> str:
         """The object's, without the bucket; empty for a request about the bucket."""
-        return urlsplit(self.path).path.lstrip("/").partition("/")[2]
+        path = urlsplit(self.path).path.lstrip("/")
+        return path if self.headers["host"].endswith(f".{GOOGLES_HOST}") else path.partition("/")[2]
 
     @property
     def signed(self) -> list[str]:

@@ -28,7 +28,7 @@ SECRET_ACCESS_KEY = "sandbox-secret-Vq8/Zr+3mNp5tKw2"
 
 
 #: What the certificate is for.
-NAMES = f"subjectAltName=IP:{HOST_ADDRESS},DNS:{B2_S3_HOST},DNS:{GOOGLES_HOST}\n"
+NAMES = f"subjectAltName=IP:{HOST_ADDRESS},DNS:{B2_S3_HOST},DNS:{GOOGLES_HOST},DNS:*.{GOOGLES_HOST}\n"
 
 
 def make_certificates() -> None:
@@ -74,6 +74,8 @@ def up() -> None:
                 "MINIO_ROOT_USER": ACCESS_KEY_ID,
                 "MINIO_ROOT_PASSWORD": SECRET_ACCESS_KEY,
                 "MINIO_BROWSER": "off",
+                # Google's address may have the bucket in its name.
+                "MINIO_DOMAIN": GOOGLES_HOST,
             },
         )
     deadline = time.monotonic() + 60

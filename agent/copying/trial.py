@@ -8,6 +8,7 @@ trial may stay below this program's own folder in the bucket, where no media are
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -105,7 +106,8 @@ def _came_back(server: Server, owner: Owner, path: Path, body: bytes) -> bool:
 def _copy(server: Server, owner: Owner, source: str, target: str, names: Sequence[str], what: str) -> None:
     argv = [
         *rclone_argv(server.rclone, source, target, 2, hurry=True),
-        "--s3-upload-cutoff", f"{PART}B", "--s3-chunk-size", f"{PART}B", "--use-json-log=false", "--stats", "0",
+        "--s3-upload-cutoff", f"{PART}B", "--s3-chunk-size", f"{PART}B", "--use-json-log=false",
+        "--stats", "0", "--stats-log-level", "DEBUG",
     ]  # fmt: skip
     environment = {**os.environ, **rclone_environment(server.settings.store)}
     with tempfile.TemporaryFile("w+", dir=server.layout.var) as listed:
@@ -116,10 +118,17 @@ def _copy(server: Server, owner: Owner, source: str, target: str, names: Sequenc
         except CommandFailed as error:
             store = server.settings.store
             raise Problem(
-                f"rclone says that nothing can be {what} bucket {store.bucket} at {store.endpoint}: {error}",
+                f"rclone says that nothing can be {what} bucket {store.bucket} at {store.endpoint}: {_reason(error)}",
                 "do what the store says; check the key's rights (list, read, write, delete), store.region, and that "
                 "store.preset names the store's kind",
             ) from None
+
+
+def _reason(error: CommandFailed) -> str:
+    """Return the store's own words of what rclone printed, or its last line where it has none."""
+    found = re.findall(r"api error (.*)", str(error))
+    last: str = found[-1] if found else str(error).rpartition("NOTICE: ")[2]
+    return last.partition(" | ")[0]
 
 
 def _check_listed(server: Server, key: str, wanted: dict[str, int]) -> None:

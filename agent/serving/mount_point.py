@@ -49,10 +49,11 @@ def make_if_gone(path: Path) -> None:
 def is_ours(parent: Folder, name: str) -> bool:
     """Return whether what has that name, where nothing is mounted, is our mount point."""
     info = parent.find(name)
-    return info is not None and _is_ours(info)
+    return info is not None and is_what_it_is(info)
 
 
-def _is_ours(info: os.stat_result) -> bool:
+def is_what_it_is(info: os.stat_result) -> bool:
+    """Return whether this is the metadata of a mount point of ours."""
     return stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid() and stat.S_IMODE(info.st_mode) == MODE
 
 
@@ -87,7 +88,7 @@ def is_bare(system: System, path: Path) -> bool:
 
 def check(point: Folder) -> None:
     """Raise `Problem` unless the open folder is our mount point."""
-    if not _is_ours(point.metadata()):
+    if not is_what_it_is(point.metadata()):
         raise Problem(
             f"{point.path} is not this program's mount point, so nothing is mounted there",
             "look what it is: pulumi up puts it right once that is out of the way",

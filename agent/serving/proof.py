@@ -11,6 +11,7 @@ from ..model.layout import RESERVED_PREFIX
 from ..model.md5 import new_md5
 from ..state.records import Owner
 from ..state.run import Server
+from . import store_in_use
 from .homeserver import TROUBLE
 
 if TYPE_CHECKING:
@@ -116,6 +117,12 @@ def prove(server: Server, owner: Owner, homeserver: Homeserver) -> dict[str, Any
     shown: dict[str, Any] = {"sample_files": read_sample(server, owner, store)}
     write_probe(server.system, server.bucket, owner, store)
     shown["probe"] = True
+    if blind := store_in_use.without_mount(server):
+        raise Problem(
+            f"Synapse (process {blind[0]}) does not see what is mounted at {store}",
+            "let its container have the folder above with slave propagation, as the playbook does "
+            "(bind-propagation=slave); docs/runbook.md says more",
+        )
     if server.settings.host.access_token:
         use_client_api(homeserver, server.bucket)
         shown["client_api"] = True

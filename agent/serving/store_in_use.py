@@ -18,6 +18,7 @@ from ..media.synapse_db import SynapseDatabase
 from ..model.errors import Problem
 from ..state.run import Server
 from ..store.bucket import STORE_TROUBLE
+from . import mount_point
 
 #: How Synapse's processes are known, workers too.
 SYNAPSE = rb"synapse\.app\.|synapse_homeserver|synapse_worker"
@@ -77,6 +78,16 @@ def _is_in_bucket(server: Server, path: str) -> bool:
         return True
 
 
+def without_mount(server: Server) -> list[str]:
+    """Return the numbers of Synapse's processes that see a dead mount as their media store, or our bare mount point.
+
+    Theirs is a mount namespace that does not get what is mounted on the server later: private propagation.
+    https://man7.org/linux/man-pages/man7/mount_namespaces.7.html
+    """
+    seen = [each for each in map(_seen_by, server.system.processes(SYNAPSE)) if each]
+    return [each.process for each in seen if each.is_dead]
+
+
 class _Seen(NamedTuple):
     """A `_Seen` is the media store of one of Synapse's processes, as that sees it."""
 
@@ -84,7 +95,9 @@ class _Seen(NamedTuple):
     path: str
     device: int
     inode: int
-    not_local: bool
+    not_local: bool = False
+    #: Whether it is a mount whose program is gone, or the mount point alone.
+    is_dead: bool = False
 
 
 def _seen_by(process: Path) -> _Seen | None:
@@ -98,8 +111,12 @@ def _seen_by(process: Path) -> _Seen | None:
             path = told[-1].strip()
             if _NOT_LOCAL.search(text):
                 return _Seen(process.name, path, 0, 0, not_local=True)
-            info = root.metadata(_resolved(root, path))
-            return _Seen(process.name, path, info.st_dev, info.st_ino, not_local=False)
+            try:
+                info = root.metadata(_resolved(root, path))
+            except OSError as error:
+                return _Seen(process.name, path, 0, 0, is_dead=True) if error.errno == errno.ENOTCONN else None
+            bare = mount_point.is_what_it_is(info)
+            return _Seen(process.name, path, info.st_dev, info.st_ino, is_dead=bare)
     except OSError:
         return None
 

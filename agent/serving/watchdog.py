@@ -21,7 +21,7 @@ from ..model.phases import Side
 from ..state.journal import Journal
 from ..state.lock import locked
 from ..state.run import Server
-from . import mount, playbook, probe, writers
+from . import mount, playbook, probe, store_in_use, writers
 
 #: Seconds between two looks while all is well, and once one saw trouble. A program that hangs right after a look is
 #: noticed after 5 + 8 + 1 + 8 seconds.
@@ -33,6 +33,8 @@ READ_SECONDS = 60.0
 Question = Callable[..., str]
 #: Seconds for which the mount, or the store, may take to answer a look.
 ANSWER_SECONDS = 8.0
+#: Seconds between two restarts of services that do not see the mount: where one does not help, the next would not.
+RESTART_SECONDS = 3600.0
 #: Looks in a row that found the store silent, after which there are that many seconds between two.
 SILENT_LOOKS, SILENT_SECONDS = 30, 30.0
 #: Looks in a row that must see trouble before anything is done: systemd brings a dead mount back by itself.
@@ -63,6 +65,7 @@ class Act(Enum):
     START_MOUNT = "start the mount"
     END_MOUNT = "end the mount's program; systemd starts it again"
     FORGIVE = "forget earlier failures"
+    RESTART_SERVICES = "restart the services, which do not see the mount that came back"
 
 
 @dataclass(frozen=True)
@@ -132,10 +135,11 @@ def _store_answers(server: Server) -> bool:
 def act(server: Server, journal: Journal, acts: set[Act]) -> None:
     """Do the acts that `decide` returned. The caller holds the lock."""
     system, unit = server.system, playbook.serving_unit(server)
-    if Act.HOLD_SERVICES in acts:
+    restarts = {Act.HOLD_SERVICES: "nothing is mounted", Act.RESTART_SERVICES: "it does not see the mount"}
+    for each in acts & restarts.keys():
         units = [unit for unit, state in system.units(writers.patterns(server)).items() if state == "active"]
         if units:
-            say(f"watchdog: nothing is mounted; {', '.join(units)} must wait for the mount")
+            say(f"watchdog: {restarts[each]}; {', '.join(units)} must restart, and wait for the mount")
             system.systemctl("--no-block", "try-restart", *units)
     # Asked once more: many a silence of the network ends while it is being looked at.
     if Act.END_MOUNT in acts and probe.why_not_serving(system, journal.owner, server.store_path, ANSWER_SECONDS):
@@ -151,7 +155,7 @@ def act(server: Server, journal: Journal, acts: set[Act]) -> None:
 def watch(load: Callable[[], Server]) -> None:
     """Look, decide and act, without end. `load` reads the settings anew for each look."""
     looks: list[Look] = []
-    read_at = -math.inf
+    read_at, restarted_at, blind = -math.inf, -math.inf, 0
     while True:
         server = load()
         calm = bool(looks) and looks[-1].seen is Seen.WELL
@@ -162,6 +166,10 @@ def watch(load: Callable[[], Server]) -> None:
             say(f"watchdog: {seen.seen.value}")
         looks = [*looks[1 - UNMOUNTED_PATIENCE :], seen]
         acts = decide(looks)
+        if reads:
+            blind = blind + 1 if seen.seen is Seen.WELL and store_in_use.without_mount(server) else 0
+        if blind >= PATIENCE and time.monotonic() >= restarted_at + RESTART_SECONDS:
+            acts, restarted_at = acts | {Act.RESTART_SERVICES}, time.monotonic()
         if acts:
             _act_unless_busy(load, acts)
         _reap()

@@ -21,7 +21,9 @@ from .conftest import Machine
 from .fakes import SYNAPSE
 from .moves import FILES, fill, go
 
-NOW = datetime.datetime.now(datetime.timezone.utc)
+
+def now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.timezone.utc)
 
 
 def failing(check: Callable[..., object], *arguments: object) -> str:
@@ -87,7 +89,7 @@ def test_free_space(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_clocks_agree_within_five_minutes(
     server: Machine, monkeypatch: pytest.MonkeyPatch, minutes: int, fine: bool
 ) -> None:
-    monkeypatch.setattr(server.bucket, "date", lambda: NOW + datetime.timedelta(minutes=minutes))
+    monkeypatch.setattr(server.bucket, "date", lambda: now() + datetime.timedelta(minutes=minutes))
     if fine:
         preflight.check_bucket(server.agent, server.said.append)
     else:
@@ -107,7 +109,7 @@ def test_the_clocks_agree_within_five_minutes(
 def test_the_bucket_answers_to_these_credentials(
     server: Machine, monkeypatch: pytest.MonkeyPatch, error: Exception, remedy: str
 ) -> None:
-    monkeypatch.setattr(server.bucket, "date", lambda: NOW)
+    monkeypatch.setattr(server.bucket, "date", now)
 
     def refuse(**options: object) -> None:
         raise error

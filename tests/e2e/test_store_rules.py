@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox import rules, store
+from sandbox import rules, server, store
 from sandbox.engine import Stack
+from sandbox.world import GOOGLES_HOST, HOST_ADDRESS
 
 from .world import Begin, Migration
 
@@ -15,6 +16,8 @@ def at(migration: Migration, rule: str) -> None:
     migration.stack.set("store.endpoint", rules.endpoint(rule))
     if rule == "google":
         migration.stack.set("store.region", "auto")
+        # rclone puts the bucket into the address there, as Google takes it too.
+        server.ssh(f"echo {HOST_ADDRESS} {migration.bucket}.{GOOGLES_HOST} >> /etc/hosts")
 
 
 @pytest.mark.parametrize("rule", ["google", "acl", "object lock", "slow"])

@@ -15,6 +15,7 @@ from components.settings import ConfigurationError, is_secret, parse
 from components.settings.server import is_protected
 
 from . import vars_yml
+from .variables import Found
 from .workspace import ROOT, OperationError, config_file, pulumi
 
 #: What is asked where neither the playbook nor an option says it: path, question, default.
@@ -71,7 +72,7 @@ def init(given: Given, person: Person, say: Callable[[str], None]) -> None:
 
 
 def _answers(given: Given, person: Person, say: Callable[[str], None]) -> tuple[dict[str, str], dict[str, str]]:
-    found = vars_yml.read(_text(given.vars_file, "the playbook's file")) if given.vars_file else vars_yml.Found()
+    found = vars_yml.read(_text(given.vars_file, "the playbook's file")) if given.vars_file else Found()
     for note in found.notes:
         say(f"note: {note}")
     for path, why in found.hidden.items():

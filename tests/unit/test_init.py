@@ -168,7 +168,7 @@ def test_paths_that_were_moved_are_followed() -> None:
     ("text", "words"),
     [
         (HEAD.replace("synapse", "dendrite"), "the homeserver is dendrite.*only Synapse.* -- "),
-        (AWS.replace("enabled: false", "enabled: true"), "mounts the bucket over the media store itself -- set it to"),
+        (AWS.replace("enabled: false", "enabled: true"), "mounts the bucket over the media store already"),
         ("$ANSIBLE_VAULT;1.1;AES256\n3132", "encrypted as a whole -- "),
         ("a: [", "no YAML .line"),
         ("- a", "no variables"),

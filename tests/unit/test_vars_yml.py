@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 import pytest
@@ -10,7 +11,23 @@ from operations import vars_yml
 from operations.workspace import OperationError
 from sandbox.world import ROOT
 
-from .vars_samples import AWS, EU_WEST, FSN, HEAD, PROVIDER, at
+from .answering import PRIVATE_KEY, Answers, Made, made, plain, secret
+from .vars_samples import AWS, EU_WEST, FSN, HEAD, PROVIDER, SAMPLES, SETTINGS, Sample, at
+
+__all__ = ["made"]
+
+BASE64_KEY = "c2VjcmV0IGtleSBvZiBleGFjdGx5IDMyIGJ5dGVzISE="
+PREFIX = "matrix_synapse_ext_synapse_s3_storage_provider_config_prefix"
+
+
+@pytest.mark.parametrize("sample", SAMPLES.values(), ids=list(SAMPLES))
+def test_a_vars_yml_leads_to_its_settings_with_one_question_at_most(made: Made, sample: Sample) -> None:
+    person = Answers(**{sample.asked: sample.answer} if sample.asked else {})
+    calls = made(sample.text, person)
+    assert person.asked == ([sample.asked] if sample.asked else [])
+    assert plain(calls) == {**SETTINGS, **sample.wanted}
+    names = ("store.accessKeyId", "store.secretAccessKey")
+    assert secret(calls) == {**dict(zip(names, sample.keys, strict=True)), "server.privateKey": PRIVATE_KEY}
 
 
 @pytest.mark.parametrize("word", ["true", "True", '"true"', "yes", '"Yes"', "on", "1", '"1"', "'TRUE'"])
@@ -82,6 +99,40 @@ def test_a_database_that_cannot_be_asked_is_not_named() -> None:
 def test_where_the_address_wins_over_the_region_a_note_says_so() -> None:
     (note,) = vars_yml.read(at("https://fra1.digitaloceanspaces.com", "us-east-1")).notes
     assert "region says us-east-1" in note and "belongs to fra1" in note
+
+
+@pytest.mark.parametrize(
+    ("lines", "wanted"),
+    [
+        (f"{PREFIX}: media/", {"store.prefix": "media"}),
+        (f"{PREFIX}: ''", {}),
+        (
+            f"{PREFIX.replace('prefix', 'sse_customer_enabled')}: true\n"
+            f"{PREFIX.replace('prefix', 'sse_customer_key')}: secret key of exactly 32 bytes!!",
+            {"store.sseCustomerKey": BASE64_KEY},
+        ),
+        (f"{PREFIX.replace('prefix', 'sse_customer_key')}: secret key of exactly 32 bytes!!", {}),
+    ],
+)
+def test_the_providers_prefix_and_key_go_with_its_bucket(made: Made, lines: str, wanted: dict[str, str]) -> None:
+    assert base64.b64decode(BASE64_KEY) == b"secret key of exactly 32 bytes!!"
+    calls = made(f"{HEAD}{PROVIDER}{lines}\n", Answers(Shall_the="yes"))
+    found = {**plain(calls), **secret(calls)}
+    assert {path: found[path] for path in ("store.prefix", "store.sseCustomerKey") if path in found} == wanted
+
+
+def test_a_prefix_that_is_no_folder_is_asked_for(made: Made) -> None:
+    person = Answers(Shall_the="yes", Folder_in="")
+    calls = made(f"{HEAD}{PROVIDER}{PREFIX}: media\n", person)
+    assert person.asked[1:] == ["Folder in the bucket for the media (for the whole bucket leave it empty)"]
+    assert "store.prefix" not in plain(calls)
+
+
+def test_a_providers_bucket_that_is_not_wanted_leaves_all_to_be_asked(made: Made) -> None:
+    person = Answers(Shall_the="no", Region="eu-west-1", Name_of_the="own-bucket", Access_key="A", Secret_access="S")
+    calls = made(HEAD + PROVIDER, person)
+    assert plain(calls)["store.bucket"] == "own-bucket" and secret(calls)["store.accessKeyId"] == "A"
+    assert "provided" not in str(calls) and "PSECRET" not in str(calls)
 
 
 def test_what_vault_or_a_template_hides_is_named() -> None:

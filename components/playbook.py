@@ -9,6 +9,8 @@ from agent.model.settings import is_regions_own
 #: The class that the playbook asks for by itself wherever it is told no endpoint of its own.
 ITS_STORAGE_CLASS = "STANDARD_IA"
 _PREFIX = "matrix_s3_media_store_"
+#: What in a text makes it a template for Ansible.
+TEMPLATE_MARKS = ("{{", "{%", "{#")
 
 
 def variables(endpoint: str, region: str, bucket: str, storage_class: str) -> dict[str, str | bool]:
@@ -47,4 +49,4 @@ def lines(values: dict[str, str | bool]) -> str:
 
 def _scalar(value: str | bool) -> str:
     text = json.dumps(value)  # JSON's strings and booleans are YAML's
-    return f"!unsafe {text}" if any(mark in text for mark in ("{{", "{%", "{#")) else text
+    return f"!unsafe {text}" if any(mark in text for mark in TEMPLATE_MARKS) else text

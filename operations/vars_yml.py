@@ -1,159 +1,146 @@
-"""This module reads what a playbook's `inventory/host_vars/<domain>/vars.yml` says of the media store. It is pure."""
+"""This module reads a stack's settings from a playbook's `inventory/host_vars/<domain>/vars.yml`. It is pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any
-from urllib.parse import urlsplit
 
-import yaml
-
-from components.settings.presets import PRESETS, recognise
-
+from . import vars_store
+from .variables import Found, Hidden, Variables, load, said
 from .workspace import OperationError
 
-#: The playbook's own defaults, from its roles.
-BASE_PATH, DIRECTORY, REGION = "/matrix", "media-store", "eu-central-1"
-_STORE = "matrix_s3_media_store_"
-
-
-@dataclass(frozen=True)
-class Found:
-    """A `Found` has settings by path, in plain text and secret, and what the file holds that nobody can read here."""
-
-    settings: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    #: Settings whose value is encrypted with Ansible Vault or made by a template: variable by path.
-    hidden: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-
-class _Hidden(str):
-    """A `_Hidden` stands for a value that only Ansible can tell; its text says why."""
-
-
-class _Loader(yaml.SafeLoader):
-    """This loader of YAML knows that Ansible has tags of its own."""
-
-
-def _vault(loader: yaml.SafeLoader, node: yaml.Node) -> _Hidden:
-    return _Hidden("encrypted with Ansible Vault")
-
-
-def _as_it_is(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Any:
-    return loader.construct_scalar(node) if isinstance(node, yaml.ScalarNode) else None
-
-
-_Loader.add_constructor("!vault", _vault)
-_Loader.add_multi_constructor("!", _as_it_is)
-
-
-def load(text: str) -> dict[str, Any]:
-    """Return the file's variables; those that a template makes are hidden. Raises OperationError where it has none."""
-    if text.startswith("$ANSIBLE_VAULT"):
-        raise OperationError(
-            "the file is encrypted as a whole -- give it decrypted: "
-            "media-store init --vars <(ansible-vault view vars.yml) --stack …, or leave --vars out and answer"
-        )
-    try:
-        document = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise OperationError(f"the file is no YAML{f' (line {mark.line + 1})' if mark else ''}") from None
-    if not isinstance(document, dict):
-        raise OperationError("the file holds no variables -- give the host's vars.yml")
-    return {
-        str(name): _Hidden("made by a template") if isinstance(value, str) and "{{" in value else value
-        for name, value in document.items()
-    }
+#: Where the playbook lays everything, unless it is told otherwise.
+BASE_PATH = "/matrix"
+_SYNAPSE = "matrix_synapse_"
+_COMPANION = "matrix_synapse_reverse_proxy_companion_"
+#: What the names of the Postgres role's variables begin with, now and in earlier playbooks.
+_POSTGRES = ("postgres_", "devture_postgres_", "matrix_postgres_")
+#: What the container's port is bound to, where that is every address of the server: how the server itself reaches it.
+_ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 
 
 def read(text: str) -> Found:
     """Return the stack's settings that follow from the file. Raises OperationError where the migration cannot work."""
-    values = load(text)
-    implementation = str(values.get("matrix_homeserver_implementation", "synapse"))
-    if implementation != "synapse":
+    variables = load(text)
+    folder = _media_store(variables)
+    media_store = folder.settings.get("host.mediaStore") or Hidden(folder.hidden["host.mediaStore"])
+    return (
+        _implementation(variables)
+        | folder
+        | _address(variables)
+        | _database(variables)
+        | vars_store.read(variables, media_store)
+    )
+
+
+def _implementation(variables: Variables) -> Found:
+    """Return a note or nothing. Raises OperationError where the homeserver is another than Synapse."""
+    found = variables.text("matrix_homeserver_implementation")
+    if isinstance(found, Hidden):
+        return Found(notes=(f"{found}: only Synapse's media store is supported",))
+    if found not in ("", "synapse"):
         raise OperationError(
-            f"the homeserver is {implementation}: only Synapse's media store is supported -- "
+            f"the homeserver is {found}: only Synapse's media store is supported -- "
             "for Dendrite and Conduit, stop it, copy its media folder with rclone, and mount the bucket in its place"
         )
-    found: dict[str, str] = {}
-    notes: list[str] = []
-    media_store = _media_store(values)
-    if not isinstance(media_store, _Hidden):
-        found["host.mediaStore"] = media_store
-    domain = values.get("matrix_server_fqn_matrix") or (
-        f"matrix.{values['matrix_domain']}" if _told(values.get("matrix_domain")) else None
-    )
-    if _told(domain):
-        found |= {"server.host": str(domain), "host.homeserverUrl": f"https://{domain}"}
-    if values.get(f"{_STORE}enabled") is True:
-        notes.append(_enabled(values, media_store))
-    found |= _place(values, notes)
-    secrets, hidden = {}, {}
-    for name, path in {
-        "aws_access_key": "store.accessKeyId", "aws_secret_key": "store.secretAccessKey",
-        "sse_key": "store.sseCustomerKey", "bucket_name": "store.bucket",
-    }.items():  # fmt: skip
-        value = values.get(_STORE + name)
-        if isinstance(value, _Hidden):
-            hidden[path] = f"{_STORE}{name}: {value}"
-        elif value and path != "store.bucket":
-            secrets[path] = str(value)
-        elif value:
-            found[path] = str(value)
-    return Found(found, secrets, hidden, tuple(notes))
+    return Found()
 
 
-def _told(value: object) -> bool:
-    return bool(value) and not isinstance(value, _Hidden)
+def _below(folder: str, name: str) -> str:
+    """Return a path below a folder; it is hidden where the folder is."""
+    return folder if isinstance(folder, Hidden) else str(PurePosixPath(folder, name))
 
 
-def _media_store(values: Mapping[str, Any]) -> str:
-    """Return where the playbook lays the media store; it is hidden where a template says."""
-    base = values.get("matrix_base_data_path", BASE_PATH)
-    synapse = values.get("matrix_synapse_base_path", f"{base}/synapse")
-    storage = values.get("matrix_synapse_storage_path", f"{synapse}/storage")
-    if any(isinstance(part, _Hidden) for part in (base, synapse, storage)):
-        return _Hidden("made by a template")
-    name = values.get("matrix_synapse_media_store_directory_name", DIRECTORY)
-    return str(PurePosixPath(str(storage), str(name)))
+def _base(variables: Variables) -> str:
+    return variables.text("matrix_base_data_path") or BASE_PATH
 
 
-def _enabled(values: Mapping[str, Any], media_store: str) -> str:
-    """Return a note. Raises OperationError where the playbook itself mounts the bucket over the media store."""
-    path = values.get(f"{_STORE}path")
-    if path is None or path == media_store:
-        raise OperationError(
-            f"{_STORE}enabled is true, so the playbook mounts the bucket over the media store itself -- set it to "
-            "false, run the playbook (--tags=setup-all,start), see that the media store is local (what only the bucket "
-            "has must be copied back first, with rclone copy), and start again"
+def _media_store(variables: Variables) -> Found:
+    """Return where Synapse's media store is on the server.
+
+    Its container sees the storage folder alone, and of the store's path takes the name:
+    https://github.com/spantaleev/matrix-docker-ansible-deploy/blob/master/roles/custom/matrix-synapse/vars/main.yml
+    """
+    synapse = variables.text(f"{_SYNAPSE}base_path") or _below(_base(variables), "synapse")
+    storage = variables.text(f"{_SYNAPSE}storage_path") or _below(synapse, "storage")
+    store = variables.text(f"{_SYNAPSE}media_store_path")
+    if not store or isinstance(store, Hidden):
+        return said("host.mediaStore", store or _below(storage, "media-store"))
+    if isinstance(storage, Hidden):
+        return said("host.mediaStore", storage, default=store)
+    seen = _below(storage, PurePosixPath(store).name)
+    if PurePosixPath(store) != PurePosixPath(seen):
+        why = (
+            f"{_SYNAPSE}media_store_path is {store}, outside of the storage folder: Synapse writes to {seen} then, "
+            "unless a mount of yours leads elsewhere"
         )
-    return f"the playbook mounts the bucket at {path} too: set {_STORE}enabled to false when this is done"
+        return said("host.mediaStore", Hidden(why), default=seen)
+    return said("host.mediaStore", seen)
 
 
-def _place(values: Mapping[str, Any], notes: list[str]) -> dict[str, str]:
-    """Return endpoint and region; a known store's address says the region, whatever the file says."""
-    if not any(name.startswith(_STORE) for name in values):
-        return {}
-    region = values.get(f"{_STORE}region", REGION)
-    found = {} if isinstance(region, _Hidden) else {"store.region": str(region)}
-    if not values.get(f"{_STORE}custom_endpoint_enabled"):
-        return {"store.kind": "existing", "store.preset": "aws", **found}
-    endpoint = values.get(f"{_STORE}custom_endpoint")
-    if not _told(endpoint):
-        return {"store.kind": "existing", **found}
-    address = str(endpoint) if "://" in str(endpoint) else f"https://{endpoint}"
-    preset = recognise(address)
-    told = PRESETS[preset].region if preset else ""
-    if preset == "b2":
-        told = str(urlsplit(address).hostname).split(".")[1]
-    if told and f"{_STORE}region" in values and str(region) != told:
-        notes.append(f"{_STORE}region says {region}; the address {address} belongs to {told}, which is taken")
-    return {
-        "store.kind": "existing",
-        "store.endpoint": address.rstrip("/"),
-        **({"store.region": told} if told else found),
-    }
+def _address(variables: Variables) -> Found:
+    """Return the server's name, and where the homeserver answers on the server itself: a port of its own, or there."""
+    domain = variables.text("matrix_domain")
+    host = variables.text("matrix_server_fqn_matrix") or (domain if isinstance(domain, Hidden) else "")
+    if domain and not host:
+        host = f"matrix.{domain}"
+    scheme = "https" if variables.flag("matrix_playbook_ssl_enabled", default=True) else "http"
+    public = f"{scheme}://{host}" if host and not isinstance(host, Hidden) else ""
+    return said("server.host", host) | said("host.homeserverUrl", _local_url(variables) or public)
+
+
+def _local_url(variables: Variables) -> str:
+    """Return the address of the port that the container publishes on the server; it is empty where it does not.
+
+    With workers that is their proxy's: the main process does not serve media then.
+    """
+    workers = variables.text(f"{_SYNAPSE}workers_enabled")
+    interface = variables.text("matrix_playbook_service_host_bind_interface_prefix")
+    proxy = variables.text(f"{_COMPANION}container_client_api_host_bind_port") or (
+        interface if isinstance(interface, Hidden) or not interface else f"{interface}8008"
+    )
+    own = variables.text(f"{_SYNAPSE}container_client_api_host_bind_port")
+    if isinstance(workers, Hidden):
+        return workers if proxy or own else ""
+    bound = proxy if variables.flag(f"{_SYNAPSE}workers_enabled") else own
+    if not bound or isinstance(bound, Hidden):
+        return bound
+    address, _, port = bound.rpartition(":")
+    if not port.isdecimal():
+        return Hidden(f"the homeserver's port is bound to {bound}, which is no address and port")
+    return f"http://{_ANY_ADDRESS.get(address, address)}:{port}"
+
+
+def _psql(variables: Variables) -> str:
+    """Return the path of the playbook's program that asks its Postgres."""
+    folder = variables.text(*(f"{name}base_path" for name in _POSTGRES)) or _below(_base(variables), "postgres")
+    programs = variables.text(*(f"{name}bin_path" for name in _POSTGRES)) or _below(folder, "bin")
+    return _below(programs, "cli-non-interactive")
+
+
+def _database(variables: Variables) -> Found:
+    """Return the program that asks Synapse's database, where it is not the playbook's usual one, or a note."""
+    psql, usual = _psql(variables), _psql(Variables({}))
+    host, name = (variables.text(f"{_SYNAPSE}database_{part}") for part in ("host", "database"))
+    for part in (host, name):
+        if isinstance(part, Hidden):
+            return said("host.database", part, default="auto" if isinstance(psql, Hidden) or psql == usual else psql)
+    own = variables.text(*(f"{role}{part}" for part in ("connection_hostname", "identifier") for role in _POSTGRES))
+    enabled = ("matrix_playbook_synapse_uses_managed_postgres", *(f"{role}enabled" for role in _POSTGRES))
+    is_managed = variables.flag(*enabled, default=True)
+    if not is_managed or host not in ("", own or "matrix-postgres"):
+        return _elsewhere(f"is on a Postgres of your own{f' at {host}' if host else ''}")
+    if name not in ("", "synapse"):
+        return _elsewhere(f"is called {name}, and not synapse")
+    if isinstance(psql, Hidden):
+        return said("host.database", psql, default="auto")
+    return Found() if psql == usual else said("host.database", psql)
+
+
+def _elsewhere(where: str) -> Found:
+    return Found(
+        notes=(
+            f"Synapse's database {where}: this program cannot ask it by itself, so nothing counts as purged, until "
+            "host.database names a psql-like program on the server that reaches it -- docs/runbook.md says how to "
+            'make one under "A database elsewhere"',
+        )
+    )

@@ -68,7 +68,7 @@ def test_the_media_store(server: Machine) -> None:
     server.system.mounts.add(server.store)
     assert "something (fuse) is mounted" in failing(local_store.check_media_store, server.agent)
     (server.layout.units / PLAYBOOK_UNIT).touch()
-    assert "On goofys already" in failing(local_store.check_media_store, server.agent)
+    assert "The playbook's mount serves already" in failing(local_store.check_media_store, server.agent)
     server.system.mounted_kind = "ext4"
     assert f"mount that disk at {server.store.parent} instead" in failing(local_store.check_media_store, server.agent)
     (server.layout.units / PLAYBOOK_UNIT).unlink()

@@ -40,13 +40,11 @@ def test_a_vars_yml_leads_to_a_preview_in_less_than_a_minute(sandbox: None, tmp_
     ]  # fmt: skip
     try:
         started = time.monotonic()
-        refused = subprocess.run(
-            command, cwd=ROOT, env=stack.env, text=True, capture_output=True, input=f"{SECRET}\nno\n"
-        )
+        refused = subprocess.run(command, cwd=ROOT, env=stack.env, text=True, capture_output=True, input="no\n")
         assert refused.returncode == 2 and "the host key was not confirmed; nothing was written" in refused.stderr
         assert not stack.config_file.exists()
         done = subprocess.run(
-            command, cwd=ROOT, env=stack.env, text=True, capture_output=True, input=f"{SECRET}\nyes\n"
+            command, cwd=ROOT, env=stack.env, text=True, capture_output=True, input=f"yes\n{SECRET}\n"
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "store.secretAccessKey is asked for" in done.stdout and "SHA256:" in done.stdout

@@ -13,7 +13,8 @@ from hypothesis import strategies as some
 from components import settings as stack_settings
 from components.host.command import agent_text, last_json
 from components.settings import ConfigurationError, Settings, is_secret, parse
-from operations import history, rollback
+from operations import history, questions, rollback, variables, vars_yml
+from operations.workspace import OperationError
 
 from .test_settings import GOOD
 
@@ -26,6 +27,20 @@ TEXT = some.text(some.characters(exclude_categories=["Cs"], exclude_characters="
 PATHS = some.sampled_from(
     ["phase", "store.bucket", "store.secretAccessKey", "store.keyGeneration", "server.host", "server.privateKey",
      "copy.exclude[0]", "copy.exclude[1]", "host.accessToken", "aws:secretKey", "aws:region"]
+)  # fmt: skip
+#: Variables of the playbook, and some words that Ansible or a template makes something of.
+VARIABLES = some.sampled_from(
+    ["matrix_domain", "matrix_base_data_path", "matrix_homeserver_implementation", "postgres_enabled",
+     "matrix_synapse_media_store_path", "matrix_synapse_storage_path", "matrix_synapse_workers_enabled",
+     "matrix_synapse_container_client_api_host_bind_port", "matrix_synapse_database_host",
+     *(f"matrix_s3_media_store_{name}" for name in (
+         "enabled", "path", "bucket_name", "aws_access_key", "region", "custom_endpoint_enabled", "custom_endpoint")),
+     *(f"matrix_synapse_ext_synapse_s3_storage_provider_{name}" for name in (
+         "enabled", "config_bucket", "config_endpoint_url", "config_prefix"))]
+)  # fmt: skip
+WORDS = some.sampled_from(
+    ["true", "no", "synapse", "{{ x }}", "/a/b", "/a", "media", "127.0.0.1:8008", "https://s3.eu-west-1.amazonaws.com",
+     "https://[", "https://s3.wasabisys.com", "eu-west-1", "media/"]
 )  # fmt: skip
 LEAVES = some.dictionaries(PATHS, some.text(max_size=8) | some.integers())
 
@@ -45,6 +60,31 @@ def test_configuration_values_that_are_no_json_are_told(config: dict[str, Any]) 
     config = {f"matrix-media-store:{key}": value for key, value in config.items()}
     with pytest.raises(ConfigurationError):
         stack_settings.read("matrix-media-store", config, set())
+
+
+@given(some.dictionaries(VARIABLES, WORDS | JSON, max_size=8))
+@settings(deadline=None)
+def test_any_vars_yml_leads_to_settings_that_would_be_accepted_or_to_questions(values: dict[str, Any]) -> None:
+    base = {"phase": "prepare", "store.kind": "existing"}
+    try:
+        found = vars_yml.read(json.dumps(values))
+    except OperationError as error:
+        assert " -- " in str(error)
+        return
+    for part in (found, found | found.offer[1] if found.offer else found):
+        usable = questions.usable(part, base)
+        taken = {**usable.settings, **usable.secrets}
+        assert not questions.complaints({**taken, **base}).keys() & taken
+        assert not any("{{" in value for value in taken.values())
+        assert not usable.hidden.keys() & taken
+
+
+@given(some.text(max_size=60) | TEXT.map(lambda text: f"a: {text}"))
+def test_any_text_is_variables_or_a_line(text: str) -> None:
+    try:
+        assert isinstance(variables.load(text).text("a"), str)
+    except OperationError as error:
+        assert str(error).startswith("the file ")
 
 
 @given(some.lists(TEXT, min_size=1, max_size=4), some.sampled_from(["root", "admin", "o'x"]))

@@ -1,4 +1,4 @@
-"""From a playbook's vars.yml to a stack."""
+"""From a playbook's vars.yml, or from answers, to a stack: what is asked, in what order, and what is written."""
 
 from __future__ import annotations
 
@@ -9,121 +9,30 @@ from typing import Any
 
 import pytest
 
-from operations import init, vars_yml
-from operations.workspace import ROOT, OperationError
+from operations import access, init
+from operations.__main__ import main
+from operations.workspace import OperationError
 
-HEAD = "matrix_domain: example.com\nmatrix_homeserver_implementation: synapse\n"
-AWS = (
-    HEAD
-    + """
-matrix_s3_media_store_enabled: false
-matrix_s3_media_store_bucket_name: "media-of-example"
-matrix_s3_media_store_aws_access_key: "AKID"
-matrix_s3_media_store_aws_secret_key: "SECRET"
-matrix_s3_media_store_region: "eu-west-1"
-"""
-)
-CUSTOM = (
-    AWS.replace("eu-west-1", "fsn1")
-    + """
-matrix_s3_media_store_custom_endpoint_enabled: true
-matrix_s3_media_store_custom_endpoint: "https://fsn1.your-objectstorage.com"
-"""
-)
-B2 = (
-    AWS.replace('matrix_s3_media_store_region: "eu-west-1"\n', "")
-    + """
-matrix_s3_media_store_custom_endpoint_enabled: true
-matrix_s3_media_store_custom_endpoint: "https://s3.us-west-002.backblazeb2.com"
-"""
-)
+from .answering import HOST_KEY, PRIVATE_KEY, Answers, Calls, Made, made, plain, secret
+from .vars_samples import AWS, FSN, HEAD, at
+
+__all__ = ["made"]
+
 KEY = "c2VjcmV0IGtleSBvZiBleGFjdGx5IDMyIGJ5dGVzISE="
 SSE = AWS + f'matrix_s3_media_store_sse_key: "{KEY}"\n'
-HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPq2Jg0XoBhBf1xEJ3Zs4xQyYJvWv1kWcQJ0m1jVb1aB"
-PRIVATE_KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nx\n-----END OPENSSH PRIVATE KEY-----\n"
-#: What pulumi was told: arguments, and the value on standard input.
-Calls = list[tuple[tuple[str, ...], str]]
-Made = Callable[..., Calls]
-
-
-class Answers:
-    """A person who answers as told, and whose questions are kept."""
-
-    def __init__(self, **answers: str) -> None:
-        self.answers = {name.replace("_", " "): answer for name, answer in answers.items()}
-        self.asked: list[str] = []
-
-    def ask(self, question: str, default: str = "") -> str:
-        self.asked.append(question)
-        return next((answer for words, answer in self.answers.items() if words in question), default)
-
-    def ask_secret(self, question: str) -> str:
-        return self.ask(question)
-
-    def agrees(self, question: str) -> bool:
-        return self.ask(question) == "yes"
-
-
-@pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
-    """Runs `init` on a text, and gives what pulumi was told: arguments, with the value on standard input."""
-    calls: Calls = []
-    monkeypatch.setattr(init, "pulumi", lambda *arguments, value="": calls.append((arguments, value)))
-    monkeypatch.setattr(init, "config_file", lambda name: ROOT / "stacks" / "never-there.yaml")
-    key = tmp_path / "key"
-    key.write_text(PRIVATE_KEY)
-
-    def run(text: str, person: Answers | None = None, **more: Any) -> Calls:
-        file = tmp_path / "vars.yml"
-        file.write_text(text)
-        given = init.Given("prod", file, **{"private_key": key, "host_key": HOST_KEY, **more})
-        init.init(given, person or Answers(), lambda line: None)
-        return calls
-
-    return run
-
-
-def plain(calls: Calls) -> dict[str, str]:
-    (arguments,) = [arguments for arguments, _ in calls if "set-all" in arguments]
-    return dict(pair.split("=", 1) for pair in arguments if "=" in pair)
-
-
-def secret(calls: Calls) -> dict[str, str]:
-    return {arguments[4]: value for arguments, value in calls if "--secret" in arguments}
-
-
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [
-        (AWS, {"store.preset": "aws", "store.region": "eu-west-1"}),
-        (CUSTOM, {"store.endpoint": "https://fsn1.your-objectstorage.com", "store.region": "fsn1"}),
-        (B2, {"store.endpoint": "https://s3.us-west-002.backblazeb2.com", "store.region": "us-west-002"}),
-        (SSE, {"store.preset": "aws", "store.region": "eu-west-1"}),
-    ],
-    ids=["AWS", "custom endpoint", "B2", "SSE-C"],
+HETZNER = at("https://fsn1.your-objectstorage.com")
+ECDSA = (
+    "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEmKSENjQEezOmxkZMy7opKgwFB9nkt5YRrYMjNu"
+    "G5N87uRgg6CLrbo5wAdT/y6v0mKV0U2w0WZ2YB/++Tpockg="
 )
-def test_each_kind_of_vars_yml_becomes_a_stack_without_a_question(
-    made: Made, text: str, wanted: dict[str, str]
-) -> None:
-    person = Answers()
-    calls = made(text, person)
-    assert person.asked == []
-    settings = plain(calls)
-    assert settings.items() >= wanted.items()
-    assert settings["server.host"] == "matrix.example.com" and settings["store.bucket"] == "media-of-example"
-    assert settings["host.homeserverUrl"] == "https://matrix.example.com"
-    assert settings["host.mediaStore"] == "/matrix/synapse/storage/media-store"
-    wanted_secrets = {"store.accessKeyId": "AKID", "store.secretAccessKey": "SECRET", "server.privateKey": PRIVATE_KEY}
-    if text == SSE:
-        wanted_secrets["store.sseCustomerKey"] = KEY
-    assert secret(calls) == wanted_secrets
+RSA = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQ=="
 
 
 def test_a_protected_key_is_asked_for_its_password_and_another_port_is_kept(made: Made, tmp_path: Path) -> None:
     key = tmp_path / "protected"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "open sesame", "-f", key], check=True)
     person = Answers(Password="open sesame")
-    calls = made(CUSTOM, person, private_key=key, port=2222)
+    calls = made(HETZNER, person, private_key=key, port=2222)
     assert person.asked == ["Password of the SSH private key"]
     assert plain(calls)["server.port"] == "2222" and secret(calls)["server.privateKeyPassword"] == "open sesame"
 
@@ -134,81 +43,166 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         init.init(given, Answers(), lambda line: None)
 
 
-def test_no_secret_is_an_argument_or_in_a_repr(made: Made) -> None:
+def test_no_secret_is_an_argument(made: Made) -> None:
     calls = made(SSE)
     words = " ".join(word for arguments, _ in calls for word in arguments)
     assert not any(value in words for value in ("AKID", "SECRET", KEY, "PRIVATE KEY"))
-    assert "SECRET" not in repr(vars_yml.read(SSE))
+    assert secret(calls)["store.sseCustomerKey"] == KEY
 
 
-def test_what_vault_or_a_template_hides_is_named_and_asked_for(made: Made) -> None:
-    text = AWS.replace('"SECRET"', "!vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  3132\n").replace(
-        '"AKID"', "\"{{ lookup('env', 'KEY') }}\""
-    )
-    person = Answers(Secret_access_key="typed", Access_key_id="also typed")
-    calls = made(text, person)
-    assert person.asked == ["Access key id", "Secret access key"]
-    assert secret(calls)["store.secretAccessKey"] == "typed" and secret(calls)["store.accessKeyId"] == "also typed"
-    assert vars_yml.read(text).hidden == {
-        "store.accessKeyId": "matrix_s3_media_store_aws_access_key: made by a template",
-        "store.secretAccessKey": "matrix_s3_media_store_aws_secret_key: encrypted with Ansible Vault",
-    }
+def test_why_something_is_asked_for_is_said(made: Made) -> None:
+    said: list[str] = []
+    made(AWS.replace("name: media", "name: No_Bucket"), Answers(Name_of_the_bucket="media"), said)
+    assert "store.bucket is asked for: what the file says is not a valid bucket name" in said
+    made(AWS.replace('"AKID"', '"{{ key }}"'), Answers(Access_key="A"), said)
+    assert "store.accessKeyId is asked for: matrix_s3_media_store_aws_access_key: made by a template" in said
 
 
-def test_paths_that_were_moved_are_followed() -> None:
-    text = HEAD + "matrix_base_data_path: /srv/matrix\n"
-    assert vars_yml.read(text).settings["host.mediaStore"] == "/srv/matrix/synapse/storage/media-store"
-    text = HEAD + "matrix_synapse_storage_path: /big/disk\nmatrix_server_fqn_matrix: m.example.com\n"
-    found = vars_yml.read(text).settings
-    assert found["host.mediaStore"] == "/big/disk/media-store" and found["server.host"] == "m.example.com"
-    assert "host.mediaStore" not in vars_yml.read(HEAD + 'matrix_base_data_path: "{{ x }}"\n').settings
+def test_without_a_file_everything_is_asked_secrets_last_and_an_empty_address_means_aws(
+    made: Made, tmp_path: Path
+) -> None:
+    (tmp_path / "typed").write_text(PRIVATE_KEY)
+    person = Answers(
+        Name_or="m.example.org", Region="eu-central-1", Name_of_the_bucket="media-1", Access_key="A", Secret="S",
+        File_with=str(tmp_path / "typed"),
+    )  # fmt: skip
+    settings = plain(made(None, person, private_key=None))
+    assert settings["store.preset"] == "aws" and "store.endpoint" not in settings
+    assert settings["host.homeserverUrl"] == "https://m.example.org"
+    assert person.asked == [
+        "Name or address of the server",
+        "File with the SSH private key",
+        "Address of the S3 service (for AWS leave it empty)",
+        "Region of the bucket",
+        "Name of the bucket",
+        "Where the homeserver answers, seen from the server",
+        "Access key id",
+        "Secret access key",
+    ]
+
+
+def test_the_address_of_a_known_store_answers_for_its_region(made: Made) -> None:
+    person = Answers(Address=FSN["store.endpoint"], Name_of="media", Access_key="A", Secret="S")
+    assert plain(made(HEAD, person)).items() >= FSN.items()
+    assert "Region of the bucket" not in person.asked
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("question", "answers", "path", "complaint"),
     [
-        (HEAD.replace("synapse", "dendrite"), "the homeserver is dendrite.*only Synapse.* -- "),
-        (AWS.replace("enabled: false", "enabled: true"), "mounts the bucket over the media store itself -- set it to"),
-        ("$ANSIBLE_VAULT;1.1;AES256\n3132", "encrypted as a whole -- "),
-        ("a: [", "no YAML .line"),
-        ("- a", "no variables"),
-        (AWS.replace("media-of-example", "No_Bucket"), "store.bucket: is not a valid bucket name -- "),
-        (SSE.replace(KEY, "short"), "store.sseCustomerKey: is not 32 bytes"),
+        ("Name of the bucket", ["No_Bucket", "", "media"], "store.bucket", "is not a valid bucket name"),
+        ("Address of the S3", ["s3.example.com", "https://s3.example.com"], "store.endpoint", "is not an address like"),
+        ("Region of the bucket", ["", "here"], "store.region", "is missing"),
+        ("Where the homeserver", ["8008", "http://127.0.0.1:8008"], "host.homeserverUrl", "is not an address like"),
     ],
 )
-def test_what_cannot_work_is_refused_with_a_reason_and_nothing_is_written(made: Made, text: str, words: str) -> None:
+def test_a_bad_answer_is_told_and_asked_for_again(
+    made: Made, question: str, answers: list[str], path: str, complaint: str
+) -> None:
+    said: list[str] = []
+    usual: dict[str, str | list[str]] = {
+        "Address of the S3": "https://s3.example.com", "Region of the bucket": "here", "Name of the bucket": "media",
+        "Access key": "A", "Secret": "S",
+    }  # fmt: skip
+    text = f"{HEAD}matrix_synapse_container_client_api_host_bind_port: none\n"
+    settings = plain(made(text, Answers(**{**usual, question: answers}), said))
+    assert settings[path] == answers[-1]
+    assert sum(line.startswith(f"{path}: {complaint}") for line in said) == len(answers) - 1
+
+
+def test_answers_that_end_end_it_without_a_loop(made: Made) -> None:
     calls: Calls = []
-    with pytest.raises(OperationError, match=words):
-        calls = made(text)
+    with pytest.raises(OperationError, match="no answer; nothing was written"):
+        calls = made(HEAD, Answers(Region="eu-west-1", Name_of_the_bucket=["No_Bucket"]))
     assert calls == []
 
 
-def test_a_bucket_that_the_playbook_mounts_elsewhere_is_a_note() -> None:
-    text = AWS.replace("enabled: false", "enabled: true\nmatrix_s3_media_store_path: /matrix/s3-media-store")
-    (note,) = vars_yml.read(text).notes
-    assert "/matrix/s3-media-store too" in note
-
-
-def test_without_a_file_everything_is_asked_and_an_empty_address_means_aws(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_piped_answers_that_end_end_it_without_a_loop(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    calls: Calls = []
-    monkeypatch.setattr(init, "pulumi", lambda *arguments, value="": calls.append((arguments, value)))
-    key = tmp_path / "key"
-    key.write_text(PRIVATE_KEY)
-    person = Answers(
-        Name_or="m.example.org", Region="eu-central-1", Name_of_the_bucket="media-1", Access_key="A", Secret="S",
-        File_with=str(key),
-    )  # fmt: skip
-    init.init(init.Given("fresh-one", host_key=HOST_KEY), person, lambda line: None)
-    settings = plain(calls)
-    assert settings["store.preset"] == "aws" and "store.endpoint" not in settings
-    assert settings["host.homeserverUrl"] == "https://m.example.org"
+    def end(question: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(init, "pulumi", lambda *arguments: "")
+    monkeypatch.setattr("builtins.input", end)
+    assert main(["init", "--stack", "never-there", "--host", "m.example.org", "--host-key", HOST_KEY]) == 2
+    assert "no answer; nothing was written -- answer each question" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"host_key": RSA}, "server.hostKey: is not a public host key -- take it from"),
+        ({"port": 70000}, "server.port: .* -- give a port from"),
+        ({"user": "a b"}, "server.user: is not a user's name -- "),
+        ({"host": "https://m.example.org"}, "server.host: is not a name or address -- "),
+        ({"private_key": Path(__file__)}, "server.privateKey: is not an SSH private key -- "),
+        ({"private_key": Path("/bin/sh")}, "the SSH private key cannot be read: "),
+        ({"private_key": Path("~nobody-there/key")}, "the SSH private key cannot be read: "),
+    ],
+)
+def test_an_option_that_would_not_be_accepted_is_told_before_anything_is_asked(
+    made: Made, more: dict[str, Any], words: str
+) -> None:
+    person = Answers()
+    with pytest.raises(OperationError, match=words):
+        made(None, person, **more)
+    assert person.asked == []
+
+
+def test_a_key_protected_in_a_way_that_cannot_be_opened_is_told_before_its_password_is_asked(
+    made: Made, tmp_path: Path
+) -> None:
+    key = tmp_path / "protected"
+    protect = ["ssh-keygen", "-q", "-t", "ed25519", "-Z", "chacha20-poly1305@openssh.com", "-N", "open", "-f", str(key)]
+    subprocess.run(protect, check=True)
+    with pytest.raises(OperationError, match="is protected with chacha20.* -- .*ssh-keygen -p -Z aes256-ctr"):
+        made(AWS, Answers(), private_key=key)
+
+
+def test_a_key_file_that_is_none_is_asked_for_again(made: Made, tmp_path: Path) -> None:
+    (tmp_path / "good").write_text(PRIVATE_KEY)
+    said: list[str] = []
+    files = [str(tmp_path / "not-there"), str(__file__), str(tmp_path / "good")]
+    assert secret(made(AWS, Answers(File_with=files), said, private_key=None))["server.privateKey"] == PRIVATE_KEY
+    assert [line.partition(":")[0] for line in said[:2]] == ["the SSH private key cannot be read", "server.privateKey"]
+
+
+def test_what_cannot_go_together_is_told_before_a_secret_is_asked(made: Made) -> None:
+    text = at("http://minio.example.com", "x") + f"matrix_s3_media_store_sse_key: {KEY}\n"
+    person = Answers()
+    with pytest.raises(OperationError, match="nothing was written:\nstore.sseCustomerKey: would travel in plain text"):
+        made(text.replace("AKID", "{{ key }}"), person)
+    assert person.asked == []
 
 
 def test_a_stack_that_is_there_is_left_alone() -> None:
     with pytest.raises(OperationError, match="is there already"):
         init.init(init.Given("example-aws"), Answers(), lambda line: None)
+
+
+def test_what_the_engine_refuses_is_told_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, ...]] = []
+
+    def refuse(*arguments: str) -> None:
+        calls.append(arguments)
+        raise OperationError("passphrase must be set")
+
+    monkeypatch.setattr(init, "pulumi", refuse)
+    person = Answers()
+    with pytest.raises(OperationError, match="passphrase must be set"):
+        init.init(init.Given("never-there"), person, lambda line: None)
+    assert person.asked == [] and calls == [("stack", "init", "never-there", "--no-select")]
+
+
+def test_the_stack_that_was_tried_out_is_gone_before_the_first_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[tuple[str, ...]] = []
+    monkeypatch.setattr(init, "pulumi", lambda *arguments: calls.append(arguments))
+    with pytest.raises(OperationError, match="no answer"):
+        init.init(init.Given("never-there"), Answers(Name_or=[]), lambda line: None)
+    assert [arguments[:2] for arguments in calls] == [("stack", "init"), ("stack", "rm")]
 
 
 @pytest.mark.parametrize("problem", [OperationError("passphrase must be set"), KeyboardInterrupt("Ctrl-C")])
@@ -228,11 +222,51 @@ def test_where_a_secret_cannot_be_set_no_half_of_a_stack_stays(
     assert calls[-1] == ("stack", "rm", "--yes", "prod")
 
 
-def test_a_host_key_counts_only_when_a_person_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Done:
-        stdout = f"# comment\nm.example.org {HOST_KEY}\n"
+@pytest.fixture
+def shows(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes servers show host keys: lists of keys by name."""
+    run = subprocess.run
 
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: Done())
-    assert init._host_key("m.example.org", 22, Answers(Is_it="yes"), lambda line: None) == HOST_KEY
+    def make(**keys: list[str]) -> None:
+        def scan(command: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
+            if command[0] != "ssh-keyscan":
+                return run(command, **more)
+            lines = [f"{command[-1]} {key}" for key in keys.get(command[-1], [])]
+            return subprocess.CompletedProcess(command, 0, "\n".join(["# a comment", *lines]), "")
+
+        monkeypatch.setattr(subprocess, "run", scan)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("keys", "taken"), [([ECDSA, HOST_KEY], HOST_KEY), ([RSA, ECDSA], ECDSA)], ids=["ed25519", "ecdsa"]
+)
+def test_the_best_host_key_is_shown_and_counts_only_when_a_person_said_so(
+    made: Made, shows: Callable[..., None], keys: list[str], taken: str
+) -> None:
+    shows(m=keys)
+    said: list[str] = []
+    settings = plain(made(AWS, Answers(Is_it="yes"), said, host="m", host_key=""))
+    assert settings["server.hostKey"] == taken
+    assert "SHA256:" in said[-3] and f"ssh_host_{'ed25519' if taken == HOST_KEY else 'ecdsa'}_key.pub" in said[-2]
     with pytest.raises(OperationError, match="not confirmed"):
-        init._host_key("m.example.org", 22, Answers(), lambda line: None)
+        made(AWS, Answers(Is_it="no"), host="m", host_key="")
+
+
+def test_a_server_with_an_rsa_key_alone_is_told_what_to_do(made: Made, shows: Callable[..., None]) -> None:
+    shows(m=[RSA])
+    with pytest.raises(
+        OperationError, match="m shows a host key of type RSA alone.* -- .*ssh-keygen -A.* restart sshd"
+    ):
+        made(AWS, host="m", host_key="")
+
+
+def test_a_name_that_was_typed_and_shows_no_host_key_is_asked_for_again(made: Made, shows: Callable[..., None]) -> None:
+    shows(m=[HOST_KEY])
+    said: list[str] = []
+    person = Answers(Name_or=["n", "m"], Is_it="yes")
+    assert plain(made(AWS.replace(HEAD, ""), person, said, host_key=""))["server.host"] == "m"
+    assert any(line.startswith("n shows no SSH host key -- is its name right") for line in said)
+    with pytest.raises(OperationError, match="n shows no SSH host key"):
+        access.find({"server.host": "n"}, None, Answers(), said.append)

@@ -9,6 +9,7 @@ import yaml
 
 from components.settings import AwsStore, B2Store, ConfigurationError, ExistingStore, Settings, parse, read
 from components.settings.fields import Section
+from components.settings.presets import region_of
 from components.settings.stores import STORES
 from sandbox.world import ROOT
 
@@ -74,6 +75,28 @@ def test_a_preset_fills_in_endpoint_and_region(store: dict[str, Any], endpoint: 
 def test_a_store_whose_parts_do_not_fit_is_refused(store: dict[str, Any], key: str, what: str) -> None:
     (line,) = problems({**KEYS, **store})
     assert line.startswith(key) and what in line and " -- " in line
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "region"),
+    [
+        ("https://fsn1.your-objectstorage.com", "fsn1"),
+        ("https://fra1.digitaloceanspaces.com/", "fra1"),
+        ("https://s3.eu-central-2.wasabisys.com", "eu-central-2"),
+        ("https://s3.wasabisys.com", "us-east-1"),
+        ("https://s3.us-west-002.backblazeb2.com", "us-west-002"),
+        ("https://s3.eu-west-1.amazonaws.com", "eu-west-1"),
+        ("https://s3.dualstack.eu-west-1.amazonaws.com", "eu-west-1"),
+        ("https://s3.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ("https://s3.amazonaws.com", "us-east-1"),
+        ("https://ab12.eu.r2.cloudflarestorage.com", "auto"),
+        ("https://storage.googleapis.com", "auto"),
+        ("https://s3.example.com", ""),
+        ("https://[", ""),
+    ],
+)
+def test_a_known_stores_address_says_its_region(endpoint: str, region: str) -> None:
+    assert region_of(endpoint) == region
 
 
 @pytest.mark.parametrize(

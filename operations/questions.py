@@ -1,0 +1,137 @@
+"""This module asks a person what a new stack needs, and asks again where an answer would not be accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from components.settings import ConfigurationError, is_secret, parse
+from components.settings.presets import region_of
+
+from .variables import Found
+from .workspace import OperationError
+
+#: What is asked where neither the playbook nor an option says it: path, question, default.
+QUESTIONS = [
+    ("store.endpoint", "Address of the S3 service (for AWS leave it empty)", ""),
+    ("store.region", "Region of the bucket", ""),
+    ("store.bucket", "Name of the bucket", ""),
+    ("host.homeserverUrl", "Where the homeserver answers, seen from the server", "https://{host}"),
+    ("store.accessKeyId", "Access key id", ""),
+    ("store.secretAccessKey", "Secret access key", ""),
+]
+#: Asked only where the playbook's file says that there is one, and does not tell it.
+OPTIONAL = [
+    ("host.mediaStore", "Folder of Synapse's media store on the server", ""),
+    ("host.database", "psql-like program on the server that asks Synapse's database", "auto"),
+    ("store.prefix", "Folder in the bucket for the media (for the whole bucket leave it empty)", ""),
+    ("store.sseCustomerKey", "Key for SSE-C (base64 of 32 bytes)", ""),
+]
+#: What stands for a secret that is not known yet, where all else is tried.
+STAND_IN = "not known yet"
+
+
+class Person(Protocol):
+    """A `Person` is who answers the questions."""
+
+    def ask(self, question: str, default: str = "") -> str:
+        """Return the answer to a question, or the default where it is empty."""
+
+    def ask_secret(self, question: str) -> str:
+        """Return the answer to a question, which is not shown."""
+
+    def agrees(self, question: str) -> bool:
+        """Return whether the answer is yes."""
+
+
+def nested(values: Mapping[str, str]) -> dict[str, Any]:
+    """Return settings by path as the stack's file nests them. It is pure."""
+    made: dict[str, Any] = {}
+    for path, value in values.items():
+        section, dot, name = path.partition(".")
+        if dot:
+            made.setdefault(section, {})[name] = value
+        else:
+            made[section] = value
+    return made
+
+
+def complaints(values: Mapping[str, str]) -> dict[str, str]:
+    """Return what the settings say against values by path, a line each by its path. It is pure."""
+    try:
+        parse(nested(values))
+    except ConfigurationError as error:
+        return {line.partition(": ")[0]: line for line in str(error).splitlines()}
+    return {}
+
+
+def _must_be_accepted(values: Mapping[str, str]) -> None:
+    """Raise OperationError, with a line for each problem, where the values would not be accepted as they are."""
+    if problems := complaints(values):
+        raise OperationError("that would not be accepted; nothing was written:\n" + "\n".join(problems.values()))
+
+
+def usable(found: Found, values: Mapping[str, str]) -> Found:
+    """Return what was found without the values that would not be accepted: these are to be asked for. It is pure."""
+    problems = complaints({**found.settings, **found.secrets, **values})
+    wrong = {
+        path: f"what the file says {problems[path].partition(': ')[2].partition(' -- ')[0]}"
+        for path in (*found.settings, *found.secrets)
+        if path in problems
+    }
+    kept, secrets = ({p: v for p, v in part.items() if p not in wrong} for part in (found.settings, found.secrets))
+    return replace(found, settings=kept, secrets=secrets, hidden={**found.hidden, **wrong})
+
+
+def answered(
+    path: str, question: str, default: str, values: Mapping[str, str], person: Person, say: Callable[[str], None]
+) -> dict[str, str]:
+    """Ask one question until the answer would be accepted beside `values`, and return the settings that follow."""
+    while True:
+        answer = person.ask_secret(question) if is_secret(path) else person.ask(question, default)
+        settings = _following(path, answer)
+        complaint = complaints({**values, **settings}).get(path)
+        if not complaint:
+            return settings
+        say(complaint)
+
+
+def _following(path: str, answer: str) -> dict[str, str]:
+    """Return the settings that follow from an answer: a known store's address says its region. It is pure."""
+    if path != "store.endpoint":
+        return {path: answer}
+    if not answer:
+        return {"store.preset": "aws"}
+    region = region_of(answer)
+    return {path: answer, **({"store.region": region} if region else {})}
+
+
+def ask_all(
+    found: Found, values: Mapping[str, str], more: Mapping[str, str], person: Person, say: Callable[[str], None]
+) -> dict[str, str]:
+    """Return `values` with the answers to what they lack; secrets are asked for last.
+
+    Raises OperationError where all of it would not be accepted together, and does so before the first secret if that is
+    not the secrets' fault.
+
+    :param more: questions besides those that are always asked, by path.
+    """
+    asked = [*QUESTIONS, *(known for known in OPTIONAL if known[0] in found.hidden)]
+    asked += [(path, question, "") for path, question in more.items()]
+    values = dict(values)
+
+    def ask(path: str, question: str, default: str) -> None:
+        default = found.defaults.get(path) or default.format(host=values["server.host"])
+        values.update(answered(path, question, default, values, person, say))
+
+    for path, question, default in asked:
+        if not is_secret(path) and path not in values and not (path == "store.endpoint" and "store.preset" in values):
+            ask(path, question, default)
+    waiting = [known for known in asked if is_secret(known[0]) and known[0] not in values]
+    optional = {path for path, _, _ in OPTIONAL}
+    _must_be_accepted({**{path: STAND_IN for path, _, _ in waiting if path not in optional}, **values})
+    for known in waiting:
+        ask(*known)
+    _must_be_accepted(values)
+    return {path: value for path, value in values.items() if value}

@@ -1,0 +1,171 @@
+"""This module reads what a playbook's vars.yml says of a bucket: for its mount, or for synapse-s3-storage-provider."""
+
+from __future__ import annotations
+
+import base64
+
+from components.settings.presets import PLAIN, PRESETS, belongs, recognise, region_of
+
+from .variables import Found, Hidden, Variables, said
+from .workspace import OperationError
+
+MOUNT = "matrix_s3_media_store_"
+PROVIDER = "matrix_synapse_ext_synapse_s3_storage_provider_"
+#: The region of the playbook's role where the file names none.
+REGION = "eu-central-1"
+#: What the role's defaults and the playbook's pages say in the place of a value.
+_SAMPLES = (
+    "your-bucket-name", "your-custom-endpoint", "https://your-custom-endpoint", "your-aws-access-key",
+    "your-aws-secret-key", "access-key-goes-here", "secret-key-goes-here",
+)  # fmt: skip
+
+
+def read(variables: Variables, media_store: str) -> Found:
+    """Return what the file says of a bucket. Raises OperationError where the playbook has it mounted already.
+
+    :param media_store: the media store's path, or why it is not known.
+    """
+    found = _mounted(variables, media_store) | _mount(variables)
+    return found | _provider(variables, is_needed=not (found.settings or found.secrets or found.hidden))
+
+
+def _text(variables: Variables, name: str) -> str:
+    text = variables.text(name)
+    return "" if text in _SAMPLES else text
+
+
+def _mounted(variables: Variables, media_store: str) -> Found:
+    """Return a note. Raises OperationError where the playbook itself mounts the bucket over the media store."""
+    enabled, path = variables.text(f"{MOUNT}enabled"), variables.text(f"{MOUNT}path")
+    named = variables.text("matrix_synapse_media_store_path")
+    if isinstance(enabled, Hidden):
+        return Found(notes=(f"{enabled}: the playbook must not mount a bucket over the media store itself",))
+    if not variables.flag(f"{MOUNT}enabled"):
+        return Found()
+    if not path or path.rstrip("/") in (media_store, named.rstrip("/")):
+        raise OperationError(
+            f"the playbook mounts the bucket over the media store already ({MOUNT}enabled is true), and such a server "
+            "cannot be taken over yet -- bring the media home first, as docs/runbook.md says under \"The playbook's "
+            'mount serves already": copy the bucket to a folder beside the media store, stop the services, copy once '
+            f"more, set {MOUNT}enabled to false, run the playbook with --tags=setup-all, put the folder in the media "
+            "store's place, start the services, and run this again"
+        )
+    if isinstance(path, Hidden):
+        return Found(notes=(f"{path}: the playbook mounts the bucket there, and must not over the media store",))
+    return Found(
+        notes=(f"the playbook mounts the bucket at {path} too: set {MOUNT}enabled to false when this is done",)
+    )
+
+
+def _mount(variables: Variables) -> Found:
+    """Return the bucket that the playbook would mount."""
+    texts = {
+        name: _text(variables, MOUNT + name)
+        for name in ("bucket_name", "aws_access_key", "aws_secret_key", "sse_key", "region", "custom_endpoint")
+    }
+    if not any(texts.values()):
+        return Found()
+    return (
+        _place(variables, texts["bucket_name"], texts["region"], texts["custom_endpoint"])
+        | said("store.bucket", texts["bucket_name"])
+        | said("store.accessKeyId", texts["aws_access_key"])
+        | said("store.secretAccessKey", texts["aws_secret_key"])
+        | said("store.sseCustomerKey", texts["sse_key"])
+    )
+
+
+def _place(variables: Variables, bucket: str, region: str, endpoint: str) -> Found:
+    """Return endpoint and region of the playbook's mount, which is at AWS unless it is told otherwise."""
+    switch = f"{MOUNT}custom_endpoint_enabled"
+    custom, hidden = variables.flag(switch), variables.text(switch)
+    asked = said("store.region", region) | Found(defaults={"store.region": REGION})
+    if isinstance(hidden, Hidden):
+        return said("store.endpoint", hidden) | asked
+    if custom and not endpoint:
+        return said("store.endpoint", Hidden(f"{switch} is true, and {MOUNT}custom_endpoint says nothing")) | asked
+    if endpoint and not custom:
+        why = f"{MOUNT}custom_endpoint is set, and {switch} is not true: the playbook would take AWS"
+        return said("store.endpoint", Hidden(why)) | asked
+    if not endpoint:
+        return Found({"store.preset": "aws"}) | said("store.region", region or REGION, REGION)
+    if isinstance(endpoint, Hidden):
+        return said("store.endpoint", endpoint) | asked
+    return _at(endpoint, bucket, region, f"{MOUNT}region", REGION)
+
+
+def _at(endpoint: str, bucket: str, region: str, variable: str, default: str) -> Found:
+    """Return endpoint and region; a known store's address says the region, whatever the file says."""
+    address = _address(endpoint, bucket)
+    known, own = recognise(address), region_of(address)
+    preset = PRESETS.get(known, PLAIN)
+    here = Found({"store.endpoint": address})
+    if not own:
+        region = region or Hidden(f"{variable} says nothing, and neither does the address {address}")
+        return here | said("store.region", region, default)
+    if region in ("", own) or isinstance(region, Hidden):
+        return here | said("store.region", own)
+    if not preset.region and belongs(preset, address, region):
+        why = Hidden(f"{variable} says {region}, and the address {address} is that of {own}")
+        return Found({"store.preset": known}) | said("store.region", why)
+    note = f"{variable} says {region}; the address {address} belongs to {own}, which is taken"
+    return here | said("store.region", own) | Found(notes=(note,))
+
+
+def _address(endpoint: str, bucket: str) -> str:
+    """Return an endpoint as an address: with its scheme, and without a bucket's name in front of a known store's."""
+    address = (endpoint if "://" in endpoint else f"https://{endpoint}").rstrip("/")
+    without = address.replace(f"://{bucket}.", "://", 1)
+    return without if recognise(without) else address
+
+
+def _provider(variables: Variables, is_needed: bool) -> Found:
+    """Return a note where synapse-s3-storage-provider is set up, and its bucket as an offer where none is known."""
+    switch = variables.text(f"{PROVIDER}enabled")
+    if not (variables.flag(f"{PROVIDER}enabled") or isinstance(switch, Hidden)):
+        return Found()
+    is_there = switch if isinstance(switch, Hidden) else f"{PROVIDER}enabled is true"
+    note = (
+        f"{is_there}: phase live is refused while the nightly job of synapse-s3-storage-provider is on the server, "
+        f"since it would remove the only copies -- bring home what its bucket alone has, take the {PROVIDER}* lines "
+        'out, and run the playbook first; docs/runbook.md says how under "synapse-s3-storage-provider"'
+    )
+    bucket, endpoint = (_text(variables, f"{PROVIDER}config_{name}") for name in ("bucket", "endpoint_url"))
+    if not is_needed or not bucket or isinstance(bucket, Hidden):
+        return Found(notes=(note,))
+    question = f"Shall the media go into the provider's bucket, {bucket}?"
+    return Found(notes=(note,), offer=(question, _offered(variables, bucket, endpoint)))
+
+
+def _offered(variables: Variables, bucket: str, endpoint: str) -> Found:
+    region = variables.text(f"{PROVIDER}config_region_name")
+    if isinstance(endpoint, Hidden):
+        place = said("store.endpoint", endpoint) | said("store.region", region)
+    elif endpoint:
+        place = _at(endpoint, bucket, region, f"{PROVIDER}config_region_name", "")
+    else:
+        place = Found({"store.preset": "aws"}) | said("store.region", region)
+    return (
+        place
+        | said("store.bucket", bucket)
+        | said("store.prefix", _prefix(variables.text(f"{PROVIDER}config_prefix")))
+        | said("store.accessKeyId", _text(variables, f"{PROVIDER}config_access_key_id"))
+        | said("store.secretAccessKey", _text(variables, f"{PROVIDER}config_secret_access_key"))
+        | said("store.sseCustomerKey", _customer_key(variables))
+    )
+
+
+def _prefix(prefix: str) -> str:
+    """Return the folder that a prefix means: the provider puts it before each path as it is."""
+    if not prefix or isinstance(prefix, Hidden):
+        return prefix
+    if not prefix.endswith("/"):
+        return Hidden(f"{PROVIDER}config_prefix is {prefix}, without a slash at its end: no folder in the bucket")
+    return prefix.removesuffix("/")
+
+
+def _customer_key(variables: Variables) -> str:
+    """Return the provider's key as base64: boto3 takes the 32 bytes themselves."""
+    switch, key = (variables.text(f"{PROVIDER}config_sse_customer_{name}") for name in ("enabled", "key"))
+    if isinstance(switch, Hidden) or not variables.flag(f"{PROVIDER}config_sse_customer_enabled"):
+        return switch if isinstance(switch, Hidden) else ""
+    return key if isinstance(key, Hidden) else base64.b64encode(key.encode()).decode()

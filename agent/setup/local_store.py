@@ -44,8 +44,8 @@ def _is_a_mount(server: Server) -> Problem:
     if (server.layout.units / PLAYBOOK_UNIT).exists():
         return Problem(
             f"the playbook mounts a bucket at {store} already ({PLAYBOOK_UNIT}), and this program moves a local store",
-            "bring the media home first, as 'The playbook's mount serves already' in docs/runbook.md says, and run pulumi "
-            "up again",
+            "bring the media home first, as 'The playbook's mount serves already' in docs/runbook.md says, and run "
+            "pulumi up again",
         )
     return Problem(
         f"something ({kind}) is mounted at {store} already, and this program moves a local store",

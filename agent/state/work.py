@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..host.files import read_json, write_dearly, write_json
 from ..host.systemd import RUNNING
-from ..model.errors import Problem
+from ..model.errors import CommandFailed, Problem
 from ..model.layout import WORK_UNIT, Layout
 from ..model.phases import ANY
 
@@ -54,21 +54,27 @@ def starting(layout: Layout) -> Iterator[None]:
 def start(layout: Layout, system: System, target: str, after: str = ANY) -> Request:
     """Start the unit, and return its request. Recovery runs after it however it ends, kill -9 included.
 
-    Raises CommandFailed where systemd does not start it.
+    Raises `Problem` where systemd does not start it.
     """
     request: Request = {"id": secrets.token_hex(8), "target": str(target), "after": after}
     write_json(layout.request, request)
     layout.progress.write_bytes(b"")
     agent = f"/usr/bin/python3 {layout.agent}"
     system.wait_until(lambda: not _remembered(system), FORGET_SECONDS)
-    system.run(
-        [
-            "systemd-run", f"--unit={WORK_UNIT}", "--collect", "--quiet",
-            "--property=Type=exec", "--property=Nice=5", "--property=IOSchedulingPriority=7",
-            f"--property=ExecStopPost={agent} recover", "--property=TimeoutStopSec=900",
-            *agent.split(), "work", "--id", request["id"], "--target", str(target), "--after", after,
-        ]
-    )  # fmt: skip
+    argv = [
+        "systemd-run", f"--unit={WORK_UNIT}", "--collect", "--quiet",
+        "--property=Type=exec", "--property=Nice=5", "--property=IOSchedulingPriority=7",
+        f"--property=ExecStopPost={agent} recover", "--property=TimeoutStopSec=900",
+        *agent.split(), "work", "--id", request["id"], "--target", str(target), "--after", after,
+    ]  # fmt: skip
+    try:
+        system.run(argv)
+    except CommandFailed as error:
+        held = system.systemctl("show", "--property=ActiveState,SubState,Result,Job", WORK_UNIT, check=False)
+        raise Problem(
+            f"{WORK_UNIT} does not start ({' '.join(held.split())}): {error}",
+            "run pulumi up again; nothing was changed",
+        ) from None
     return request
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..host.processes import as_owner
-from ..model.errors import CommandFailed, Problem, StoreError
+from ..model.errors import CommandFailed, Problem, StoreError, StoreUnavailable
 from ..model.layout import RESERVED_PREFIX
 from ..state.records import Owner
 from ..state.run import Server
@@ -40,6 +40,8 @@ FOLDER = f"{RESERVED_PREFIX}trial/"
 
 def remedy(error: StoreError) -> str:
     """Return what an administrator can do about a refusal; the store's own message stands before it."""
+    if isinstance(error, StoreUnavailable):
+        return "check the network between the server and the store, and try again"
     if error.code == "NoSuchBucket":
         return "create it, or correct store.bucket"
     if error.code == "InvalidAccessKeyId":
@@ -78,7 +80,7 @@ def try_copies(server: Server, owner: Owner, say: Say) -> None:
     except StoreError as error:
         raise Problem(f"bucket {store.bucket} at {store.endpoint} answers {error.answer}", remedy(error)) from None
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # its owner may put anything into it
     say("the bucket takes, lists, gives back and deletes a small object and one in parts")
 
 

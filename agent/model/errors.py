@@ -80,6 +80,11 @@ class StoreUnavailable(StoreError):
         super().__init__(0, "", what)
         self.args = (what,)
 
+    @property
+    def answer(self) -> str:
+        """Return that there is no answer, and why."""
+        return f"nothing ({self})"
+
 
 class CommandFailed(Exception):
     """This error says that a program ended with another exit status than 0.

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.copying import trial
-from agent.model.errors import Problem, StoreError
+from agent.model.errors import Problem, StoreError, StoreUnavailable
 from agent.model.items import Object, Remainder
 from agent.store.bucket import Bucket
 from agent.store.listing import parse_error
@@ -151,6 +151,12 @@ def test_a_long_message_is_cut() -> None:
 )
 def test_each_refusal_has_its_remedy(code: str, remedy: str) -> None:
     assert trial.remedy(StoreError(403, code, "", "")).startswith(remedy)
+
+
+def test_a_store_that_goes_away_in_the_middle_is_told_as_such() -> None:
+    error = StoreUnavailable("https://store.test does not answer: timed out")
+    assert error.answer == "nothing (https://store.test does not answer: timed out)"
+    assert "network" in trial.remedy(error)
 
 
 def test_each_object_that_is_put_comes_with_its_md5_as_object_lock_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from sandbox import server, store
 from sandbox.plugins.command.resources import RESOURCES
 from sandbox.world import HOST_KEY, SERVER_ADDRESS, SSH_KEY
 
-from .world import STORE, Begin, on_disk, operate
+from .world import STORE, Begin, on_disk, operate, synapse_runs, wait_for
 
 OWN_FOLDERS = ("/etc/matrix-media-store", "/usr/local/lib/matrix-media-store")
 
@@ -104,6 +104,7 @@ def test_an_unreachable_server_plans_with_the_last_known_state_and_refuses_to_ac
     result = migration.stack.call("up", "--yes", "--skip-preview")
     assert result.status != 0 and "cannot be reached" in result.output and "check server.host" in result.output
     server.up()
+    wait_for(synapse_runs, seconds=60, every=0.5)
     migration.assert_serves_locally()
 
 

@@ -112,7 +112,7 @@ def lines(status: Status) -> list[str]:
     if seen["local_copy"]:
         said.append(f"  local copy     {seen['local_copy']}")
     if not seen["version"] and seen["phase"] == "local":
-        return [*said, "  nothing of this stack is on the server: pulumi up begins"]
+        return [*said, "  nothing of this stack is on the server yet: run `pulumi up` to begin"]
     return said + ([f"  DRIFT: {line}" for line in status.drift] or ["  as the stack says"])
 
 

@@ -27,6 +27,12 @@ from .rclone import rclone_argv
 if TYPE_CHECKING:
     from ..model.ports import Say
 
+#: How stores refuse a request that was signed with another key, or otherwise than they expect; and what mends that.
+SIGNATURE = "SignatureDoesNotMatch"
+OF_SIGNATURE = (
+    "most likely store.secretAccessKey is wrong, or belongs to another key than store.accessKeyId; else check "
+    "store.region, store.preset and the server's clock"
+)
 #: Bytes of the small object, and of the one in parts: S3's smallest part, and some more.
 #: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 SMALL, PART = 2048, 5 << 20
@@ -46,12 +52,12 @@ def remedy(error: StoreError) -> str:
         return "create it, or correct store.bucket"
     if error.code == "InvalidAccessKeyId":
         return "check store.accessKeyId"
-    if error.code == "SignatureDoesNotMatch":
-        return "check store.secretAccessKey and store.region, and that store.preset names the store's kind"
+    if error.code == SIGNATURE:
+        return OF_SIGNATURE
     if error.status == 403:
         return (
-            "do what the store says; where it says no more, check store.accessKeyId and store.secretAccessKey, and "
-            "that they may list, read, write and delete in this bucket"
+            "do what the store says, then run pulumi up again; where it says no more, check store.accessKeyId and "
+            "store.secretAccessKey, and that they may list, read, write and delete in this bucket"
         )
     return "check store.endpoint and store.region"
 
@@ -118,11 +124,13 @@ def _copy(server: Server, owner: Owner, source: str, target: str, names: Sequenc
         try:
             server.system.run(as_owner(argv, *owner), COPY_SECONDS, stdin=listed, environment=environment)
         except CommandFailed as error:
-            store = server.settings.store
+            store, reason = server.settings.store, _reason(error)
             raise Problem(
-                f"rclone says that nothing can be {what} bucket {store.bucket} at {store.endpoint}: {_reason(error)}",
-                "do what the store says; check the key's rights (list, read, write, delete), store.region, and that "
-                "store.preset names the store's kind",
+                f"rclone says that nothing can be {what} bucket {store.bucket} at {store.endpoint}: {reason}",
+                OF_SIGNATURE
+                if SIGNATURE in reason
+                else "do what the store says, then run pulumi up again; where it says no more, check that the key may "
+                "list, read, write and delete in this bucket, and that store.preset names the store's kind",
             ) from None
 
 
@@ -147,5 +155,6 @@ def _check_listed(server: Server, key: str, wanted: dict[str, int]) -> None:
         raise Problem(
             f"a listing of bucket {server.settings.store.bucket} {trouble} {LISTED_SECONDS:.0f} s ago "
             f"({len(found)} of {len(wanted)} objects)",
-            "use a store whose listings are up to date: what is missing in one would count as lost",
+            "run pulumi up again; if that stays so, take away what caches before the store, or use one with strongly "
+            "consistent listings: what is missing in a listing would count as lost",
         )

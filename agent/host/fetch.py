@@ -95,8 +95,9 @@ def _download(program: Program, arrived: Path) -> None:
     except OSError as error:
         raise Problem(
             f"{name} cannot be had from {url}: {error}",
-            f"make that address reachable from the server, or fetch it elsewhere, put it on the server and set "
-            f"mount.{name}Url to file:///path there (with mount.{name}Sha256 as it is: {program.sha256})",
+            "make that address reachable from the server; or fetch that very file elsewhere, put it on the "
+            "server, and "
+            f"set mount.{name}Url to file:///path/of/it and mount.{name}Sha256 to {program.sha256}",
         ) from None
     if found != program.sha256:
         raise Problem(

@@ -79,13 +79,14 @@ class MediaObjects:
         lines = []
         if self.foreign.count:
             lines.append(
-                f"{self.foreign.count:,} objects in the bucket are no media, {self.foreign.first!r} first: "
-                "they stay as they are"
+                f"{self.foreign.count:,} objects in the bucket are no media, {self.foreign.first!r} first: they "
+                "stay as "
+                "they are (a bucket with such is not deleted by destroy)"
             )
         if self.unnameable.count:
             lines.append(
                 f"{self.unnameable.count:,} objects in the bucket have names that no file here can have, "
-                f"{self.unnameable.first!r} first: they stay there"
+                f"{self.unnameable.first!r} first: they stay there; Synapse never makes such names"
             )
         return lines
 

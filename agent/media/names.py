@@ -22,7 +22,7 @@ def trouble(path: str) -> str:
     except UnicodeEncodeError:
         return "is not UTF-8"
     if UNFIT.search(path):
-        return "has a line break, or a character that the copying program takes for another one"
+        return "has a line break, or a character that rclone takes for another one, so it cannot be copied"
     if len(encoded) > LONGEST or any(len(part) > LONGEST_PART for part in encoded.split(b"/")):
         return f"has over {LONGEST} bytes, or a part of over {LONGEST_PART}"
     return _trouble_of_parts(path)

@@ -129,9 +129,9 @@ def _check(top: Path, path: str, info: os.stat_result, device: int) -> None:
     if stat.S_ISLNK(info.st_mode):
         raise Problem(
             f"{top}/{path!r} is a link within the media store, and a bucket cannot hold it",
-            "move what it leads to in its place; where that needs a big disk, mount that disk at "
-            f"{top.parent} with the whole media store on it, or let {top.name} there be a link to a folder of the same "
-            "owner on it (which a container must see too)",
+            "stop Synapse, move the folder that it leads to in its place, and run pulumi up again; where the "
+            "disk is too "
+            "small for that, see 'The media store is on more than one disk' in docs/runbook.md",
         )
     if not stat.S_ISREG(info.st_mode):
         raise Problem(f"{top}/{path!r} is neither a file nor a folder: a bucket cannot hold it", "remove it")
@@ -149,5 +149,5 @@ def _check_device(top: Path, folder: str, info: os.stat_result, device: int) -> 
 def _check_name(root: Path, path: str) -> None:
     trouble = names.trouble(path)
     if trouble:
-        fix = "rename the file; Synapse never makes such a name"
+        fix = "move it out of the media store, or rename it: Synapse never makes such a name"
         raise Problem(f"a file name below {root} {trouble}: {path!r}", fix)

@@ -60,9 +60,9 @@ def _check_all_is_home(run: Run) -> None:
         purged = unaccounted.purged_of_ours(run, manifest, gone, "the local store")
     if others := run.bucket.first_outside() or found.foreign.first or found.unnameable.first:
         raise Problem(
-            f"bucket {run.settings.store.bucket} holds other things than the media store, {others!r} among them, and "
-            "is to be deleted; nothing was removed",
-            "take them elsewhere, or set store.onDestroy to retain; then run pulumi up and destroy again",
+            f"destroy would delete bucket {run.settings.store.bucket}, which holds other things than the media store, "
+            f"{others!r} among them; nothing was removed",
+            "take them elsewhere, or set store.onDestroy to retain and run pulumi up; then run destroy again",
         )
     if foreign:
         raise Problem(

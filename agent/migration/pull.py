@@ -98,7 +98,8 @@ def no_room(size: int, free: int, where: Path) -> Problem:
     """Return the `Problem` of a disk that has not room for what must come back; both sizes are in bytes."""
     return Problem(
         f"{size / 1e6:,.0f} MB must come back from the bucket, and {free / 1e6:,.0f} MB are free at {where}",
-        "free or add disk space there; the bucket serves on, nothing was stopped",
+        f"free {(size + SPARE_BYTES - free) / 1e6:,.0f} MB more there, then run pulumi up again; the bucket serves on, "
+        "nothing was stopped",
     )
 
 

@@ -54,7 +54,7 @@ def rclone(mount: MountSettings, machine: str) -> Program:
     if machine not in RCLONE:
         raise Problem(
             f"no rclone is pinned for a server with processor {machine}",
-            "set mount.rcloneUrl and mount.rcloneSha256 to a build for it",
+            "set mount.rcloneUrl to rclone's zip file for it, or to the program, and mount.rcloneSha256 to its SHA-256",
         )
     return RCLONE[machine]
 

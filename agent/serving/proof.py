@@ -120,8 +120,8 @@ def prove(server: Server, owner: Owner, homeserver: Homeserver) -> dict[str, Any
     if blind := store_in_use.without_mount(server):
         raise Problem(
             f"Synapse (process {blind[0]}) does not see what is mounted at {store}",
-            "let its container have the folder above with slave propagation, as the playbook does "
-            "(bind-propagation=slave); docs/runbook.md says more",
+            f"its container needs {store.parent} with slave propagation: see 'The container does not see the mount' in "
+            "docs/runbook.md",
         )
     if server.settings.host.access_token:
         use_client_api(homeserver, server.bucket)

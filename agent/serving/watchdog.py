@@ -135,11 +135,11 @@ def _store_answers(server: Server) -> bool:
 def act(server: Server, journal: Journal, acts: set[Act]) -> None:
     """Do the acts that `decide` returned. The caller holds the lock."""
     system, unit = server.system, playbook.serving_unit(server)
-    restarts = {Act.HOLD_SERVICES: "nothing is mounted", Act.RESTART_SERVICES: "it does not see the mount"}
+    restarts = {Act.HOLD_SERVICES: "nothing is mounted", Act.RESTART_SERVICES: "the homeserver does not see the mount"}
     for each in acts & restarts.keys():
         units = [unit for unit, state in system.units(writers.patterns(server)).items() if state == "active"]
         if units:
-            say(f"watchdog: {restarts[each]}; {', '.join(units)} must restart, and wait for the mount")
+            say(f"watchdog: {restarts[each]}; restarting {', '.join(units)}, which wait until it is there")
             system.systemctl("--no-block", "try-restart", *units)
     # Asked once more: many a silence of the network ends while it is being looked at.
     if Act.END_MOUNT in acts and probe.why_not_serving(system, journal.owner, server.store_path, ANSWER_SECONDS):

@@ -38,8 +38,8 @@ def _is_a_mount(server: Server) -> Problem:
     if not kind.startswith("fuse"):
         return Problem(
             f"a disk ({kind}) is mounted at {store} itself, and a folder that is a mount cannot be moved aside",
-            f"stop the services, mount that disk at {store.parent} instead, with the media store as a folder on it "
-            f"(copy what else is in {store.parent} to it first), change /etc/fstab, and start them again",
+            "see 'The media store is a disk of its own' in docs/runbook.md: the disk is mounted one folder further up "
+            f"({store.parent}), and what is on it now moves into a folder {store.name} there",
         )
     if (server.layout.units / PLAYBOOK_UNIT).exists():
         return Problem(

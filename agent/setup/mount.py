@@ -164,7 +164,9 @@ def _store_changed(run: Run) -> bool:
     if moved and phase not in UNUSED:
         raise Problem(
             f"the store changed from {place(before)} to {place(shown(now))} in phase {phase}",
-            "set phase to prepare first: the media comes back, and can then go to the other bucket",
+            "nothing was changed: set the store back as it was, and phase to prepare, and run pulumi up: the "
+            "media come "
+            "home; then name the other store",
         )
     return True
 

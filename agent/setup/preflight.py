@@ -155,9 +155,11 @@ def check_homeserver(homeserver: Homeserver, url: str) -> None:
     """Raise `Problem` where the homeserver does not answer now; `url` is its address."""
     if trouble := homeserver.trouble():
         raise Problem(
-            f"the homeserver does not answer at {url}/_matrix/client/versions, asked from the server: {trouble}",
-            "start it, or set host.homeserverUrl to an address at which it answers from the server itself (behind a "
-            "NAT that may not be the public one; a proxy before it may refuse robots)",
+            f"the homeserver does not answer at {url}/_matrix/client/versions as it should, asked from the server: "
+            f"{trouble}",
+            "start it if it is down; else set host.homeserverUrl to an address that reaches it directly from the "
+            "server, "
+            "such as http://127.0.0.1:8008 (behind a NAT the public one may not; a proxy may refuse programs)",
         )
 
 

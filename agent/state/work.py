@@ -72,8 +72,8 @@ def start(layout: Layout, system: System, target: str, after: str = ANY) -> Requ
     except CommandFailed as error:
         held = system.systemctl("show", "--property=ActiveState,SubState,Result,Job", WORK_UNIT, check=False)
         raise Problem(
-            f"{WORK_UNIT} does not start ({' '.join(held.split())}): {error}",
-            "run pulumi up again; nothing was changed",
+            f"the work cannot begin, an earlier run may be ending ({WORK_UNIT}: {' '.join(held.split())}): {error}",
+            "wait a minute, and run pulumi up again; nothing was changed",
         ) from None
     return request
 

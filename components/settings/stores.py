@@ -51,7 +51,13 @@ def _is_prefix(value: str) -> bool:
     return not value or allowed and not {"", ".", "..", RESERVED} & {*parts}
 
 
-Prefix = Annotated[str, must(_is_prefix, "is not letters, digits, `.`, `_` and `-`, with single slashes in between")]
+Prefix = Annotated[
+    str,
+    must(
+        _is_prefix,
+        "has other characters than letters, digits, `.`, `_` and `-`, or slashes that are not single ones in between",
+    ),
+]
 
 
 def _prefix() -> Any:

@@ -36,8 +36,9 @@ def trouble(api: str, config: Mapping[str, str], environment: Mapping[str, str])
         if error.code not in (401, 403):  # the service, or what lies between
             return ""
         return (
-            f"B2 refuses the key of b2:applicationKeyId: {error.code} {_said(error)} -- take both halves from the same "
-            "key in B2's console; one that was deleted or expired is refused too"
+            f"B2 refuses the key of b2:applicationKeyId: {error.code} {_said(error)} -- make a new key in B2's "
+            "console, "
+            "and set both of its halves, b2:applicationKeyId and b2:applicationKey, with `pulumi config set --secret`"
         )
     except OSError:
         return ""

@@ -145,7 +145,7 @@ def test_a_long_message_is_cut() -> None:
     ("code", "remedy"),
     [
         ("InvalidAccessKeyId", "check store.accessKeyId"),
-        ("SignatureDoesNotMatch", "check store.secretAccessKey and store.region"),
+        ("SignatureDoesNotMatch", "most likely store.secretAccessKey is wrong"),
         ("AccessDenied", "do what the store says"),
     ],
 )

@@ -162,7 +162,7 @@ def test_names_that_cannot_go_into_a_bucket_are_told_all_at_once(server: Machine
     for name in ("a\nb", "\u2405c", "x" * 250):
         server.write(f"local_content/{name}", b"x")
     server.write("local_content/" + "/".join(["y" * 200] * 5), b"x")
-    with pytest.raises(Problem, match=r"; 2 more are in .*unfit.txt -- rename"):
+    with pytest.raises(Problem, match=r"; 2 more are in .*unfit.txt -- move it out"):
         survey.survey(server.run())
     assert len((server.layout.var / "unfit.txt").read_text().splitlines()) == 3
 
@@ -184,7 +184,7 @@ def test_a_bucket_with_other_things_in_it_is_not_emptied(server: Machine, outsid
     if not outside:
         server.bucket.objects["backups/db.sql"] = b"dump"
     before = dict(server.bucket.objects)
-    with pytest.raises(Problem, match="holds other things than the media store, 'backups/db.sql' among them"):
+    with pytest.raises(Problem, match="which holds other things than the media store, 'backups/db.sql' among them"):
         empty_bucket.empty(server.run())
     assert server.bucket.objects == before
 

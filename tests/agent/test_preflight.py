@@ -70,7 +70,7 @@ def test_the_media_store(server: Machine) -> None:
     (server.layout.units / PLAYBOOK_UNIT).touch()
     assert "The playbook's mount serves already" in failing(local_store.check_media_store, server.agent)
     server.system.mounted_kind = "ext4"
-    assert f"mount that disk at {server.store.parent} instead" in failing(local_store.check_media_store, server.agent)
+    assert f"one folder further up ({server.store.parent})" in failing(local_store.check_media_store, server.agent)
     (server.layout.units / PLAYBOOK_UNIT).unlink()
     server.system.mounts.clear()
     server.store.rmdir()

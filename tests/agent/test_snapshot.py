@@ -72,7 +72,7 @@ def test_a_link_is_a_problem_with_its_remedy(server: Machine) -> None:
     fill(server)
     before = Snapshot(walk(server.store, []), server.journal.owner)
     (server.store / "local_content/aa/link").symlink_to("cc")
-    with pytest.raises(Problem, match="a link.* -- move what it leads to"):
+    with pytest.raises(Problem, match="a link.* -- stop Synapse"):
         before.compare(server.store, [])
 
 

@@ -52,7 +52,7 @@ def test_every_failed_check_of_the_server_is_told_at_once_and_nothing_was_change
     result = migration.try_up("live")
     assert result.status != 0
     for what, fix in (
-        ("answers 403 SignatureDoesNotMatch (The request signature", "check store.secretAccessKey and store.region"),
+        ("answers 403 SignatureDoesNotMatch (The request signature", "most likely store.secretAccessKey is wrong"),
         ("the homeserver does not answer at http://127.0.0.1:9", "set host.homeserverUrl"),
         ("no-such-store is not a folder", "set host.mediaStore"),
         ("none of the services runs that write media (no-such.service)", "host.services"),

@@ -52,7 +52,7 @@ def test_a_stack_that_was_never_up_or_was_destroyed_has_no_drift() -> None:
     settings = parse({**GOOD, "phase": "mirror"})
     assert status.compare(settings, never_laid()) == []
     shown = status.lines(status.Status("prod", "matrix.example.com", "mirror", never_laid()))
-    assert shown[-1] == "  nothing of this stack is on the server: pulumi up begins"
+    assert shown[-1] == "  nothing of this stack is on the server yet: run `pulumi up` to begin"
 
 
 def test_a_homeserver_that_does_not_answer_is_told_with_its_own_answer() -> None:

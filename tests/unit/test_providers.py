@@ -70,7 +70,7 @@ def test_a_key_that_b2_refuses_is_told_in_one_line_and_without_the_key(b2: tuple
     assert b2_keys.trouble(api, KEYS, {}) == ""
     status.append(401)
     told = b2_keys.trouble(api, KEYS, {})
-    assert "401 bad_auth_token (not authorized) -- take both halves" in told and "SECRET" not in told
+    assert "401 bad_auth_token (not authorized) -- make a new key" in told and "SECRET" not in told
     status.append(503)
     assert b2_keys.trouble(api, KEYS, {}) == "", "the service is away: the provider will tell"
     assert b2_keys.trouble("http://127.0.0.1:9", KEYS, {}) == ""

@@ -5,6 +5,7 @@ The command's answer is the last line of the output, as JSON; where it failed, a
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     deaf = words[:1] == [DEAF] or {"-h", "--help", "--version"} & {*words} or sys.stdin is None or sys.stdin.isatty()
     problems: list[str]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Whatever a name holds: output that is no UTF-8 makes the command provider fail a command that did its work.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     os.umask(0o077)  # what the agent writes is root's alone, unless it says otherwise
     try:
         command = parse(words, "" if deaf else sys.stdin.read())

@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     problems: list[str]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # Whatever a name holds: output that is no UTF-8 makes the command provider fail a command that did its work.
+            # Whatever a name holds: at output that is no UTF-8 the command provider fails, though the work was done.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     os.umask(0o077)  # what the agent writes is root's alone, unless it says otherwise
     try:

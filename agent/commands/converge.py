@@ -54,7 +54,7 @@ def bring_to(phase: Phase, after: str, document: Document) -> Answer:
     while True:
         with work.starting(HERE):
             run = run_here()
-            request = work.running(HERE, run.system)
+            attached = request = work.running(HERE, run.system)
             if request:
                 say(f"attached to the run to {request['target']} that is under way")
             elif run.journal.settled(phase):
@@ -63,7 +63,13 @@ def bring_to(phase: Phase, after: str, document: Document) -> Answer:
             else:
                 driver.check_generation(run.journal, after)
                 request = work.start(HERE, run.system, phase, after)
-        done = work.follow(HERE, run.system, request, say)
+        try:
+            done = work.follow(HERE, run.system, request, say)
+        except work.EndedFromOutside as problem:
+            if attached is None:
+                raise
+            say(f"{problem.what}; starting anew")  # it was ending when this run found it
+            continue
         if request["target"] == phase:
             return passed(done)
 

@@ -30,6 +30,10 @@ LOOK_SECONDS = 0.2
 FORGET_SECONDS = 30
 
 
+class EndedFromOutside(Problem):
+    """This `Problem` says that a run left no verdict: it was killed, or the power failed."""
+
+
 def running(layout: Layout, system: System) -> Request | None:
     """Return the request that the unit is working on now, or None. A unit that still cleans up counts as running."""
     state = system.systemctl("show", "--property=ActiveState", "--value", WORK_UNIT).strip()
@@ -97,7 +101,7 @@ def end(layout: Layout, verdict: dict[str, Any]) -> None:
 def follow(layout: Layout, system: System, request: Request, say: Say) -> dict[str, Any]:
     """Pass on the unit's progress until it and its clean-up end, and return its verdict.
 
-    Raises `Problem` where it ended without one.
+    Raises `EndedFromOutside` where it ended without one.
     """
     with open(layout.progress, encoding="utf-8", errors="replace") as progress:
         rest = ""
@@ -112,7 +116,7 @@ def follow(layout: Layout, system: System, request: Request, say: Say) -> dict[s
             time.sleep(LOOK_SECONDS)
     verdict = read_json(layout.verdict)
     if not verdict or verdict.get("id") != request["id"]:
-        raise Problem(
+        raise EndedFromOutside(
             "the work on the server was ended from outside before it was done; services were brought back",
             "see journalctl -u matrix-media-store-converge there, then run pulumi up again",
         )

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from agent.model.phases import Milestone, Phase
+from agent.commands import converge
+from agent.model.phases import Milestone, Phase, Side
+from agent.model.protocol import Request
 from agent.state import work
 
 from .conftest import Machine
@@ -49,3 +51,30 @@ def test_a_follower_says_what_is_for_people_whichever_agent_wrote_it(
     request = {"id": "7", "target": "mirror", "after": "any"}
     assert work.follow(server.layout, server.system, request, said.append)["ok"]  # type: ignore[arg-type]
     assert said == ["copied 1 of 2 files", "as an agent of an earlier version wrote it"]
+
+
+def test_a_run_that_was_killed_and_still_ends_is_waited_for_and_then_begun_anew(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An update right after a kill attached to the remains, and failed with them."""
+    server.hold(Phase.PREPARE, Side.LOCAL)
+    killed: Request = {"id": "1", "target": "mirror", "after": "any"}
+    ours: Request = {"id": "2", "target": "mirror", "after": "any"}
+    found = iter([killed, None])
+
+    def follow(layout: object, system: object, request: Request, say: Callable[[str], None]) -> dict[str, object]:
+        if request is killed:
+            raise work.EndedFromOutside("the work was ended from outside", "look")
+        return {"id": "2", "ok": True, "phase": "mirror"}
+
+    monkeypatch.setattr(converge, "HERE", server.layout)
+    monkeypatch.setattr(converge, "run_here", lambda *_: server.run())
+    monkeypatch.setattr(converge, "say", server.said.append)
+    monkeypatch.setattr(work, "running", lambda *_: next(found))
+    monkeypatch.setattr(work, "start", lambda *_: ours)
+    monkeypatch.setattr(work, "follow", follow)
+    assert converge.bring_to(Phase.MIRROR, "any", {}) == {"phase": "mirror"}
+    assert any("starting anew" in line for line in server.said)
+    found, killed = iter([None]), ours
+    with pytest.raises(work.EndedFromOutside):
+        converge.bring_to(Phase.MIRROR, "any", {})

@@ -9,7 +9,8 @@ import boto3
 import pulumi_aws as aws
 from botocore.config import Config
 
-from ..serving import Log, Property, Provider, Resource, Values
+from ..checking import Property, Values
+from ..resource import Log, Provider, Resource
 from .schema import inputs_of
 
 #: The provider's configuration, as far as the stand-in knows it.

@@ -10,7 +10,7 @@ from typing import Any
 
 import pulumi._types as types
 
-from ..serving import Property
+from ..checking import Property
 
 _KINDS: dict[Any, type | tuple[type, ...]] = {bool: bool, int: (int, float), float: (int, float)}
 

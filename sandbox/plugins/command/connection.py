@@ -10,7 +10,8 @@ from typing import Any
 
 import paramiko
 
-from ..serving import Log, Property
+from ..checking import Property
+from ..resource import Log
 
 _BASE = {
     "user": Property(str, default="root"),

@@ -13,7 +13,8 @@ from typing import Any
 
 import paramiko
 
-from ..serving import Log, Property, Resource, Values
+from ..checking import Property, Values
+from ..resource import Log, Resource
 from ..values import ASSET, SIGNATURE
 from .connection import CONNECTION, dial, run
 

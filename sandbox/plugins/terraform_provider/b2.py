@@ -8,7 +8,8 @@ from typing import Any
 
 from b2sdk.v3 import B2Api, InMemoryAccountInfo
 
-from ..serving import Log, Provider, Resource, Values
+from ..checking import Values
+from ..resource import Log, Provider, Resource
 from .schema import SCHEMA, config, inputs_of
 
 #: What the parameter may ask for here.

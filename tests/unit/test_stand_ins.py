@@ -58,6 +58,7 @@ def test_inputs_are_those_of_the_published_sdk() -> None:
         ({"connection": {}}, "connection.host"),
         ({}, "connection"),
         ({"connection": CONNECTION, "create": 5}, "create"),
+        ({"connection": CONNECTION, "environment": {"A": 1}}, "environment.A"),
     ],
 )
 def test_what_the_published_provider_refuses_is_refused(inputs: dict[str, Any], wrong: str) -> None:
@@ -67,7 +68,7 @@ def test_what_the_published_provider_refuses_is_refused(inputs: dict[str, Any], 
 
 def test_defaults_are_filled_and_the_connection_is_secret() -> None:
     filled, failures = check(RESOURCES["command:remote:Command"].inputs, {"connection": CONNECTION})
-    assert not failures and filled["addPreviousOutputInEnv"] is True
+    assert not failures and set(filled) == {"connection"}, "the published plugin fills in nothing else"
     assert filled["connection"][SIGNATURE] == SECRET
     assert filled["connection"]["value"] | {"host": ""} == {
         "host": "", "user": "root", "port": 22, "dialErrorLimit": 10, "perDialTimeout": 15,

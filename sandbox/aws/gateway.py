@@ -9,11 +9,13 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
+from xml.etree import ElementTree
 
 from botocore.exceptions import ClientError
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.iam.models import iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.s3.models import s3_backends
 from werkzeug.serving import run_simple
 
 from .. import store
@@ -68,6 +70,7 @@ class Gateway:
         answer = b"".join(self._moto(environ, remember))
         if status[0].startswith("2"):
             if service == "s3" and what == ("PUT",):
+                s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_bucket_tagging(bucket, _tags(body))
                 store.client().create_bucket(Bucket=bucket)
             elif service == "s3" and what == ("PUT", "versioning"):
                 state = "Enabled" if b"<Status>Enabled</Status>" in body else "Suspended"
@@ -94,6 +97,15 @@ class Gateway:
         for key_id in self._users - set(wanted):
             store.remove_user(key_id)
         self._users = set(wanted)
+
+
+def _tags(body: bytes) -> dict[str, str]:
+    """Return the tags within a request that makes a bucket, which moto passes over."""
+    if not body:
+        return {}
+    found = [tag for tag in ElementTree.fromstring(body).iter() if tag.tag.rpartition("}")[2] == "Tag"]
+    texts = [{part.tag.rpartition("}")[2]: part.text or "" for part in tag} for tag in found]
+    return {tag["Key"]: tag["Value"] for tag in texts}
 
 
 def _statements(policy: Any) -> list[Any]:

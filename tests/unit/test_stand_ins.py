@@ -15,8 +15,11 @@ from pulumi.runtime.proto import provider_pb2
 from pulumi_command import local, remote
 
 from sandbox.plugins.aws.resources import PROVIDER as AWS
+from sandbox.plugins.bridged import alike
+from sandbox.plugins.checking import Property, Values, check
 from sandbox.plugins.command.resources import RESOURCES
-from sandbox.plugins.serving import Property, Provider, Servicer, Values, check
+from sandbox.plugins.resource import Provider
+from sandbox.plugins.serving import Servicer
 from sandbox.plugins.terraform_provider.b2 import PROVIDER as B2
 from sandbox.plugins.values import SECRET, SIGNATURE, UNKNOWN, from_wire, to_wire
 from sandbox.world import ROOT
@@ -55,6 +58,7 @@ def test_inputs_are_those_of_the_published_sdk() -> None:
         ({"connection": {}}, "connection.host"),
         ({}, "connection"),
         ({"connection": CONNECTION, "create": 5}, "create"),
+        ({"connection": CONNECTION, "environment": {"A": 1}}, "environment.A"),
     ],
 )
 def test_what_the_published_provider_refuses_is_refused(inputs: dict[str, Any], wrong: str) -> None:
@@ -64,7 +68,7 @@ def test_what_the_published_provider_refuses_is_refused(inputs: dict[str, Any], 
 
 def test_defaults_are_filled_and_the_connection_is_secret() -> None:
     filled, failures = check(RESOURCES["command:remote:Command"].inputs, {"connection": CONNECTION})
-    assert not failures and filled["addPreviousOutputInEnv"] is True
+    assert not failures and set(filled) == {"connection"}, "the published plugin fills in nothing else"
     assert filled["connection"][SIGNATURE] == SECRET
     assert filled["connection"]["value"] | {"host": ""} == {
         "host": "", "user": "root", "port": 22, "dialErrorLimit": 10, "perDialTimeout": 15,
@@ -87,10 +91,44 @@ def test_a_changed_trigger_replaces_and_any_other_change_updates() -> None:
     assert moved.replaces == ["localPath"], "it has no update"
 
 
+def test_a_changed_setting_of_a_provider_updates_it_and_replaces_nothing() -> None:
+    def change(old: Values, new: Values) -> provider_pb2.DiffResponse:
+        request = provider_pb2.DiffRequest(urn="u", old_inputs=to_wire(old), news=to_wire(new))
+        return Servicer(AWS, None).DiffConfig(request, None)
+
+    answer = change({"region": "a"}, {"region": "b", "profile": "p"})
+    assert answer.changes == provider_pb2.DiffResponse.DIFF_SOME
+    assert answer.diffs == ["profile", "region"] and not answer.replaces
+    assert change({"region": "a"}, {"region": "a"}).changes == provider_pb2.DiffResponse.DIFF_NONE
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        (None, {}, True),
+        ({"a": None}, {}, True),
+        ({"a": {"b": False}}, {"a": {}}, True),
+        ([{"a": ""}], [{}], True),
+        ({"a": 1}, {}, False),
+        ([], [{}], False),
+        ([1], [2], False),
+        ("", None, True),
+        ("x", {}, False),
+    ],
+)
+def test_to_terraform_an_empty_value_is_none(old: Any, new: Any, same: bool) -> None:
+    assert alike(old, new) == alike(new, old) == same
+
+
 def test_local_commands_run_with_stdin_environment_and_previous_output(tmp_path: Path) -> None:
     command = RESOURCES["command:local:Command"]
     lines: list[str] = []
-    inputs = {"create": "cat; echo $A; echo err >&2", "stdin": "in\n", "environment": {"A": "b"}, "dir": str(tmp_path)}
+    inputs = {
+        "create": "cat; echo $A; sleep 0.2; echo err >&2",
+        "stdin": "in\n",
+        "environment": {"A": "b"},
+        "dir": str(tmp_path),
+    }
     assert command.create(inputs, lines.append) == {"stdout": "in\nb", "stderr": "err"}
     assert lines == ["in", "b", "err"]
     assert command.update

@@ -10,22 +10,31 @@ from typing import Any
 
 import pulumi._types as types
 
-from ..serving import Property
+from ..checking import Property
 
 _KINDS: dict[Any, type | tuple[type, ...]] = {bool: bool, int: (int, float), float: (int, float)}
 
 
-def inputs_of(resource: type, replaces: tuple[str, ...] = (), choices: dict[str, tuple[str, ...]] | None = None) -> Any:
-    """A resource's inputs from the SDK, by its class there, such as `pulumi_aws.s3.Bucket`.
+def inputs_of(
+    resource: type,
+    replaces: tuple[str, ...] = (),
+    choices: dict[str, tuple[str, ...]] | None = None,
+    defaults: dict[str, str] | None = None,
+) -> Any:
+    """Return a resource's inputs from the SDK, by its class there, such as `pulumi_aws.s3.Bucket`.
 
-    `replaces` and `choices` are what the SDK does not tell: inputs whose change replaces the resource, and
-    values that the provider checks, by dotted path.
+    The rest is what the SDK does not tell: inputs whose change replaces the resource, as `region` always does, values
+    that the provider checks, by dotted path, and values that it fills in.
     """
     module = inspect.getmodule(resource)
     names = (f"{resource.__name__}InitArgs", f"{resource.__name__}Args")
     properties = _properties(next(getattr(module, name) for name in names if hasattr(module, name)))
-    for name in replaces:
+    for name in {*replaces, "region"} & set(properties):
         properties[name] = replace(properties[name], replaces=True)
+    for name, value in (defaults or {}).items():
+        properties[name] = replace(properties[name], default=value)
+    if "tags" in properties:
+        properties["tagsAll"] = Property(dict)  # what a program cannot give, the provider itself puts in
     for path, values in (choices or {}).items():
         _restrict(properties, path.split("."), values)
     return properties

@@ -1,52 +1,43 @@
-"""The plugin's four resources."""
+"""This module has the plugin's commands, and all of its resources by name."""
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
-import json
 import os
 import re
+import signal
 import subprocess
+import threading
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import paramiko
-
-from ..serving import Log, Property, Resource, Values
+from ..checking import Property, Values
+from ..resource import Log, Resource
 from ..values import ASSET, SIGNATURE
-from .connection import CONNECTION, dial, run
+from .connection import CONNECTION
+from .copying import CopyFile, CopyToRemote
+from .output import Output
+from .session import run
 
-_LOGGING = Property(str)
 _COMMON = {
     "create": Property(str),
     "update": Property(str),
     "delete": Property(str),
     "triggers": Property(list, replaces=True),
     "stdin": Property(str),
-    "logging": _LOGGING,
-    "environment": Property(dict),
-    "addPreviousOutputInEnv": Property(bool, default=True),
+    "logging": Property(str),
+    "environment": Property(dict, items=Property(str)),
+    "addPreviousOutputInEnv": Property(bool),
 }
 
 
-def _logged(inputs: Values) -> tuple[str, ...]:
-    """The streams whose lines show in the console."""
-    return {"none": (), "stdout": ("out",), "stderr": ("err",)}.get(inputs.get("logging") or "", ("out", "err"))
-
-
-def _environment(inputs: Values, previous: Values) -> dict[str, str]:
-    environment = dict(inputs.get("environment") or {})
-    if inputs.get("addPreviousOutputInEnv", True):
-        for name in ("stdout", "stderr"):
-            if previous.get(name):
-                environment[f"PULUMI_COMMAND_{name.upper()}"] = previous[name]
-    return environment
-
-
-def _failed(status: int, command: str, output: str, kind: str) -> RuntimeError:
-    text = f"Process exited with status {status}" if kind == "remote" else f"exit status {status}"
-    return RuntimeError(f"{text}: running {json.dumps(command)}:\n{output}")
+def _previous(inputs: Values, state: Values) -> dict[str, str]:
+    """Return the variables in which a command finds what the one before it wrote."""
+    if inputs.get("addPreviousOutputInEnv") is False:
+        return {}
+    return {f"PULUMI_COMMAND_{name.upper()}": state[name] for name in ("stdout", "stderr") if state.get(name)}
 
 
 class _Command(Resource):
@@ -79,13 +70,7 @@ class RemoteCommand(_Command):
     inputs = {**_COMMON, "connection": CONNECTION}
 
     def _execute(self, command: str, inputs: Values, previous: Values, log: Log) -> Values:
-        status, out, err, both = run(
-            inputs["connection"], command, inputs.get("stdin") or "", _environment(inputs, previous),
-            _logged(inputs), log,
-        )  # fmt: skip
-        if status:
-            raise _failed(status, command, both, "remote")
-        return {"stdout": out.removesuffix("\n"), "stderr": err.removesuffix("\n")}
+        return run(command, inputs, _previous(inputs, previous), log)
 
 
 class LocalCommand(_Command):
@@ -102,20 +87,45 @@ class LocalCommand(_Command):
     def _execute(self, command: str, inputs: Values, previous: Values, log: Log) -> Values:
         if inputs.get("archivePaths"):
             raise RuntimeError("the stand-in has no archivePaths")
-        folder = Path(inputs.get("dir") or Path.cwd())
-        done = subprocess.run(
-            [*(inputs.get("interpreter") or ["/bin/sh", "-c"]), command], cwd=folder, text=True, capture_output=True,
-            input=inputs.get("stdin") or "", env={**os.environ, **_environment(inputs, previous)},
-        )  # fmt: skip
-        for name, text in (("out", done.stdout), ("err", done.stderr)):
-            for line in text.splitlines() if name in _logged(inputs) else ():
-                log(line)
-        if done.returncode:
-            raise _failed(done.returncode, command, done.stdout + done.stderr, "local")
-        outputs: Values = {"stdout": done.stdout.removesuffix("\n"), "stderr": done.stderr.removesuffix("\n")}
+        folder, interpreter = Path(inputs.get("dir") or Path.cwd()), inputs.get("interpreter") or ["/bin/sh", "-c"]
+        output = Output(inputs.get("logging"), log)
+        environment = {**os.environ, **(inputs.get("environment") or {}), **_previous(inputs, previous)}
+        try:
+            process = subprocess.Popen(
+                [*interpreter, command], cwd=folder, env=environment,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )  # fmt: skip
+        except OSError as error:
+            what = f"fork/exec {interpreter[0]}" if folder.is_dir() else f"chdir {folder}"
+            return output.close(f"{what}: {os.strerror(error.errno or 0).lower()}", command)
+        assert process.stdin and process.stdout and process.stderr
+        threads = [
+            threading.Thread(target=output.drain, args=("stdout", process.stdout.read1)),  # type: ignore[attr-defined]
+            threading.Thread(target=output.drain, args=("stderr", process.stderr.read1)),  # type: ignore[attr-defined]
+            threading.Thread(target=_feed, args=(process.stdin, (inputs.get("stdin") or "").encode())),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        with process:
+            outputs = output.close(_ended(process.wait()), command)
         if inputs.get("assetPaths"):
             outputs["assets"] = _assets(folder, inputs["assetPaths"])
         return outputs
+
+
+def _feed(stream: IO[bytes], stdin: bytes) -> None:
+    """Write the stdin, which a local command may leave unread."""
+    with contextlib.suppress(BrokenPipeError), stream:
+        stream.write(stdin)
+
+
+def _ended(status: int) -> str:
+    """Return how the command ended, in Go's words, and nothing where it succeeded."""
+    if status < 0:
+        return f"signal: {(signal.strsignal(-status) or str(-status)).lower()}"
+    return f"exit status {status}" if status else ""
 
 
 def _assets(folder: Path, globs: list[str]) -> dict[str, Any]:
@@ -133,109 +143,6 @@ def _assets(folder: Path, globs: list[str]) -> dict[str, Any]:
                 else:
                     found[name] = {SIGNATURE: ASSET, "path": str(folder / name)}
     return found
-
-
-def _sftp(inputs: Values, log: Log) -> tuple[paramiko.Transport, paramiko.SFTPClient]:
-    transport = dial(inputs["connection"], log)
-    client = paramiko.SFTPClient.from_transport(transport)
-    assert client is not None
-    return transport, client
-
-
-def _is_folder(client: paramiko.SFTPClient, path: str) -> bool | None:
-    """None where nothing is there."""
-    try:
-        return bool((client.stat(path).st_mode or 0) & 0o040000)
-    except FileNotFoundError:
-        return None
-
-
-def _make_folders(client: paramiko.SFTPClient, path: str) -> None:
-    if path in ("", "/", ".") or _is_folder(client, path) is not None:
-        return
-    _make_folders(client, os.path.dirname(path))
-    client.mkdir(path)
-
-
-def _copy(client: paramiko.SFTPClient, source: Path, slash: bool, target: str) -> None:
-    there = _is_folder(client, target)
-    if source.is_dir():
-        if there is None:
-            _make_folders(client, target)
-        if not slash:
-            target = os.path.join(target, source.name)
-            if _is_folder(client, target) is False:
-                raise RuntimeError(f"remote path {target} exists but is not a directory")
-            _make_folders(client, target)
-        for path in sorted(source.rglob("*")):
-            goal = os.path.join(target, str(path.relative_to(source)))
-            if path.is_dir():
-                _make_folders(client, goal)
-            else:
-                client.put(str(path), goal)
-        return
-    if there:
-        target = os.path.join(target, source.name)
-    elif there is None:
-        _make_folders(client, os.path.dirname(target))
-    client.put(str(source), target)
-
-
-class CopyToRemote(Resource):
-    """`command:remote:CopyToRemote`. Sets no mode and no owner; leaves the copy when destroyed."""
-
-    inputs = {
-        "connection": CONNECTION,
-        "triggers": Property(list, replaces=True),
-        "source": Property(dict, required=True),
-        "remotePath": Property(str, required=True),
-    }
-
-    def create(self, inputs: Values, log: Log) -> Values:
-        source = inputs["source"]
-        if "uri" in source or "assets" in source:
-            raise RuntimeError("asset must be a path-based file asset or a text asset")
-        transport, client = _sftp(inputs, log)
-        try:
-            if "text" in source and not source.get("path"):
-                target = inputs["remotePath"]
-                if _is_folder(client, target):
-                    raise RuntimeError(
-                        f"remote path {target} is a directory; when using a text asset, remotePath must be a file path"
-                    )
-                _make_folders(client, os.path.dirname(target))
-                with client.open(target, "w") as file:
-                    file.write(source["text"])
-            else:
-                _copy(client, Path(source["path"]), source["path"].endswith("/"), inputs["remotePath"])
-        finally:
-            transport.close()
-        return {}
-
-    def update(self, state: Values, inputs: Values, log: Log) -> Values:
-        moved = state["remotePath"] != inputs["remotePath"]
-        if moved or state["source"].get("hash") != inputs["source"].get("hash"):
-            self.create(inputs, log)
-        return {}
-
-
-class CopyFile(Resource):
-    """`command:remote:CopyFile`, deprecated. Has no update: every change replaces."""
-
-    inputs = {
-        "connection": CONNECTION,
-        "triggers": Property(list),
-        "localPath": Property(str, required=True),
-        "remotePath": Property(str, required=True),
-    }
-
-    def create(self, inputs: Values, log: Log) -> Values:
-        transport, client = _sftp(inputs, log)
-        try:
-            client.put(inputs["localPath"], inputs["remotePath"])
-        finally:
-            transport.close()
-        return {}
 
 
 RESOURCES: dict[str, Resource] = {

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..serving import Property
+from ..checking import Property
 
 SCHEMA: dict[str, Any] = json.loads(Path(__file__).with_name("b2-schema.json").read_text())
 _KINDS: dict[str, Any] = {"string": str, "number": (int, float), "boolean": bool, "array": list, "object": dict}

@@ -33,6 +33,9 @@ class Resource(ABC):
     #: refresh finds nothing.
     read: Callable[[Values], Values | None] | None = None
 
+    #: The state to read for the id of one that is imported. Without it, none can be.
+    imported: Callable[[str], Values] | None = None
+
     def fill(self, inputs: Values) -> Values:
         """Return the program's inputs with what the provider adds before it checks them."""
         return inputs

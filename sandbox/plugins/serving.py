@@ -160,16 +160,22 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return rpc.UpdateResponse(properties=to_wire(marked(given | outputs, resource.secret_outputs)))
 
     def Read(self, request: rpc.ReadRequest, context: Context) -> rpc.ReadResponse:  # noqa: N802
-        read = self._resource(request.urn, context).read
+        resource = self._resource(request.urn, context)
+        read, imported = resource.read, resource.imported
+        state, inputs = from_wire(request.properties), from_wire(request.inputs)
         if read is None:
             return rpc.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
-        state, inputs = from_wire(request.properties), from_wire(request.inputs)
         if not state:
-            context.abort(grpc.StatusCode.UNIMPLEMENTED, "the stand-in imports nothing")
+            if imported is None:
+                context.abort(grpc.StatusCode.UNIMPLEMENTED, "the stand-in imports nothing of this type")
+            assert imported
+            state = imported(request.id)
         found = self._act(context, lambda: read(plain(state)))
         if found is None:
             return rpc.ReadResponse()
         now = plain(state) | found
+        if not inputs:
+            inputs = {name: value for name, value in now.items() if name in resource.inputs}
         return rpc.ReadResponse(
             id=request.id, properties=to_wire(marked(now, secret_names(state))),
             inputs=to_wire(marked(refreshed(plain(inputs), now), secret_names(inputs))),

@@ -67,6 +67,22 @@ def test_a_retained_bucket_stays_with_all_in_it_from_every_phase(begin: Begin) -
         aws.forget_bucket(migration.bucket)
 
 
+def test_a_retained_bucket_is_taken_back_by_a_stack_that_adopts(begin: Begin) -> None:
+    """Review, entry 41."""
+    migration = begin("taken-back", stacks.at_aws, thin=5)
+    migration.up("live")
+    new = migration.upload()
+    migration.stack.must("destroy", "--yes", "--skip-preview")
+    refused = migration.try_up("mirror")
+    assert refused.status != 0 and "BucketAlreadyOwnedByYou" in refused.output
+    migration.stack.set("store.adopt", "true")
+    assert " imported" in migration.up("mirror")
+    assert migration.verdict()["copied"] == 0, "what was there is equal still"
+    assert new.key in migration.objects()
+    assert "unchanged" in migration.up("mirror") and "imported" not in migration.up("mirror")
+    migration.assert_serves_locally()
+
+
 def test_what_nobody_compared_keeps_a_bucket_from_being_emptied(begin: Begin) -> None:
     migration = begin("strangers", stacks.at_aws, thin=20)
     migration.stack.set("store.onDestroy", "delete")

@@ -272,6 +272,6 @@ def test_a_lifecycle_takes_as_long_as_the_published_provider_where_that_is_wante
     assert sum(slept) == 110
 
 
-def test_nothing_is_imported() -> None:
-    with pytest.raises(Refused, match="imports nothing"):
-        Speaker(PROVIDER, BUCKET).read({}, {})
+def test_a_user_is_not_imported() -> None:
+    with pytest.raises(Refused, match="imports nothing of this type"):
+        Speaker(PROVIDER, "aws:iam/user:User").read({}, {})

@@ -62,6 +62,10 @@ class Bucket(AwsResource):
             self._tag(state, old, new)
         return self._found({**inputs, "region": state["region"]})
 
+    def imported(self, id: str) -> Values:
+        """Return what is known of a bucket by its name alone."""
+        return {"bucket": id, "region": account().configured_region}
+
     def read(self, state: Values) -> Values | None:
         try:
             self._s3(state).head_bucket(Bucket=state["bucket"])

@@ -22,6 +22,8 @@ from .world import VAR, Begin, Migration, journal, on_disk, operate, stage, syna
 
 #: The last version whose journal and settings had no format number.
 EARLIER = "7180f06367a11acead0e9c2c5fe220d973a0a2cf"
+#: Settings of the sandbox's stacks that it did not know.
+LATER = ("mount.rcloneUrl", "mount.rcloneSha256", "migration")
 SETTINGS = Path("/etc/matrix-media-store/settings.json")
 RECOVER = "matrix-media-store-recover.service"
 
@@ -43,8 +45,14 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_earlier(migration: Migration, earlier: Path) -> Stack:
-    """The migration's stack, under the earlier program."""
-    shutil.copy(migration.stack.config_file, earlier / "stacks")
+    """The migration's stack, under the earlier program, which copies with the distribution's rclone."""
+    server.ssh("ln -sf /opt/rclone/rclone /usr/bin/rclone")
+    file = migration.stack.config_file
+    today = file.read_bytes()
+    for setting in LATER:
+        migration.stack.must("config", "rm", "--path", setting)
+    shutil.copy(file, earlier / "stacks")
+    file.write_bytes(today)
     return Stack(migration.stack.name, root=earlier)
 
 

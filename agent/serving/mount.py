@@ -14,6 +14,9 @@ from ..state.records import Owner
 from ..state.run import Server
 from . import playbook, probe, writers
 
+#: Seconds for which a mount that ended as it was started may come up by systemd's next try, which is 2 s later.
+AGAIN_SECONDS = 10.0
+
 
 def ours_serves(server: Server, serving: Side) -> bool:
     """Return whether the bucket serves by a mount of ours, and not by the playbook's."""
@@ -41,15 +44,17 @@ def keep_running(server: Server, owner: Owner, serving: Side) -> None:
         server.system.systemctl("restart", WATCHDOG_UNIT)
 
 
-def _start(server: Server, owner: Owner, unit: str, where: Path) -> None:
+def _start(server: Server, owner: Owner, unit: str, where: Path, again: float = 0) -> None:
+    """Start a mount's unit, and return once it answers; `again` are seconds for systemd's own next tries."""
     system = server.system
     try:
         system.start([unit])
     except (CommandFailed, subprocess.TimeoutExpired):
-        raise Problem(
-            f"{unit} does not start: {probe.why_not_serving(system, owner, where) or 'the mount ended'}",
-            f"see journalctl -u {unit} on the server",
-        ) from None
+        reason = probe.why_not_serving(system, owner, where) or "the mount ended"
+        if not again or not system.wait_until(
+            lambda: not probe.why_not_serving(system, owner, where), again, every=0.5
+        ):
+            raise Problem(f"{unit} does not start: {reason}", f"see journalctl -u {unit} on the server") from None
     probe.check_answers(system, owner, where, unit, lambda: not system.is_active(unit))
 
 
@@ -58,7 +63,8 @@ def start_staging(server: Server, owner: Owner) -> None:
 
     Raises `Problem` where it does not come up.
     """
-    _start(server, owner, STAGING_UNIT, server.layout.staging)
+    # Nothing is stopped meanwhile: that the store was busy for a moment is no reason to give up.
+    _start(server, owner, STAGING_UNIT, server.layout.staging, AGAIN_SECONDS)
 
 
 def stop_staging(server: Server) -> None:

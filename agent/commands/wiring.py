@@ -34,7 +34,8 @@ def run_here(
     journal = evidence.journal_of(server)
     if journal.phase in UNUSED:
         told = Path(server.settings.host.media_store)
-        resolved = {"host": {"resolved": str(target_of(told)) if target_of(told) != told else ""}}
+        found = target_of(told)
+        resolved = {"host": {"resolved": str(found) if found != told else ""}}
         server = Server.load(HERE, *documents, resolved)
     return Run(
         server,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from ..host.processes import as_owner
 from ..model.errors import CommandFailed
@@ -16,6 +14,7 @@ from ..state.records import Owner
 from ..state.run import Server
 from ..store.rclone_conf import PART_CUTOFF, REMOTE, rclone_environment
 from . import b2, concurrency, rclone, rsync
+from .file_list import file_list
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class Transfer:
         else:
             bandwidth = self._server.settings.copy.bandwidth
             argv = rsync.rsync_argv(source, self._server.layout.staging, bandwidth)
-            with self._names([entry.path for entry in entries], "\0") as names:
+            with file_list(self._server.layout.var, [entry.path for entry in entries], "\0") as names:
                 try:
                     self._server.system.run(as_owner(argv, *owner), timeout=RSYNC_SECONDS, stdin=names)
                 except CommandFailed as error:
@@ -128,21 +127,10 @@ class Transfer:
                 self._server.rclone, source, target, transfers, bandwidth, hurry=deadline is not None
             )
             try:
-                with self._names([path for path, _ in chosen], "\n") as names:
+                with file_list(self._server.layout.var, [path for path, _ in chosen], "\n") as names:
                     rclone.follow(argv, owner, names, environment, progress, self._server.bucket, self._say, deadline)
             except CommandFailed as error:
                 failure = failure or error
             progress.add(len(chosen), sum(size for _, size in chosen))
         if failure:
             raise failure
-
-    @contextmanager
-    def _names(self, paths: list[str], end: str) -> Iterator[IO[str]]:
-        """Give an open file without a name that has the paths, each with `end` after it.
-
-        Raises OSError where the disk has no room for it.
-        """
-        with tempfile.TemporaryFile("w+", dir=self._server.layout.var, encoding="utf-8", newline="") as file:
-            file.writelines(path + end for path in paths)
-            file.seek(0)
-            yield file

@@ -16,12 +16,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..host.beneath import beside
 from ..host.processes import as_owner
 from ..model.errors import CommandFailed, Problem, StoreError, StoreUnavailable
 from ..model.layout import RESERVED_PREFIX
 from ..state.records import Owner
 from ..state.run import Server
 from ..store.rclone_conf import REMOTE, rclone_environment
+from .file_list import file_list
 from .rclone import rclone_argv
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ def try_copies(server: Server, owner: Owner, say: Say) -> None:
         _check_listed(server, key, {name: len(body) for name, body in bodies.items()})
         _copy(server, owner, f"{REMOTE}:{store.path}", str(back), [*bodies], "read from")
         for name, body in bodies.items():
-            if not _came_back(server, owner, back / name, body) or server.bucket.get(name) != body:
+            if not _came_back(back / name, body) or server.bucket.get(name) != body:
                 raise Problem(
                     f"an object reads back from bucket {store.bucket} with other content than was written",
                     "ask the store's provider: media would be damaged there",
@@ -104,9 +106,11 @@ def _lay(folder: Path, back: Path, bodies: dict[str, bytes], owner: Owner) -> No
         os.chown(path, owner.uid, owner.gid)
 
 
-def _came_back(server: Server, owner: Owner, path: Path, body: bytes) -> bool:
+def _came_back(path: Path, body: bytes) -> bool:
+    """Return whether a file has that content; its owner may have put anything there, of any size."""
     try:
-        return server.system.as_user(owner.uid, owner.gid, lambda: path.read_bytes() == body)
+        with beside(path) as (parent, name), parent.file(name) as file:
+            return file.read(len(body) + 1) == body
     except OSError:
         return False
 
@@ -118,9 +122,7 @@ def _copy(server: Server, owner: Owner, source: str, target: str, names: Sequenc
         "--stats", "0", "--stats-log-level", "DEBUG",
     ]  # fmt: skip
     environment = {**os.environ, **rclone_environment(server.settings.store)}
-    with tempfile.TemporaryFile("w+", dir=server.layout.var) as listed:
-        listed.writelines(f"{name}\n" for name in names)
-        listed.seek(0)
+    with file_list(server.layout.var, names, "\n") as listed:
         try:
             server.system.run(as_owner(argv, *owner), COPY_SECONDS, stdin=listed, environment=environment)
         except CommandFailed as error:

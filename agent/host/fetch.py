@@ -39,9 +39,9 @@ def fetch(program: Program, target: Path) -> bool:
     before = _sha256(target) if target.is_file() else ""
     arrived, new = (target.with_name(f".{target.name}.{end}") for end in ("arrived", "new"))
     try:
-        _download(program, arrived)
+        now = _download(program, arrived)
         if zipfile.is_zipfile(arrived):
-            _unpack(program, arrived, new)
+            now = _unpack(program, arrived, new)
         else:
             os.replace(arrived, new)
         os.replace(new, target)
@@ -49,7 +49,6 @@ def fetch(program: Program, target: Path) -> bool:
         for path in (arrived, new):
             path.unlink(missing_ok=True)
     sync_folder(target.parent)
-    now = _sha256(target)
     write_json(_note(target), {"pin": program.sha256, "sha256": now, "seen": _metadata(target)})
     return now != before
 
@@ -87,7 +86,8 @@ def _metadata(path: Path) -> list[int]:
     return [info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_mode & 0o777]
 
 
-def _download(program: Program, arrived: Path) -> None:
+def _download(program: Program, arrived: Path) -> str:
+    """Write what the program's address has to `arrived`, and return its SHA-256."""
     name, url = program.name, program.url
     try:
         with urllib.request.urlopen(url, timeout=SILENT_SECONDS) as answer, open(arrived, "wb") as file:
@@ -95,9 +95,8 @@ def _download(program: Program, arrived: Path) -> None:
     except OSError as error:
         raise Problem(
             f"{name} cannot be had from {url}: {error}",
-            "make that address reachable from the server; or fetch that very file elsewhere, put it on the "
-            "server, and "
-            f"set mount.{name}Url to file:///path/of/it and mount.{name}Sha256 to {program.sha256}",
+            "make that address reachable from the server; or fetch that very file elsewhere, put it on the server, "
+            f"and set mount.{name}Url to file:///path/of/it and mount.{name}Sha256 to {program.sha256}",
         ) from None
     if found != program.sha256:
         raise Problem(
@@ -105,9 +104,11 @@ def _download(program: Program, arrived: Path) -> None:
             f"check the download; set mount.{name}Sha256 only to the sum of a file you trust",
         )
     arrived.chmod(0o755)
+    return found
 
 
-def _unpack(program: Program, archive: Path, target: Path) -> None:
+def _unpack(program: Program, archive: Path, target: Path) -> str:
+    """Write the one program in an archive to `target`, and return its SHA-256."""
     try:
         with zipfile.ZipFile(archive) as zipped:
             inside = [item for item in zipped.infolist() if PurePosixPath(item.filename).name == program.name]
@@ -117,13 +118,14 @@ def _unpack(program: Program, archive: Path, target: Path) -> None:
                     f"set mount.{program.name}Url to an archive with one, or to the program itself",
                 )
             with zipped.open(inside[0]) as packed, open(target, "wb") as file:
-                _copy(packed, file)
+                found = _copy(packed, file)
     except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
         raise Problem(
             f"the archive from {program.url} cannot be read: {error}",
             f"set mount.{program.name}Url to another one, or to the program itself",
         ) from None
     target.chmod(0o755)
+    return found
 
 
 def _copy(source: IO[bytes], target: IO[bytes]) -> str:

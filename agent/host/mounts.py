@@ -80,7 +80,8 @@ class Mounts(Processes):
 
     def kind(self, path: Path) -> str:
         """Return the type of the file system that is mounted exactly at `path`; it is empty where none is."""
-        return _mounts_at(path)[-1].kind if _mounts_at(path) else ""
+        found = _mounts_at(path)
+        return found[-1].kind if found else ""
 
     def attach(self, source: Path, point: OpenFolder) -> None:
         """Let what is mounted at `source` be seen at the open folder `point` too. Raises OSError.

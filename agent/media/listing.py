@@ -80,8 +80,7 @@ class MediaObjects:
         if self.foreign.count:
             lines.append(
                 f"{self.foreign.count:,} objects in the bucket are no media, {self.foreign.first!r} first: they "
-                "stay as "
-                "they are (a bucket with such is not deleted by destroy)"
+                "stay as they are (a bucket with such is not deleted by destroy)"
             )
         if self.unnameable.count:
             lines.append(

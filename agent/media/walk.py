@@ -130,8 +130,7 @@ def _check(top: Path, path: str, info: os.stat_result, device: int) -> None:
         raise Problem(
             f"{top}/{path!r} is a link within the media store, and a bucket cannot hold it",
             "stop Synapse, move the folder that it leads to in its place, and run pulumi up again; where the "
-            "disk is too "
-            "small for that, see 'The media store is on more than one disk' in docs/runbook.md",
+            "disk is too small for that, see 'The media store is on more than one disk' in docs/runbook.md",
         )
     if not stat.S_ISREG(info.st_mode):
         raise Problem(f"{top}/{path!r} is neither a file nor a folder: a bucket cannot hold it", "remove it")

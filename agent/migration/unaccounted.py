@@ -111,8 +111,7 @@ def refuse_archived(archived: Sequence[str]) -> None:
             f"{len(archived):,} objects of the media store are in an archive class of the bucket, {archived[0]!r} "
             "first: they cannot be read",
             "restore them there (for AWS: aws s3api restore-object; it takes hours), copy each onto itself as "
-            "STANDARD, "
-            "take the lifecycle rule away that archives them, and run pulumi up again",
+            "STANDARD, take the lifecycle rule away that archives them, and run pulumi up again",
         )
 
 

@@ -165,8 +165,7 @@ def _store_changed(run: Run) -> bool:
         raise Problem(
             f"the store changed from {place(before)} to {place(shown(now))} in phase {phase}",
             "nothing was changed: set the store back as it was, and phase to prepare, and run pulumi up: the "
-            "media come "
-            "home; then name the other store",
+            "media come home; then name the other store",
         )
     return True
 

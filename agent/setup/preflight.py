@@ -158,8 +158,7 @@ def check_homeserver(homeserver: Homeserver, url: str) -> None:
             f"the homeserver does not answer at {url}/_matrix/client/versions as it should, asked from the server: "
             f"{trouble}",
             "start it if it is down; else set host.homeserverUrl to an address that reaches it directly from the "
-            "server, "
-            "such as http://127.0.0.1:8008 (behind a NAT the public one may not; a proxy may refuse programs)",
+            "server, such as http://127.0.0.1:8008 (behind a NAT the public one may not; a proxy may refuse programs)",
         )
 
 

@@ -37,8 +37,8 @@ def trouble(api: str, config: Mapping[str, str], environment: Mapping[str, str])
             return ""
         return (
             f"B2 refuses the key of b2:applicationKeyId: {error.code} {_said(error)} -- make a new key in B2's "
-            "console, "
-            "and set both of its halves, b2:applicationKeyId and b2:applicationKey, with `pulumi config set --secret`"
+            "console, and set both of its halves, b2:applicationKeyId and b2:applicationKey, with `pulumi config set "
+            "--secret`"
         )
     except OSError:
         return ""

@@ -37,7 +37,6 @@ ALLOWED = {
     "copying/concurrency.py:free_memory": "/proc",
     "copying/trial.py:_lay": "a folder of root's, before it is given away",
     "copying/trial.py:try_copies": "that folder",
-    "copying/trial.py:_came_back": "done as the store's owner",
     "media/synapse_db.py": "the database's client and file",
     "media/walk.py:list_folder": "what os.scandir said of an open folder",
     "media/listener.py": "descriptors of the kernel's events",

@@ -15,7 +15,7 @@ from components.host.last_known import LAST_KNOWN, is_strict, last_known
 from components.host.media_server import MediaServer
 from components.host.observation import StartFrom
 from components.host.sections import api_token, asked_with, known_store, sections
-from components.outputs import SERVER_SEEN, next_step, shown_verdict, summary
+from components.outputs import next_step, shown_verdict, summary
 from components.settings import Settings
 from components.store import make_store, provider_trouble
 
@@ -24,10 +24,10 @@ NAME = "matrix"
 REPORTS = Path(__file__).with_name("reports")
 
 
-def look(settings: Settings, connection: Connection, preview: bool) -> tuple[pulumi.Input[StartFrom], bool]:
-    """Look at the server before anything is declared; a preview prints what would change there.
+def look(settings: Settings, connection: Connection, preview: bool) -> pulumi.Input[StartFrom]:
+    """Look at the server before anything is declared, and return what the commands start from.
 
-    Returns what the commands start from, and whether the server was seen.
+    A preview prints what would change there.
     """
     try:
         observed = observation.observe(
@@ -48,7 +48,7 @@ def look(settings: Settings, connection: Connection, preview: bool) -> tuple[pul
         if not preview or is_strict():
             raise pulumi.RunError(unreachable) from None
         pulumi.log.warn(f"the server {settings.server.host} cannot be reached ({error}): {LAST_KNOWN}")
-        return last_known(settings.phase, unreachable), False
+        return last_known(settings.phase, unreachable)
     except (observation.WrongStack, observation.WrongStore) as error:
         raise pulumi.RunError(str(error)) from None
     except observation.ServerError as error:
@@ -56,7 +56,7 @@ def look(settings: Settings, connection: Connection, preview: bool) -> tuple[pul
     if preview:
         for line in observation.plan_lines(observed, settings.phase):
             pulumi.log.info(line)
-    return observed.start_from(settings.phase), True
+    return observed.start_from(settings.phase)
 
 
 def main() -> None:
@@ -71,7 +71,7 @@ def main() -> None:
     if trouble := agent_trouble() or provider_trouble(settings, get_config_env(), os.environ):
         raise pulumi.RunError(trouble)
     connection = Connection.of(settings.server)
-    start, seen = look(settings, connection, preview)
+    start = look(settings, connection, preview)
     store = make_store(f"{NAME}-bucket", settings)
     server = MediaServer(
         NAME,
@@ -82,7 +82,6 @@ def main() -> None:
         phase=settings.phase,
         start=start,
     )
-    pulumi.export(SERVER_SEEN, seen)
     pulumi.export("phase", server.verdict.apply(lambda v: v.get("phase", settings.phase)))
     pulumi.export("bucket", store.bucket)
     pulumi.export("endpoint", store.endpoint)

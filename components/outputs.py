@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-#: The output that says whether the server was asked, and not only its last known state; `fleet` looks at it.
-SERVER_SEEN = "serverSeen"
-
 _NEXT = {
     "prepare": "copy while everything runs: pulumi config set phase mirror && pulumi up",
     "mirror": "move to the bucket in a short window: pulumi config set phase live && pulumi up",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pulumi import automation
 
+from components.host.last_known import is_strict
 from operations import fleet
 from operations.fleet import Preview
 
@@ -26,27 +27,42 @@ def test_the_summary_says_what_each_would_do_and_why_one_cannot_be_told() -> Non
             Preview("prod", "live", {}),
             Preview("staging", "mirror", {"update": 2, "create": 1}),
             Preview("new", "prepare", {}, "the server cannot be reached"),
-            Preview("far", "live", {}, seen=False),
         ]
     )
     assert said[1:] == [
         "prod     live      change nothing",
         "staging  mirror    create 1, update 2",
         "new      prepare   FAIL: the server cannot be reached",
-        "far      live      change nothing (the server cannot be reached: by its last known state)",
     ]
     assert "no stack" in fleet.lines([])[0]
 
 
-def told(kind: str, **outputs: object) -> automation.EngineEvent:
-    """What the engine says of a resource's outputs in a preview, as its JSON has it."""
-    new = {"type": kind, "urn": "urn", "id": "", "parent": "", "provider": "", "inputs": {}, "outputs": outputs}
-    step = {"op": "create", "urn": "urn", "type": kind, "provider": "", "new": new}
-    return automation.EngineEvent.from_json({"sequence": 1, "timestamp": 1, "resOutputsEvent": {"metadata": step}})
+def test_a_server_that_does_not_answer_fails_its_preview_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Review, entry 48: the program itself fails where it is told to be strict."""
+    asked: dict[str, str] = {}
+
+    def workspace(work_dir: str, env_vars: dict[str, str]) -> None:
+        asked.update(env_vars)
+
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(automation, "LocalWorkspace", workspace)
+    monkeypatch.setattr(automation.Stack, "select", lambda name, workspace: FakeStack(name))
+    far, near = fleet.preview("far"), fleet.preview("near")
+    assert (far.problem, near.problem) == ("the server far cannot be reached", "")
+    for name, value in asked.items():
+        monkeypatch.setenv(name, value)
+    assert is_strict()
 
 
-def test_whether_the_server_was_asked_is_the_stacks_own_output_and_no_sentence() -> None:
-    stack = "pulumi:pulumi:Stack"
-    assert not fleet.server_seen([told("other", serverSeen=True), told(stack, phase="live", serverSeen=False)])
-    assert fleet.server_seen([told(stack, serverSeen=True)])
-    assert fleet.server_seen([told(stack, phase="live")]), "the stack of an earlier version has no such output"
+class FakeStack:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_all_config(self) -> dict[str, automation.ConfigValue]:
+        return {}
+
+    def preview(self) -> automation.PreviewResult:
+        if self.name == "far":
+            said = "Diagnostics:\n  error: the server far cannot be reached"
+            raise automation.errors.CommandError(automation.CommandResult("", said, 1))
+        return automation.PreviewResult("", "", {})

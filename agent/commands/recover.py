@@ -11,7 +11,9 @@ from ..host.console import say
 from ..host.files import NO_ROOM
 from ..migration import recovery
 from ..model.layout import HERE, RECOVER_TIMER
+from ..serving import disk
 from ..state.lock import locked
+from ..state.run import Server
 from . import Answer
 from .arguments import Command
 from .wiring import run_here
@@ -26,9 +28,12 @@ def recover(command: Command) -> Answer:
     While the disk is full it tries again and again: until the journal can be written, the services' guards hold them.
     Raises what `migration.recovery.recover` does.
     """
+    server = Server.load(HERE)
     while True:
         try:
             with locked(HERE, wait=math.inf):
+                # First: the journal is believed by what lies on disk.
+                disk.settle(server.system, server.settings.host, server.layout)
                 run = run_here()
                 recovery.recover(run, boot=command.boot)
                 run.system.systemctl("stop", "--no-block", RECOVER_TIMER, check=False)
@@ -37,4 +42,4 @@ def recover(command: Command) -> Answer:
             if error.errno not in NO_ROOM:
                 raise
             say(f"waiting for room on the disk: {error}")
-            run.system.pause(FULL_SECONDS)
+            server.system.pause(FULL_SECONDS)

@@ -18,13 +18,12 @@ from ..host.files import SPARE_BYTES
 from ..media.listing import MediaObjects
 from ..media.walk import walk
 from ..migration import converge, pull
-from ..migration.aside import removing_path
 from ..model.errors import Problem
 from ..model.fingerprint import fingerprint
 from ..model.layout import HERE
 from ..model.phases import Phase, Side
 from ..model.version import version
-from ..serving import playbook, probe, provider, writers
+from ..serving import disk, playbook, probe, provider, writers
 from ..setup import drift, preflight
 from ..setup.install import this_agent
 from ..state import work
@@ -134,7 +133,7 @@ def observe(server: Server, journal: Journal) -> Status:
             "region": store.region,
             "customer_key": fingerprint(store.sse_customer_key),
         },
-        "removing": is_folder(removing_path(server)),
+        "removing": is_folder(server.settings.host.removing_path),
         "last": journal.last,
         "drift": drift.differences(laid, journal, this_agent()),
         "repairs": journal.installed.repairs,
@@ -216,8 +215,9 @@ def plan(server: Server, journal: Journal, target: Phase) -> Plan:
     steps = converge.plan(server, journal, target)
     if not steps:
         return {"steps": steps}
-    free = shutil.disk_usage(server.store_path.parent).free
-    numbers: Plan = {"steps": steps, "free_bytes": free, "disk": str(server.store_path.parent)}
+    asked, told = disk.where(server)
+    free = shutil.disk_usage(asked).free
+    numbers: Plan = {"steps": steps, "free_bytes": free, "disk": str(told)}
     unfit: list[Problem] = []
     # What is mounted over a local store is no local store, and root may not even enter it.
     is_there = is_folder(root) and not server.system.mounted(root)
@@ -226,7 +226,7 @@ def plan(server: Server, journal: Journal, target: Phase) -> Plan:
     unfit += _in_the_way(server, journal, target)
     known = _known(server) if server.layout.manifest.exists() else {"files": 0, "bytes": 0}
     if journal.phase is Phase.CLEAN and free < known["bytes"] + SPARE_BYTES:
-        unfit.append(pull.no_room(known["bytes"], free, server.store_path.parent))
+        unfit.append(pull.no_room(known["bytes"], free, told))
     if unfit:
         more = [f"{len(unfit) - MOST_PROBLEMS:,} more of this kind"] if len(unfit) > MOST_PROBLEMS else []
         numbers["problems"] = [*(str(problem) for problem in unfit[:MOST_PROBLEMS]), *more]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..host.files import write_atomic
 from ..host.processes import as_owner
+from ..media.names import LOST_AND_FOUND
 from ..model.errors import CommandFailed, Problem
 from ..model.layout import RESERVED
 from ..model.settings import StoreSettings
@@ -65,7 +66,7 @@ def install(server: Server, say: Say) -> Path:
 
 def sync_argv(program: Path, source: Path, bucket: str, exclude: list[str], threads: int) -> list[str]:
     """Return the command of the manual procedure's sync, without a terminal; it exits with 1 where a file failed."""
-    left_out = "|".join(map(re.escape, [RESERVED, *exclude]))
+    left_out = "|".join([f"{re.escape(RESERVED)}.*", *map(re.escape, [LOST_AND_FOUND, *exclude])])
     return [
         str(program), "sync", "--threads", str(threads), "--no-progress", "--skip-newer", "--exclude-all-symlinks",
         "--exclude-dir-regex", f"^({left_out})$",

@@ -6,12 +6,14 @@ https://man7.org/linux/man-pages/man5/proc.5.html
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..model.errors import Problem
+from ..model.ports import Layer
 from .beneath import beside
 from .processes import Processes
 
@@ -22,10 +24,14 @@ if TYPE_CHECKING:
 MOST_LAYERS = 20
 #: The source of a mount that is there so that nobody can write; see `serving.playbook`.
 COVER = "matrix-media-store-cover"
+#: The source of a mount that is the mount point where a disk lies beneath; see `serving.disk`.
+FLOOR = "matrix-media-store-floor"
+#: File systems by FUSE that are disks, and no bucket.
+DISKS = ("fuseblk", "fuse.mergerfs")
 
 
 # From linux/mount.h
-_NOSUID, _NODEV, _NOEXEC, _BIND = 0x2, 0x4, 0x8, 0x1000
+_NOSUID, _NODEV, _NOEXEC, _BIND, _PRIVATE = 0x2, 0x4, 0x8, 0x1000, 0x40000
 _DETACH, _NOFOLLOW = 0x2, 0x8
 
 
@@ -70,44 +76,56 @@ class Mounts(Processes):
     """This class says what is mounted on this server, and unmounts it."""
 
     def mounted(self, path: Path) -> bool:
-        """Return whether something is mounted exactly at `path`; a dead FUSE mount counts, a cover does not."""
-        layers = self.layers(path)
-        return bool(layers) and layers[-1] != COVER
+        """Return whether a bucket is what is seen at `path`; a dead FUSE mount counts, a cover does not."""
+        layers = _from(Layer.BUCKET, path)
+        return bool(layers) and layers[-1].source != COVER and not _is_disk(layers[-1])
 
     def layers(self, path: Path) -> list[str]:
-        """Return the sources of all mounts exactly at `path`, the topmost as the last."""
-        return [mount.source for mount in _mounts_at(path)]
+        """Return the sources of the mounts exactly at `path`, the topmost as the last, but for a disk and its floor."""
+        return [mount.source for mount in _from(Layer.BUCKET, path)]
+
+    def has_disk(self, path: Path) -> bool:
+        """Return whether a disk is mounted exactly at `path`, or a folder of one, whatever lies over it."""
+        found = _mounts_at(path)
+        return any(mount.source != FLOOR for mount in found[: _ground(found)])
 
     def kind(self, path: Path) -> str:
         """Return the type of the file system that is mounted exactly at `path`; it is empty where none is."""
         found = _mounts_at(path)
         return found[-1].kind if found else ""
 
-    def attach(self, source: Path, point: OpenFolder) -> None:
+    def attach(self, source: Path, point: OpenFolder, *, private: bool = False) -> None:
         """Let what is mounted at `source` be seen at the open folder `point` too. Raises OSError.
+
+        If it is `private`, what is mounted over the one is not seen at the other; `point` must be a folder of root's.
 
         mount(8) would look for the folder by its path, which somebody may have laid a link into by now.
         https://man7.org/linux/man-pages/man2/mount.2.html
         """
         _call("mount", os.fsencode(source), point.magic_link.encode(), None, _BIND, None)
+        if private:
+            _call("mount", None, os.fsencode(point.path), None, _PRIVATE, None)
 
-    def cover(self, point: OpenFolder, options: str) -> None:
-        """Mount an empty file system over the open folder `point`, with these options of tmpfs. Raises OSError."""
-        flags = _NOSUID | _NODEV | _NOEXEC
-        _call("mount", COVER.encode(), point.magic_link.encode(), b"tmpfs", flags, options.encode())
+    def cover(self, point: OpenFolder, options: str, layer: Layer = Layer.BUCKET) -> None:
+        """Mount an empty file system over the open folder `point`, with these options of tmpfs. Raises OSError.
 
-    def unmount(self, path: Path) -> None:
-        """Take every mount off `path`, lazily, since containers may still hold copies of it.
+        On the layer FLOOR it is the floor over a disk.
+        """
+        flags, source = _NOSUID | _NODEV | _NOEXEC, FLOOR if layer is Layer.FLOOR else COVER
+        _call("mount", source.encode(), point.magic_link.encode(), b"tmpfs", flags, options.encode())
+
+    def unmount(self, path: Path, layer: Layer = Layer.BUCKET) -> None:
+        """Take the mounts of `layer` and above it off `path`, lazily, since containers may still hold copies of them.
 
         Raises `Problem` where one stays; that another process took one off first is no error.
         """
         for _ in range(MOST_LAYERS):
-            if not self.layers(path):
+            if not _from(layer, path):
                 return
             # Never through a link in its place. EINVAL: another process was faster.
             with contextlib.suppress(OSError), beside(path) as (parent, name):
                 _call("umount2", f"{parent.magic_link}/{name}".encode(), _DETACH | _NOFOLLOW)
-        if self.layers(path):
+        if _from(layer, path):
             raise Problem(f"{path} stays mounted", f"see findmnt {path} on the server, and unmount it by hand")
 
 
@@ -115,6 +133,24 @@ def _mounts_at(path: Path) -> list[Mount]:
     # The kernel names places by their real folders; the mount point itself is not followed, it may hang.
     wanted = os.path.join(os.path.realpath(path.parent), path.name)
     return [mount for mount in mounts() if mount.place == wanted]
+
+
+def _ground(found: list[Mount]) -> int:
+    """Return how many of the mounts at one path, from below, are a disk and the floor over it."""
+    floors = [place for place, mount in enumerate(found, 1) if mount.source == FLOOR]
+    return floors[-1] if floors else len([*itertools.takewhile(_is_disk, found)])
+
+
+def _is_disk(mount: Mount) -> bool:
+    return mount.source != COVER and (not mount.kind.startswith("fuse") or mount.kind in DISKS)
+
+
+def _from(layer: Layer, path: Path) -> list[Mount]:
+    """Return the mounts at `path` that are of `layer` or above it."""
+    found = _mounts_at(path)
+    ground = _ground(found)
+    floors = sum(mount.source == FLOOR for mount in found[:ground])
+    return found[{Layer.DISK: 0, Layer.FLOOR: ground - floors, Layer.BUCKET: ground}[layer] :]
 
 
 def _call(name: str, *values: object) -> None:

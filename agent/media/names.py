@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from ..model.layout import RESERVED
+
 #: What ends a name in a list of names, and what rclone takes for other characters: it passes over such a file without a
 #: word. https://rclone.org/overview/#restricted-filenames
 UNFIT = re.compile("[\0\n\r\u201b\u2401-\u241f\u2421]")
@@ -11,6 +13,8 @@ UNFIT = re.compile("[\0\n\r\u201b\u2401-\u241f\u2421]")
 LONGEST = 820
 #: Bytes that each part of it may have: https://man7.org/linux/man-pages/man7/path_resolution.7.html
 LONGEST_PART = 255
+#: What a file system of its own has at its top: https://man7.org/linux/man-pages/man8/mklost%2Bfound.8.html
+LOST_AND_FOUND = "lost+found"
 
 
 def trouble(path: str) -> str:
@@ -26,6 +30,11 @@ def trouble(path: str) -> str:
     if len(encoded) > LONGEST or any(len(part) > LONGEST_PART for part in encoded.split(b"/")):
         return f"has over {LONGEST} bytes, or a part of over {LONGEST_PART}"
     return _trouble_of_parts(path)
+
+
+def is_media(top: str) -> bool:
+    """Return whether what has that name at the top of the store may be media, and not this program's or the disk's."""
+    return not top.startswith(RESERVED) and top != LOST_AND_FOUND
 
 
 def _trouble_of_parts(path: str) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 from ..host.beneath import Folder
 from ..model.errors import Problem
 from ..model.items import Entry
-from ..model.layout import RESERVED
 from . import names
 
 
@@ -76,7 +75,7 @@ def list_folder(
             _note(problem, unfit)
             return folders, entries
         for item in listing:
-            if not folder and (item.name in exclude or item.name == RESERVED):
+            if not folder and (item.name in exclude or not names.is_media(item.name)):
                 continue
             path = f"{folder}/{item.name}" if folder else item.name
             try:
@@ -115,7 +114,7 @@ def file_at(root: Folder, path: str) -> list[Entry]:
 def files_below(root: Folder, path: str, exclude: Sequence[str]) -> Iterator[Entry]:
     """Yield the file at `path`, or every file below it where it is a folder. Raises what `walk` does."""
     top = path.split("/", 1)[0]
-    if top in exclude or top == RESERVED:
+    if top in exclude or not names.is_media(top):
         return
     if root.has_folder(path):
         yield from _walk(root, exclude, [path])

@@ -9,22 +9,13 @@ import time
 from pathlib import Path
 
 from ..host.beneath import Folder
+from ..model.layout import RESERVED
 from ..state.run import Run, Server
 
 
-def incomplete_path(server: Server) -> Path:
-    """Return the path where a local copy is filled again, after `clean`."""
-    return server.backup_path.with_name(server.backup_path.name + ".incomplete")
-
-
-def removing_path(server: Server) -> Path:
-    """Return the path where a local copy lies that `clean` is removing."""
-    return server.backup_path.with_name(server.backup_path.name + ".removing")
-
-
-def incoming_path(root: Path) -> Path:
-    """Return the path where files arrive before they are moved into the local copy at `root`."""
-    return root.with_name(root.name + ".incoming")
+def incoming_path(server: Server, root: Path) -> Path:
+    """Return the path where files arrive before they are moved into the local copy at `root`, on its disk."""
+    return root / f"{RESERVED}.incoming" if server.system.has_disk(root) else root.with_name(f"{root.name}.incoming")
 
 
 def parent_of_store(server: Server) -> Folder:
@@ -32,15 +23,18 @@ def parent_of_store(server: Server) -> Folder:
     return Folder.at(server.store_path.parent)
 
 
-def dated_folder(run: Run, kind: str) -> Folder:
-    """Open a folder beside the store for this run and `kind`, root's own; it is made where there is none.
+def dated_folder(run: Run, root: Path, kind: str) -> Folder:
+    """Open a folder for this run and `kind`, root's own; it is made where there is none.
 
-    Raises `Problem` where its name is taken.
+    It is beside the store, or at the top of the disk that the local copy at `root` is. Raises `Problem` where its name
+    is taken.
     """
-    name = run.server.store_path.name
-    with parent_of_store(run.server) as parent:
+    place, name = root.parent, run.server.store_path.name
+    if run.system.has_disk(root):
+        place, name = root, RESERVED
+    with Folder.at(place) as folder:
         when = time.strftime("%Y%m%d-%H%M%S", time.localtime(run.started))
-        return parent.work_folder(f"{name}-{kind}-{when}")
+        return folder.work_folder(f"{name}-{kind}-{when}")
 
 
 def keep(folder: Folder, path: str, aside: Folder) -> None:

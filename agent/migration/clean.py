@@ -8,20 +8,20 @@ what is missing.
 from __future__ import annotations
 
 import contextlib
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..host.beneath import Folder
-from ..media import checksums
+from ..media import checksums, names
 from ..media.equality import Manifest
 from ..media.listing import REBUILT, load_media
 from ..media.walk import entry, walk
 from ..model.errors import Problem
+from ..serving import disk
 from ..state import local_copy
 from ..state.run import Run
 from . import unaccounted
-from .aside import dated_folder, keep, parent_of_store, removing_path
+from .aside import dated_folder, keep, parent_of_store
 
 if TYPE_CHECKING:
     from ..model.protocol import Counts
@@ -34,7 +34,7 @@ def clean(run: Run) -> Counts | None:
     comparison.
     """
     unaccounted.pay_purges(run)
-    backup, removing = run.server.backup_path, removing_path(run.server)
+    backup, removing = run.server.backup_path, run.settings.host.removing_path
     with parent_of_store(run.server) as parent:
         is_whole, is_begun = parent.has_folder(backup.name), parent.has_folder(removing.name)
     if is_whole and is_begun:
@@ -70,7 +70,7 @@ def _remove(run: Run, manifest: Manifest, root: Path, removing: Path) -> None:
     """Remove what was compared, and keep what the stack left out. Raises `Problem` where something else is there."""
     with parent_of_store(run.server) as parent:
         if root != removing:
-            parent.rename_entry(root.name, removing.name)
+            disk.move(run.server, parent, root.name, removing.name)
         with parent.folder(removing.name) as copy:
             local_copy.unmark(copy)
             _unlink_compared(copy, manifest)
@@ -78,10 +78,16 @@ def _remove(run: Run, manifest: Manifest, root: Path, removing: Path) -> None:
                 if name in REBUILT:
                     copy.remove_tree(name)
                 elif copy.find(name) is not None:
-                    with dated_folder(run, "left-out") as kept:
+                    with dated_folder(run, removing, "left-out") as kept:
                         keep(copy, name, kept)
                         run.say(f"clean: {name} was left out by the stack, so not compared; it is kept in {kept.path}")
-            _remove_empty(copy)
+            for name in filter(names.is_media, copy.names()):
+                _remove_empty(copy, name)
+            if disk.is_one(run.server) and not any(map(names.is_media, copy.names())):
+                # The disk stays, and is root's from now on. Should the media come back, they arrive in a folder in it
+                # with the owner's rights, who so must be able to go through.
+                copy.give((0, 0), 0o711)
+                disk.move(run.server, parent, removing.name, run.settings.host.incomplete_path.name)
         with contextlib.suppress(OSError):  # not empty: reported below
             parent.remove_empty(removing.name)
         parent.sync()
@@ -108,13 +114,11 @@ def _unlink_compared(copy: Folder, manifest: Manifest) -> None:
                 copy.remove_file(known.path)
 
 
-def _remove_empty(folder: Folder) -> None:
-    for name in folder.names():
-        info = folder.find(name)
-        if info is None or not stat.S_ISDIR(info.st_mode):
-            continue
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            with folder.folder(name) as inner:
-                _remove_empty(inner)
-            with contextlib.suppress(OSError):  # not empty: reported by the caller
-                folder.remove_empty(name)
+def _remove_empty(folder: Folder, name: str) -> None:
+    """Remove a folder that has nothing but empty folders in it; what is none stays."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        with folder.folder(name) as inner:
+            for each in inner.names():
+                _remove_empty(inner, each)
+        with contextlib.suppress(OSError):  # not empty: reported by the caller
+            folder.remove_empty(name)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ..host.beneath import Folder
 from ..model.errors import Problem
 from ..model.phases import Milestone, Owed, Phase, Side, Stage, Window
-from ..serving import mount, mount_point, playbook, proof, provider, store_in_use, writers
+from ..serving import disk, mount, playbook, proof, provider, store_in_use, writers
 from ..state import local_copy
 from ..state.run import Run
 from . import changes, mirror, restore, unaccounted
@@ -98,8 +98,7 @@ def _move_aside(run: Run) -> None:
     """
     store, backup = run.server.store_path, run.server.backup_path
     with parent_of_store(run.server) as parent:
-        parent.rename_entry(store.name, backup.name)
-        mount_point.make(parent, store.name)
+        disk.move(run.server, parent, store.name, backup.name)
         if not local_copy.is_at(parent, backup.name, run.journal.local_store):
             raise Problem(
                 f"{store} was replaced by something else within the window",

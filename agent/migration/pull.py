@@ -25,6 +25,7 @@ from ..media.listing import load_media, rebuilt
 from ..media.walk import walk
 from ..model.errors import CommandFailed, Problem
 from ..model.items import Object
+from ..serving import disk
 from ..state.run import Run
 from . import unaccounted
 from .aside import dated_folder, incoming_path, keep_linked
@@ -88,10 +89,10 @@ def pull(run: Run, root: Path, clock: Clock | None = None) -> int:
 
 
 def _check_space(run: Run, size: int) -> None:
-    parent = run.server.store_path.parent
-    free = shutil.disk_usage(parent).free
+    asked, told = disk.where(run.server)
+    free = shutil.disk_usage(asked).free
     if free < size + SPARE_BYTES:
-        raise no_room(size, free, parent)
+        raise no_room(size, free, told)
 
 
 def no_room(size: int, free: int, where: Path) -> Problem:
@@ -105,20 +106,20 @@ def no_room(size: int, free: int, where: Path) -> Problem:
 
 def _fetch(run: Run, manifest: Manifest, root: Path, wanted: list[str], progress: Progress, clock: Clock | None) -> int:
     """Download beside the local copy, check, then move each file into place, lot by lot; return how many were moved."""
-    owner, name = run.journal.owner, incoming_path(root).name
+    owner, arriving = run.journal.owner, incoming_path(run.server, root)
     manifest.add_sent(wanted)
-    with Folder.at(root.parent) as beside, beside.work_folder(name, 0o711) as work:
+    with Folder.at(arriving.parent) as holder, holder.work_folder(arriving.name, 0o711) as work:
         if other := {*work.names()} - {ARRIVING, NEW}:
             raise Problem(
                 f"{work.path} holds {min(other)!r}, which this program did not put there",
                 "look what it is, move it away",
             )
         work.make(ARRIVING, owner, 0o700)
-        with work.folder(ARRIVING) as incoming, beside.folder(root.name) as copy:
+        with work.folder(ARRIVING) as incoming, Folder.at(root) as copy:
             fetch, placed = _Fetch(run, manifest, copy, incoming, work), 0
             for start in range(0, len(wanted), LOT):
                 placed += fetch.lot(wanted[start : start + LOT], progress, clock)
-        beside.remove_tree(name)
+        holder.remove_tree(arriving.name)
     return placed
 
 
@@ -172,7 +173,7 @@ class _Fetch:
             self.run.system.sync()  # what is in place must be whole after a power loss
         replaced = sum([self._place(path) for path, _ in arrived])
         if replaced:
-            with dated_folder(self.run, "replaced") as kept:
+            with dated_folder(self.run, self.copy.path, "replaced") as kept:
                 self.run.say(
                     f"restore: {replaced:,} files here were not as in the bucket; the old ones are kept in {kept.path}"
                 )
@@ -188,7 +189,9 @@ class _Fetch:
         self.incoming.set_mode(path, owner.uid, mode & 0o666)
         replaces = self.copy.find(path) is not None
         if replaces:
-            with dated_folder(self.run, "replaced") as kept:  # the first is the old local one; later ones came after
+            with dated_folder(
+                self.run, self.copy.path, "replaced"
+            ) as kept:  # the first is the old local one; later ones came after
                 keep_linked(self.copy, path, kept)
         self.incoming.move(path, self.copy, path)
         return replaces

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ..host.beneath import Folder
 from ..model.errors import CommandFailed, Problem
 from ..model.phases import NEXT, Side, Stage, after_crash
-from ..serving import mount, mount_point, playbook, writers
+from ..serving import disk, mount, mount_point, playbook, writers
 from ..state import local_copy
 from ..state.journal import Journal, Lost
 from ..state.run import Run
@@ -30,6 +30,7 @@ def recover(run: Run, boot: bool = False) -> None:
     up.
     """
     journal = run.journal
+    disk.settle(run.system, run.settings.host, run.layout)
     if journal.window is None:
         _settle_what_disk_says(run, boot)
         return
@@ -100,7 +101,9 @@ def bring_local_copy_home(run: Run) -> None:
     except FileNotFoundError:
         raise _nowhere(run) from None
     with parent:
-        if local_copy.is_at(parent, backup.name, known):
+        if disk.is_one(run.server):
+            disk.move(run.server, parent, backup.name, store.name)
+        elif local_copy.is_at(parent, backup.name, known):
             _take_its_place(run, parent)
         if not local_copy.is_at(parent, store.name, known):
             raise _nowhere(run)

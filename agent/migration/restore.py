@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..host.beneath import Folder
 from ..media import checksums
 from ..media.walk import walk
 from ..model.phases import Milestone, Phase, Side, Stage, Window
-from ..serving import mount, writers
+from ..serving import disk, mount, writers
 from ..state import local_copy
 from ..state.run import Run
 from . import recovery, unaccounted
-from .aside import incomplete_path, parent_of_store, removing_path
+from .aside import parent_of_store
 from .pull import pull
 from .window import Clock, start_services, window
 
@@ -35,20 +34,21 @@ def refill(run: Run) -> None:
     Until it is whole it is root's, and nobody else may enter it.
     """
     server, journal = run.server, run.journal
-    backup, incomplete, removing = (path.name for path in _copies(run))
+    host = server.settings.host
+    backup, incomplete, removing = (each.name for each in (host.backup_path, host.incomplete_path, host.removing_path))
     with parent_of_store(server) as parent:
         if parent.has_folder(backup):
             _give_away(run, parent, backup)
             return
         if parent.has_folder(removing):  # `clean` was interrupted: what it did not remove yet need not be fetched
-            parent.rename_entry(removing, backup)
+            disk.move(server, parent, removing, backup)
             pull(run, server.backup_path)
             return
-        with parent.work_folder(incomplete) as copy:
-            pull(run, incomplete_path(server))
+        with parent.work_folder(incomplete, 0o711 if disk.is_one(server) else 0o700) as copy:
+            pull(run, server.settings.host.incomplete_path)
             local_copy.mark(journal, copy)
             journal.save()
-            parent.rename_entry(incomplete, backup)
+            disk.move(server, parent, incomplete, backup)
             copy.give(journal.owner, journal.mode)
 
 
@@ -57,10 +57,6 @@ def _give_away(run: Run, parent: Folder, name: str) -> None:
     with parent.folder(name) as copy:
         if copy.metadata().st_uid == os.geteuid() and local_copy.is_it(copy, run.journal.local_store):
             copy.give(run.journal.owner, run.journal.mode)
-
-
-def _copies(run: Run) -> tuple[Path, Path, Path]:
-    return run.server.backup_path, incomplete_path(run.server), removing_path(run.server)
 
 
 def back_to_local(run: Run, start: Sequence[str] = ()) -> Counts:

@@ -84,7 +84,7 @@ def set_aside_here(run: Run, manifest: Manifest, root: Folder, gone: Sequence[st
     """
     found = purged_of_ours(run, manifest, gone, "the bucket")
     if found:
-        with dated_folder(run, "removed") as kept:
+        with dated_folder(run, root.path, "removed") as kept:
             run.say(f"{len(found):,} files were purged while the bucket served; they are kept in {kept.path}")
             for path in sorted(found):
                 keep(root, path, kept)

@@ -100,6 +100,11 @@ class Layout:
         return self.var / "mounting"
 
     @property
+    def disk(self) -> Path:
+        """Return the folder where a disk that is the media store is seen while the bucket lies over it."""
+        return self.var / "disk"
+
+    @property
     def journal(self) -> Path:
         """Return the path of the journal, see `state.journal`."""
         return self.var / "journal.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from enum import IntEnum
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
 
@@ -14,6 +15,17 @@ T = TypeVar("T")
 
 #: Takes a line of progress for people.
 Say = Callable[[str], None]
+
+
+class Layer(IntEnum):
+    """A `Layer` says what of the mounts at one path is meant, from the lowest to the topmost."""
+
+    #: A disk, or a folder of one.
+    DISK = 0
+    #: What lies over a disk so that nobody can write to it there.
+    FLOOR = 1
+    #: A bucket, and a cover in its place.
+    BUCKET = 2
 
 
 class OpenFolder(Protocol):
@@ -66,22 +78,31 @@ class System(Protocol):
         """Start units, and with `wait` return once they run; `timeout` is in seconds. Raises what `run` does."""
 
     def mounted(self, path: Path) -> bool:
-        """Return whether a file system is mounted exactly at `path`."""
+        """Return whether a bucket is mounted exactly at `path`."""
 
     def layers(self, path: Path) -> list[str]:
-        """Return the sources of all mounts exactly at `path`, the topmost as the last."""
+        """Return the sources of the mounts exactly at `path`, the topmost as the last, but for a disk and its floor."""
+
+    def has_disk(self, path: Path) -> bool:
+        """Return whether a disk is mounted exactly at `path`, or a folder of one, whatever lies over it."""
 
     def kind(self, path: Path) -> str:
         """Return the type of the file system that is mounted exactly at `path`; it is empty where none is."""
 
-    def attach(self, source: Path, point: OpenFolder) -> None:
-        """Let what is mounted at `source` be seen at the open folder `point` too. Raises OSError."""
+    def attach(self, source: Path, point: OpenFolder, *, private: bool = ...) -> None:
+        """Let what is mounted at `source` be seen at the open folder `point` too. Raises OSError.
 
-    def cover(self, point: OpenFolder, options: str) -> None:
-        """Mount an empty file system over the open folder `point`, with these options of tmpfs. Raises OSError."""
+        If it is `private`, what is mounted over the one is not seen at the other.
+        """
 
-    def unmount(self, path: Path) -> None:
-        """Take every mount off `path`. Raises `Problem` where one stays."""
+    def cover(self, point: OpenFolder, options: str, layer: Layer = ...) -> None:
+        """Mount an empty file system over the open folder `point`, with these options of tmpfs. Raises OSError.
+
+        On the layer FLOOR it is the floor over a disk.
+        """
+
+    def unmount(self, path: Path, layer: Layer = ...) -> None:
+        """Take the mounts of `layer` and above it off `path`. Raises `Problem` where one stays."""
 
     def as_user(self, uid: int, gid: int, action: Callable[[], T], timeout: float = 30) -> T:
         """Return what `action` returns in a child process of that user and group; `timeout` is in seconds.

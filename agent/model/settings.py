@@ -45,6 +45,16 @@ class HostSettings:
         """Return the path where the local copy is kept while the bucket serves."""
         return self.store_path.with_name(self.store_path.name + "-local-backup")
 
+    @property
+    def incomplete_path(self) -> Path:
+        """Return the path where a local copy is filled again, after `clean`."""
+        return self.backup_path.with_name(self.backup_path.name + ".incomplete")
+
+    @property
+    def removing_path(self) -> Path:
+        """Return the path where a local copy lies that `clean` is removing."""
+        return self.backup_path.with_name(self.backup_path.name + ".removing")
+
 
 @dataclass(frozen=True, eq=False)
 class StoreSettings:

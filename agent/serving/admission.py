@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..model.errors import Problem
-from ..model.phases import Side
+from ..model.phases import Phase, Side
 from ..model.settings import Settings, StoreSettings
 from ..state import local_copy
 from ..state.journal import Journal
-from . import mount_point
+from . import disk, mount_point
 
 if TYPE_CHECKING:
     from ..model.ports import System
@@ -34,6 +34,10 @@ def check(system: System, settings: Settings, journal: Journal, where: Path) -> 
     if journal.forbids_mount():
         raise is_local(where)
     if not system.layers(where):
+        if journal.serving is Side.BUCKET:
+            disk.settle(system, settings.host, journal.layout)
+        if journal.serving is Side.BUCKET and journal.phase is Phase.CLEAN:
+            mount_point.take_place_of_empty(where)  # a disk that was the media store was taken away
         if journal.serving is Side.BUCKET and local_copy.is_disk_there(settings.host.backup_path, journal.local_store):
             mount_point.make_if_gone(where)  # another namespace may have removed it, and the mount with it
         if not mount_point.is_bare(system, where):

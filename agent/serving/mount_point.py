@@ -46,6 +46,14 @@ def make_if_gone(path: Path) -> None:
             make(parent, name)
 
 
+def take_place_of_empty(path: Path) -> None:
+    """Make the mount point in the place of an empty folder at `path`, if one lies there."""
+    with contextlib.suppress(OSError), beside(path) as (parent, name):
+        if not is_ours(parent, name):
+            parent.remove_empty(name)
+            make(parent, name)
+
+
 def is_ours(parent: Folder, name: str) -> bool:
     """Return whether what has that name, where nothing is mounted, is our mount point."""
     info = parent.find(name)

@@ -6,15 +6,15 @@ from ..host.beneath import Folder, beside
 from ..media.synapse_db import SynapseDatabase
 from ..model.errors import Problem
 from ..model.layout import PLAYBOOK_UNIT
-from ..serving import provider, store_in_use
+from ..serving import disk, provider, store_in_use
 from ..state.run import Run, Server
 
 
 def check_media_store(server: Server) -> None:
-    """Raise `Problem` unless the local store is a folder that is no mount, with no earlier backup in the way."""
+    """Raise `Problem` unless the local store is a folder or a disk, with no bucket over it nor an earlier backup."""
     store, backup = server.store_path, server.backup_path
-    if server.system.mounted(store):
-        raise _is_a_mount(server)
+    if server.system.layers(store):
+        raise _is_mounted_over(server)
     try:
         with beside(store) as (parent, name):
             is_folder, in_the_way = parent.has_folder(name), parent.find(backup.name) is not None
@@ -32,15 +32,9 @@ def check_media_store(server: Server) -> None:
         raise Problem(f"{store} belongs to root", "give it to the homeserver's user, as the playbook does")
 
 
-def _is_a_mount(server: Server) -> Problem:
-    """Return the `Problem` of a media store that is a mount, with a remedy for its kind."""
+def _is_mounted_over(server: Server) -> Problem:
+    """Return the `Problem` of a media store that has a bucket over it, with a remedy for its kind."""
     store, kind = server.store_path, server.system.kind(server.store_path)
-    if not kind.startswith("fuse"):
-        return Problem(
-            f"a disk ({kind}) is mounted at {store} itself, and a folder that is a mount cannot be moved aside",
-            "see 'The media store is a disk of its own' in docs/runbook.md: the disk is mounted one folder further up "
-            f"({store.parent}), and what is on it now moves into a folder {store.name} there",
-        )
     if (server.layout.units / PLAYBOOK_UNIT).exists():
         return Problem(
             f"the playbook mounts a bucket at {store} already ({PLAYBOOK_UNIT}), and this program moves a local store",
@@ -57,8 +51,10 @@ def check_renames(server: Server) -> None:
     """Raise `Problem` where a folder beside the store cannot be renamed, or is not known again after that.
 
     So the store is moved in the window. On some file systems inodes follow from the path, on others a folder cannot be
-    renamed at all.
+    renamed at all. A disk of its own stays where it is.
     """
+    if disk.is_one(server):
+        return
     name = f"{server.store_path.name}-rename-check"
     trouble = "it is not the same folder after it was renamed"
     with Folder.at(server.store_path.parent) as parent:

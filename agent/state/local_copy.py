@@ -30,11 +30,12 @@ LONGEST = 4096
 def mark(journal: Journal, store: Folder) -> None:
     """Lay a new token in the store, which is the local copy from now on, and note it in the journal.
 
-    If the power fails before the journal is saved, the inode tells. Raises `Problem` where something else has the name
-    of the folder of ours.
+    If the power fails before the journal is saved, the inode tells, but for a disk of its own: all of a kind have the
+    same at their top. Raises `Problem` where something else has the name of the folder of ours.
     """
     info = store.metadata()
-    journal.note_local_copy(secrets.token_hex(16), info.st_ino)
+    is_disk = info.st_dev != os.stat("..", dir_fd=store.number).st_dev
+    journal.note_local_copy(secrets.token_hex(16), None if is_disk else info.st_ino)
     _lay(journal, store, journal.generation)
 
 

@@ -16,7 +16,7 @@ from agent.media.walk import walk
 from agent.model.errors import CommandFailed, StoreError
 from agent.model.items import Entry, Object, Remainder
 from agent.model.layout import MOUNT_UNIT, STAGING_UNIT
-from agent.model.ports import OpenFolder
+from agent.model.ports import Layer, OpenFolder
 
 T = TypeVar("T")
 
@@ -196,18 +196,21 @@ class FakeSystem:
     def layers(self, path: Path) -> list[str]:
         return ["the bucket"] if path in self.mounts else []
 
+    def has_disk(self, path: Path) -> bool:
+        return False
+
     def kind(self, path: Path) -> str:
         return self.mounted_kind if path in self.mounts else ""
 
-    def attach(self, source: Path, point: OpenFolder) -> None:
+    def attach(self, source: Path, point: OpenFolder, *, private: bool = False) -> None:
         self.power.tick()
         self.mounts.add(point.path)
 
-    def cover(self, point: OpenFolder, options: str) -> None:
+    def cover(self, point: OpenFolder, options: str, layer: Layer = Layer.BUCKET) -> None:
         self.power.tick()
         self.covers.append((point.path, options))
 
-    def unmount(self, path: Path) -> None:
+    def unmount(self, path: Path, layer: Layer = Layer.BUCKET) -> None:
         self.power.tick()
         self.mounts.discard(path)
 

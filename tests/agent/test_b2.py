@@ -15,7 +15,7 @@ def test_the_b2_command_is_that_of_the_manual_procedure_and_gets_its_key_from_th
     argv = b2.sync_argv(Path("/b2"), Path("/src"), "media", ["url_cache", "url_cache_thumbnails"], 20)
     assert argv == [
         "/b2", "sync", "--threads", "20", "--no-progress", "--skip-newer", "--exclude-all-symlinks",
-        "--exclude-dir-regex", r"^(\.matrix\-media\-store|url_cache|url_cache_thumbnails)$", "/src", "b2://media",
+        "--exclude-dir-regex", r"^(\.matrix\-media\-store.*|lost\+found|url_cache|url_cache_thumbnails)$", "/src", "b2://media",
     ]  # fmt: skip
     env = b2.environment(STORE, Path("/tmp/info"))
     assert env == {

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.host import mounts
 from agent.host.beneath import Folder
 from agent.host.mounts import COVER
 from agent.host.system import System
@@ -129,15 +130,12 @@ def test_settings_of_ours_are_tried_while_the_playbooks_mount_serves_and_nothing
 
 
 def test_an_unmount_ends_where_a_mount_stays_or_another_took_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Stubborn(System):
-        def layers(self, path: Path) -> list[str]:
-            return ["it"] * layers.pop(0) if layers else ["it"]
-
-    layers = [1, 0]
-    Stubborn().unmount(Path("/nowhere"))
-    assert layers == []
+    bucket = mounts.Mount("0:99", "/", "/nowhere", "fuse", "bucket")
+    told = [[bucket], []]
+    monkeypatch.setattr(mounts, "_mounts_at", lambda path: told.pop(0) if told else [bucket])
+    System().unmount(Path("/nowhere"))
     with pytest.raises(Problem, match="/nowhere stays mounted -- see findmnt /nowhere"):
-        Stubborn().unmount(Path("/nowhere"))
+        System().unmount(Path("/nowhere"))
 
 
 def test_a_homeserver_that_was_started_in_the_window_is_started_again_once_the_media_are_home(server: Machine) -> None:

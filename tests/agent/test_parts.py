@@ -112,8 +112,8 @@ def test_a_check_that_hangs_or_fails_in_another_users_place_is_bounded_and_told(
 def test_mount_points_are_found_through_linked_folders(tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to("/proc/..")
-    assert System().mounted(Path("/proc")) and System().mounted(link / "proc")
-    assert not System().mounted(tmp_path)
+    assert System().has_disk(Path("/proc")) and System().has_disk(link / "proc")
+    assert not System().has_disk(tmp_path) and not System().mounted(Path("/proc"))
 
 
 @pytest.mark.parametrize(

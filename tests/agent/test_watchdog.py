@@ -246,6 +246,7 @@ def test_recovery_waits_for_room_on_the_disk(server: Machine, monkeypatch: pytes
 
     monkeypatch.setattr(recover, "HERE", server.layout)
     monkeypatch.setattr(recover, "run_here", server.run)
+    monkeypatch.setattr(Server, "load", lambda layout: server.agent)
     monkeypatch.setattr(recovery, "recover", fail)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     server.system.log.clear()

@@ -1,4 +1,4 @@
-"""Servers whose media store is not a plain folder: people short of disk have links."""
+"""Servers whose media store is not a plain folder: people short of disk have volumes and links."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sandbox import server, synapse
 
-from .world import STORE, Begin, mounted, on_disk, wait_for
+from .world import BACKUP, STORE, Begin, Migration, mounted, on_disk, own_disk, wait_for
 
 #: Where a big disk's folder would be.
 BIG = Path("/matrix/big")
@@ -28,6 +28,21 @@ def answers() -> bool:
     return False
 
 
+def forward_and_home(migration: Migration, store: Path) -> None:
+    """Through all phases and back, with a reboot in each."""
+    for phase in ("prepare", "mirror", "live", "clean"):
+        migration.up(phase)
+        reboot()
+        assert mounted(store) == (phase in ("live", "clean")), phase
+        assert migration.differing() == [], phase
+        migration.upload()
+    assert "6 unchanged" in migration.up("clean")
+    migration.up("prepare")
+    reboot()
+    assert not mounted(store)
+    assert migration.differing() == []
+
+
 def test_a_store_behind_a_link_goes_forward_and_home_with_a_reboot_in_every_phase(begin: Begin) -> None:
     """Review, entry 23."""
     migration = begin("linked", thin=10)
@@ -38,15 +53,26 @@ def test_a_store_behind_a_link_goes_forward_and_home_with_a_reboot_in_every_phas
     on_disk(STORE).symlink_to(BIG / "media")
     os.chown(on_disk(STORE), 991, 991, follow_symlinks=False)
     server.ssh("systemctl start matrix-synapse")
-    for phase in ("prepare", "mirror", "live", "clean"):
-        migration.up(phase)
-        reboot()
-        assert mounted(BIG / "media") == (phase in ("live", "clean")), phase
-        assert migration.differing() == [], phase
-        migration.upload()
-    assert "6 unchanged" in migration.up("clean")
-    migration.up("prepare")
-    reboot()
-    assert os.readlink(on_disk(STORE)) == str(BIG / "media") and not mounted(BIG / "media")
-    assert migration.differing() == []
+    forward_and_home(migration, BIG / "media")
+    assert os.readlink(on_disk(STORE)) == str(BIG / "media")
     assert not [path.name for path in on_disk(BIG).iterdir() if path.name != "media" and "removed" not in path.name]
+
+
+def test_a_store_that_is_a_disk_goes_forward_and_home_with_a_reboot_in_every_phase(begin: Begin) -> None:
+    """Review, entry 23."""
+    migration = begin("volume", thin=10)
+    with own_disk(STORE, "ext4"):
+        before = on_disk(STORE).stat()
+        wait_for(answers, seconds=120, every=0.5)
+        migration.up("live")
+        assert server.ssh(f"cat {BACKUP}/.matrix-media-store.name") == BACKUP.name
+        forward_and_home(migration, STORE)
+        after = on_disk(STORE).stat()
+        assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
+        assert {path.name for path in on_disk(STORE).iterdir() if path.name.startswith((".", "lost"))} == {
+            "lost+found", ".matrix-media-store",
+        }  # fmt: skip
+        assert [path.name for path in on_disk(STORE).parent.iterdir() if "backup" in path.name] == []
+        migration.stack.must("destroy", "--yes")
+        assert "matrix-media-store" not in server.ssh("cat /proc/self/mountinfo")
+        assert migration.differing() == []

@@ -9,7 +9,7 @@ import re
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -21,13 +21,15 @@ from sandbox import server, stacks, store, synapse
 from sandbox.demo import bucket_contents
 from sandbox.engine import Result, Stack
 from sandbox.server import on_disk as on_disk
-from sandbox.world import ROOT
+from sandbox.world import PLACE, ROOT, run
 
 STORE = Path("/") / synapse.STORE
 BACKUP = STORE.with_name("media-store-local-backup")
 VAR = Path("/var/lib/matrix-media-store")
 #: Synapse's.
 DATABASE = STORE.parent / "homeserver.db"
+#: Size of a file system that can be full: what the agent wants to be free, and some more.
+OWN_DISK = "450M"
 
 
 @dataclass
@@ -227,3 +229,32 @@ def flip_byte(bucket: str, key: str) -> bytes:
     body: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     s3.put_object(Bucket=bucket, Key=key, Body=bytes([body[0] ^ 1]) + body[1:])
     return body
+
+
+@contextlib.contextmanager
+def own_disk(folder: Path, kind: str) -> Iterator[None]:
+    """What lies at a folder of the server moves to a small file system of that kind, mounted there at each boot."""
+    place, image = on_disk(folder), PLACE / "own-disk"
+    server.down()
+    place.mkdir(parents=True, exist_ok=True)
+    aside, info = place.with_name(place.name + ".aside"), place.stat()
+    run("mv", place, aside)
+    place.mkdir()
+    if kind == "mergerfs":  # inodes follow from the path; with pages in memory, which Synapse's SQLite maps
+        run("mergerfs", "-o", "allow_other,inodecalc=path-hash,cache.files=auto-full", aside, place)
+    elif kind == "tmpfs":
+        run("mount", "-t", "tmpfs", "-o", f"size={OWN_DISK},mode={info.st_mode & 0o777:o}", "tmpfs", place)
+    else:
+        image.unlink(missing_ok=True)
+        run("truncate", f"--size={OWN_DISK}", image)
+        run(f"mkfs.{kind}", "-q", image)
+        run("mount", "-o", "loop", image, place)
+    if kind != "mergerfs":
+        run("cp", "--archive", f"{aside}/.", place)
+    server.up()
+    try:
+        yield
+    finally:
+        server.kill()
+        run("umount", place)
+        image.unlink(missing_ok=True)

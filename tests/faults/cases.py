@@ -26,8 +26,8 @@ class Case:
     waits: bool = False
     #: A folder that is a file system of its own, so that it can be full.
     own_disk: Path | None = None
-    #: That folder's file system has inodes that follow from the path.
-    path_inodes: bool = False
+    #: What it is: on mergerfs inodes follow from the path.
+    disk_kind: str = "tmpfs"
     #: The fault is there before the engine starts.
     before: bool = False
     #: Also run by `make test`.
@@ -99,6 +99,7 @@ POWER = {"install", "mirror, copying", "cutover, swapping", "clean, removing", "
          "remount, delta"}  # fmt: skip
 MIRRORING, STOPPING = ("prepare", "mirror", "mirror, copying"), ("mirror", "live", "cutover, delta")
 RESTORING = ("live", "prepare", "before live -> mirror")
+SWAPPING, HOMING = ("mirror", "live", "cutover, swapping"), ("live", "prepare", "restore, swapping")
 READY, AT_REST = ("mirror", "live", "before cutover"), ("live", "live", "at rest")
 #: What is done at rest lasts until the way home, or waits for it.
 HOME = ("live", "prepare", "at rest")
@@ -192,8 +193,8 @@ CASES = [
         *RESTORING,
         before=True,
     ),
-    Case("inodes follow from the path", t.nothing, *READY, own_disk=STORE.parent, path_inodes=True),
-    Case("inodes follow from the path", t.nothing, *RESTORING, own_disk=STORE.parent, path_inodes=True),
+    Case("inodes follow from the path", t.nothing, *READY, own_disk=STORE.parent, disk_kind="mergerfs"),
+    Case("inodes follow from the path", t.nothing, *RESTORING, own_disk=STORE.parent, disk_kind="mergerfs"),
     Case(
         "power lost where inodes follow from the path",
         i.power_lost,
@@ -201,8 +202,18 @@ CASES = [
         "prepare",
         "restore, swapping",
         own_disk=STORE.parent,
-        path_inodes=True,
+        disk_kind="mergerfs",
     ),
+    Case("power lost on a disk of its own", i.power_lost, *SWAPPING, own_disk=STORE, disk_kind="ext4", chosen=True),
+    Case("power lost on a disk of its own", i.power_lost, *AT_REST, own_disk=STORE, disk_kind="ext4"),
+    Case("power lost on a disk of its own", i.power_lost, *HOMING, own_disk=STORE, disk_kind="ext4"),
+    Case("power lost on a disk of its own", i.power_lost, "live", "clean", "clean, removing", own_disk=STORE),
+    Case("power lost on a disk of its own", i.power_lost, "clean", "prepare", "refill", own_disk=STORE),
+    Case("agent killed on a disk of its own", i.agent_killed, *SWAPPING, own_disk=STORE, disk_kind="ext4"),
+    Case("agent killed on a disk of its own", i.agent_killed, *HOMING, own_disk=STORE, disk_kind="ext4"),
+    Case("journal lost on a disk of its own", t.journal_lost, *AT_REST, own_disk=STORE, disk_kind="ext4"),
+    Case("journal lost on a disk of its own", t.journal_lost, "clean", "clean", "at rest", own_disk=STORE),
+    Case("journal older on a disk of its own", t.journal_is_older, *AT_REST, own_disk=STORE, disk_kind="ext4"),
     *_everywhere("agent killed", i.agent_killed, STEPS),
     *_everywhere("pulumi killed", i.pulumi_killed, [way for way in STEPS if way[2] in PULUMI]),
     *_everywhere("power lost", i.power_lost, [way for way in STEPS if way[2] in POWER]),

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from sandbox import relay, server, store, synapse
-from sandbox.world import run
 
-from ..e2e.world import BACKUP, STORE, journal, mounted, on_disk, stage
+from ..e2e.world import BACKUP, STORE, journal, mounted, on_disk, own_disk, stage
 from .cases import Case
 from .scene import BACK, MOMENT, MOMENTS, SETTLE, Scene, wait_for
-
-#: Size of a file system that is to be full: what the agent wants to be free, and some more.
-OWN_DISK = "450M"
 
 
 @dataclass
@@ -47,29 +41,6 @@ class Verdict:
         return {**asdict(self), "survived": self.survived}
 
 
-@contextlib.contextmanager
-def _own_disk(folder: Path, path_inodes: bool) -> Iterator[None]:
-    """What lies at a folder of the server moves to a small file system of its own, or one with inodes by path."""
-    place = on_disk(folder)
-    server.down()
-    place.mkdir(parents=True, exist_ok=True)
-    aside, info = place.with_name(place.name + ".aside"), place.stat()
-    run("mv", place, aside)
-    place.mkdir()
-    if path_inodes:
-        # With pages in memory, which Synapse's SQLite maps.
-        run("mergerfs", "-o", "allow_other,inodecalc=path-hash,cache.files=auto-full", aside, place)
-    else:
-        run("mount", "-t", "tmpfs", "-o", f"size={OWN_DISK},mode={info.st_mode & 0o777:o}", "tmpfs", place)
-        run("cp", "--archive", f"{aside}/.", place)
-    server.up()
-    try:
-        yield
-    finally:
-        server.kill()
-        run("umount", place)
-
-
 def run_case(case: Case, trouble: relay.Relay) -> Verdict:
     """From a fresh server to the judgement."""
     verdict = Verdict(case.name)
@@ -77,7 +48,7 @@ def run_case(case: Case, trouble: relay.Relay) -> Verdict:
     trouble.turn(relay.Mode.WELL)
     own_key = case.fault == "key revoked" or case.at.startswith("remount")
     scene = Scene.make(trouble, "none" if case.own_disk else case.start, own_key)
-    disk = _own_disk(case.own_disk, case.path_inodes) if case.own_disk else contextlib.nullcontext()
+    disk = own_disk(case.own_disk, case.disk_kind) if case.own_disk else contextlib.nullcontext()
     try:
         with disk:
             if case.own_disk:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
+import os
 import shutil
+import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from . import aws, b2, engine, network, parts, server, store, synapse
-from .world import HOME, SERVER_ADDRESS, tell
+from . import aws, b2, browser, engine, network, parts, python39, server, store, synapse
+from .world import HOME, SERVER_ADDRESS, WORLD, tell
 
 
-def build() -> None:
-    """Everything that is made once and kept."""
+def build(for_tests: bool = False) -> None:
+    """Everything that is made once and kept; `for_tests`, also what only these need."""
     store.make_certificates()
     server.make_ssh_keys()
     with ThreadPoolExecutor(3) as pool:
@@ -20,6 +25,7 @@ def build() -> None:
             pool.submit(parts.build_all, engine.installed() is None),
             pool.submit(server.build_image),
             pool.submit(server.fetch_wheels),
+            *([pool.submit(browser.build), pool.submit(python39.build)] if for_tests else []),
         ]
         for job in jobs:
             job.result()
@@ -28,10 +34,11 @@ def build() -> None:
 
 def up(fresh: bool = False) -> None:
     """The whole world, running; starting it twice is fine. `fresh` forgets what was done to the server."""
-    build()
-    network.up()
-    store.up()
-    synapse.seed()
+    with _one_at_a_time():
+        build()
+        network.up()
+        store.up()
+        synapse.seed()
     if fresh or not server.MATRIX.exists():
         tell("making a fresh server")
         server.fresh()
@@ -40,22 +47,37 @@ def up(fresh: bool = False) -> None:
     tell(f"the server runs at {SERVER_ADDRESS}, Synapse at {synapse.URL}, the S3 store at {store.ENDPOINT}")
 
 
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Have other worlds of this checkout wait, which share what is built."""
+    HOME.mkdir(exist_ok=True)
+    with open(HOME / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def down(everything: bool = False) -> None:
-    """End all that runs. With `everything`, remove what was built too."""
+    """End all that runs, in other worlds too. With `everything`, remove what was built too."""
+    for other in [] if WORLD else HOME.glob("*/run"):
+        command = [sys.executable, "-m", "sandbox", "down"]
+        subprocess.run(command, env={**os.environ, "MATRIX_MEDIA_STORE_WORLD": other.parent.name}, check=False)
     server.down()
     b2.down()
     aws.down()
     store.down()
     network.down()
-    if everything:
+    if everything or WORLD:
         server.discard()
+    if everything:
         shutil.rmtree(HOME, ignore_errors=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="sandbox", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("build", help="build all parts")
+    verbs.add_parser("build", help="build all parts").add_argument(
+        "--for-tests", action="store_true", help="also what only tests need"
+    )
     verbs.add_parser("up", help="start everything").add_argument("--fresh", action="store_true")
     verbs.add_parser("down", help="end everything").add_argument(
         "--everything", action="store_true", help="remove what was built"
@@ -63,7 +85,7 @@ def main() -> int:
     verbs.add_parser("ssh", help="run a command on the server").add_argument("command", nargs="+")
     arguments = parser.parse_args()
     if arguments.verb == "build":
-        build()
+        build(arguments.for_tests)
     elif arguments.verb == "up":
         up(arguments.fresh)
     elif arguments.verb == "down":

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import parts
-from .world import BIN, HOME, ROOT, run, tell
+from .world import BIN, HOME, PLACE, ROOT, run, tell
 
 PULUMI_HOME = HOME / "pulumi-home"
 PLUGINS = {"command": "1.2.1", "aws": "7.51.1", "terraform-provider": "1.4.0"}
@@ -119,7 +119,7 @@ class Stack:
 
     @property
     def backend(self) -> Path:
-        return HOME / "state" / self.name
+        return PLACE / "state" / self.name
 
     @property
     def config_file(self) -> Path:

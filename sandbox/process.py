@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
@@ -10,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from .world import LOGS, RUN
+from .world import LOGS, NAME, RUN
 
 #: Children of this process, kept so that they are reaped.
 _CHILDREN: dict[str, subprocess.Popen[bytes]] = {}
@@ -36,18 +37,53 @@ def _started(number: int) -> str:
     return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[19]
 
 
-def start(name: str, argv: Sequence[str | Path], env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start a program in a session of its own, with its output in a log file."""
+def start(
+    name: str, argv: Sequence[str | Path], env: dict[str, str] | None = None, *, apart: bool = False
+) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own, with its output in a log file; `apart`, in control groups of its own."""
     RUN.mkdir(parents=True, exist_ok=True)
     LOGS.mkdir(parents=True, exist_ok=True)
+    groups = _control_groups() if apart else []  # two servers in one would end each other's units
     with (LOGS / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
             [str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            env={**os.environ, **(env or {})}, start_new_session=True,
+            env={**os.environ, **(env or {})}, start_new_session=True, preexec_fn=lambda: _join(groups),
         )  # fmt: skip
     _pidfile(name).write_text(f"{process.pid} {_started(process.pid)}")
     _CHILDREN[name] = process
     return process
+
+
+def _control_groups() -> list[Path]:
+    """Make control groups for one program below this process's own, and return them.
+
+    https://man7.org/linux/man-pages/man7/cgroups.7.html
+    """
+    lines = Path("/proc/self/cgroup").read_text().splitlines()
+    own = {frozenset(names.split(",")): path.lstrip("/") for _, names, path in (line.split(":", 2) for line in lines)}
+    made = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        left, _, right = line.partition(" - ")
+        kind, _, options = right.split()
+        told = {""} if kind == "cgroup2" else {*options.split(",")}
+        path = next((path for names, path in own.items() if names <= told), None)
+        if kind not in ("cgroup", "cgroup2") or path is None:
+            continue
+        above = Path(left.split()[4]) / path
+        group = above / NAME
+        with contextlib.suppress(OSError):  # a hierarchy that is not ours to use
+            group.mkdir(exist_ok=True)
+            for each in ("cpuset.cpus", "cpuset.mems"):  # a group without takes no process
+                if (group / each).exists() and kind == "cgroup":
+                    (group / each).write_text((above / each).read_text())
+            made.append(group)
+    return made
+
+
+def _join(groups: Sequence[Path]) -> None:
+    for group in groups:
+        with contextlib.suppress(OSError):
+            (group / "cgroup.procs").write_text("0")  # this process
 
 
 def await_http(name: str, address: str, port: int, seconds: float = 60) -> None:

@@ -15,12 +15,12 @@ from minio.credentials.providers import StaticProvider
 from minio.minioadmin import MinioAdmin
 
 from . import process
-from .world import B2_S3_HOST, BIN, CERTIFICATES, GOOGLES_HOST, HOME, HOST_ADDRESS, run, tell
+from .world import B2_S3_HOST, BIN, CERTIFICATES, GOOGLES_HOST, HOST_ADDRESS, PLACE, run, tell
 
 PORT = 9000
 ENDPOINT = f"https://{HOST_ADDRESS}:{PORT}"
 REGION = "us-east-1"
-DATA = HOME / "store"
+DATA = PLACE / "store"
 PROCESS = "minio"
 #: Known only inside the sandbox; long and odd enough to be looked for in logs and state.
 ACCESS_KEY_ID = "SANDBOXKEYID7Q2XW"

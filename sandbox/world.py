@@ -1,22 +1,28 @@
 """Names, folders and addresses of the sandbox. Each checkout has its own.
 
-Only one world may run at a time all the same where the machine has version 1 of control groups: the servers'
-systemds would share theirs, and stumble over each other's processes.
+Several worlds of one checkout may run side by side: what is built is shared, each has a folder for what runs, and the
+same addresses in a network namespace of its own. `MATRIX_MEDIA_STORE_WORLD` names one; see `enter`.
 """
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".sandbox"
+#: The world of this process; the one that people start has no name.
+WORLD = os.environ.get("MATRIX_MEDIA_STORE_WORLD", "")
+#: What of it runs lies here, and what is built in HOME.
+PLACE = HOME / WORLD if WORLD else HOME
 
 _HASH = hashlib.sha256(str(ROOT).encode()).digest()
 #: Machine name of the server, and name of the bridge it hangs on (15 characters are the kernel's limit).
-NAME = f"mms-{_HASH.hex()[:6]}"
+NAME = f"mms-{_HASH.hex()[:6]}{WORLD}"
 SUBNET = f"10.213.{_HASH[0] % 250 + 1}"
 HOST_ADDRESS = f"{SUBNET}.1"
 SERVER_ADDRESS = f"{SUBNET}.2"
@@ -28,17 +34,26 @@ B2_S3_HOST = f"s3.{B2_REGION}.b2.test"
 GOOGLES_HOST = "storage.googleapis.com"
 
 BIN = HOME / "bin"
-LOGS = HOME / "logs"
-RUN = HOME / "run"
+LOGS = PLACE / "logs"
+RUN = PLACE / "run"
 CERTIFICATES = HOME / "certificates"
 #: Debian with systemd, and Synapse's libraries: built once.
 IMAGE = HOME / "image"
 #: The server that runs; a copy of the image, with Synapse's data.
-SERVER = HOME / "server"
+SERVER = PLACE / "server"
 #: Data of a Synapse into which media were uploaded once; each fresh server starts with it.
 SEED = HOME / "seed"
 SSH_KEY = HOME / "ssh" / "id_ed25519"
 HOST_KEY = HOME / "ssh" / "host_ed25519"
+
+
+def enter() -> None:
+    """Have this process, and all that it starts from now on, in a network of its own. Raises OSError."""
+    new_network = 0x4000_0000
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.unshare(new_network):
+        raise OSError(ctypes.get_errno(), "a network namespace of its own")
+    run("ip", "link", "set", "lo", "up")
 
 
 def tell(text: str) -> None:

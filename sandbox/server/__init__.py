@@ -24,7 +24,9 @@ from ..world import (
     IMAGE,
     LOGS,
     NAME,
+    PLACE,
     ROOT,
+    RUN,
     SEED,
     SERVER,
     SERVER_ADDRESS,
@@ -46,9 +48,9 @@ SYNAPSE = "matrix-synapse==1.163.2"
 READY = f"{PACKAGES}\n{B2_S3_HOST}\n{NAMES}\n"
 WHEELS = HOME / "wheels"
 B2_REQUIREMENTS = ROOT / "agent/copying/b2-requirements.txt"
-CHANGES, CHANGES_WORK = HOME / "server-changes", HOME / "server-changes.work"
+CHANGES, CHANGES_WORK = PLACE / "server-changes", PLACE / "server-changes.work"
 #: /matrix is a disk's file system and no overlay, as on real servers: the kernel tells of less on an overlay.
-MATRIX = HOME / "server-matrix"
+MATRIX = PLACE / "server-matrix"
 #: As on old installs of the playbook.
 MATRIX_ID = 991
 PROCESS = "server"
@@ -201,7 +203,7 @@ def up(wait: bool = True) -> None:
         return
     mount()
     LOGS.mkdir(parents=True, exist_ok=True)
-    ready = HOME / "run" / "ready.sock"
+    ready = RUN / "ready.sock"
     ready.parent.mkdir(parents=True, exist_ok=True)
     ready.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
@@ -220,7 +222,7 @@ def up(wait: bool = True) -> None:
                 f"--bind-ro={BIN / 'rclone'}:/opt/rclone/rclone",
                 f"--bind-ro={WHEELS}:/opt/wheels",
             ],
-            env={"NOTIFY_SOCKET": str(ready)},
+            env={"NOTIFY_SOCKET": str(ready)}, apart=True,
         )  # fmt: skip
         while wait:
             try:
@@ -267,7 +269,7 @@ def processes() -> list[int]:
 
 def ssh(*command: str, check: bool = True, stdin: str = "") -> str:
     """Run a command on the server; returns its standard output."""
-    known = SSH_KEY.with_name("known_hosts")
+    known = RUN / "known_hosts"
     known.write_text(f"{SERVER_ADDRESS} {HOST_KEY.with_suffix('.pub').read_text()}")
     done = subprocess.run(
         [

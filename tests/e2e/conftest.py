@@ -7,14 +7,20 @@ from typing import Any
 
 import pytest
 
-from sandbox.__main__ import up
+from sandbox.__main__ import down, up
+from sandbox.world import WORLD, enter
 
 from . import world
 
 
 @pytest.fixture(scope="session", autouse=True)
-def sandbox() -> None:
+def sandbox() -> Iterator[None]:
+    if WORLD:
+        enter()
     up(fresh=True)  # an earlier one may wait for a bucket that is gone
+    yield
+    if WORLD:
+        down()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from sandbox import server
-from sandbox.world import SERVER_ADDRESS, SSH_KEY
+from sandbox.world import RUN, SERVER_ADDRESS, SSH_KEY
 
 from .world import STORE, VAR, Begin, Migration, journal, on_disk, settled, subset, wait_for
 
@@ -41,7 +41,7 @@ class Attacker:
         on_disk(Path("/opt/attacker.py")).write_text(Path(__file__).with_name("attacker.py").read_text())
         server.ssh(f"rm -f {STOP}")
         run = f"runuser -u matrix -- python3 /opt/attacker.py {STORE.parent} {VICTIM} {STOP}"
-        known = SSH_KEY.with_name("known_hosts")
+        known = RUN / "known_hosts"
         self._process = subprocess.Popen(
             ["ssh", "-i", str(SSH_KEY), "-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes",
              f"root@{SERVER_ADDRESS}", run],

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sandbox import relay
 from sandbox.__main__ import up
-from sandbox.world import HOME
+from sandbox.world import PLACE
 
 from .cases import CASES
 from .kills import plan
@@ -64,7 +64,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the random moments")
     arguments = parser.parse_args()
     up(fresh=True)  # an earlier one may wait for a bucket that is gone
-    shutil.rmtree(HOME / "faults-stack", ignore_errors=True)
+    shutil.rmtree(PLACE / "faults-stack", ignore_errors=True)
     started = time.monotonic()
     path = REPORT.with_name("kills.json") if arguments.kills else REPORT
     cases = plan(arguments.kills, arguments.seed) if arguments.kills else CASES

@@ -18,7 +18,7 @@ from agent.model.phases import AFTER_CRASH, Milestone, Window
 from sandbox import relay, stacks, store, synapse
 from sandbox.engine import Stack
 from sandbox.relay import Relay
-from sandbox.world import HOME, LOGS
+from sandbox.world import LOGS, PLACE
 
 from ..e2e import world
 from ..e2e.world import STORE, VAR, Migration, journal, on_disk, server_processes, stage
@@ -139,7 +139,7 @@ class Scene:
 
 def _stack(name: str, bucket: str) -> Stack:
     """A stack that was never up, behind the relay. It is made once and copied: that takes the engine seconds."""
-    kept, stack = HOME / "faults-stack", Stack(name)
+    kept, stack = PLACE / "faults-stack", Stack(name)
     if not kept.exists():
         stacks.existing(name, bucket)
         settings = {"store.endpoint": relay.ENDPOINT, **BOUNDS}

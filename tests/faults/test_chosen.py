@@ -11,7 +11,7 @@ from agent.migration.edges import EDGES
 from agent.model.phases import NEXT, Stage
 from sandbox import relay
 from sandbox.__main__ import up
-from sandbox.world import HOME
+from sandbox.world import PLACE
 
 from .cases import CASES, Case
 from .kills import IN_EACH, STEPS, plan
@@ -21,7 +21,7 @@ from .runner import run_case
 @pytest.fixture(scope="module")
 def trouble() -> Iterator[relay.Relay]:
     up(fresh=True)  # an earlier one may wait for a bucket that is gone
-    shutil.rmtree(HOME / "faults-stack", ignore_errors=True)
+    shutil.rmtree(PLACE / "faults-stack", ignore_errors=True)
     with relay.Relay().running() as running:
         yield running
 

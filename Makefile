@@ -44,8 +44,9 @@ lint: .venv/installed
 	@.venv/bin/mypy
 	@.venv/bin/vermin --quiet --no-tips --violations --target=3.9- agent tests/agent
 
+# Bytecode is kept, whatever the environment says: else each process compiles all tests anew.
 unit: .venv/installed
-	@$(PYTEST) tests/unit tests/agent
+	@PYTHONDONTWRITEBYTECODE= $(PYTEST) -n 2 --dist worksteal tests/unit tests/agent
 
 e2e: prerequisites
 	@$(PYTHON) -m sandbox up

@@ -46,8 +46,14 @@ lint: .venv/installed
 	@.venv/bin/mypy
 	@.venv/bin/vermin --quiet --no-tips --violations --target=3.9- agent tests/agent
 
+# The tests' many small files lie in memory, where there is room and programs may be started from there.
+# Bytecode is kept, whatever the environment says: else each process compiles all tests anew.
+unit: MEMORY = $(shell findmnt -no OPTIONS /dev/shm | grep -qv noexec && \
+	[ $$(df -m --output=avail /dev/shm | tail -1) -ge 2048 ] && echo /dev/shm)
 unit: .venv/installed
-	@$(PYTEST) tests/unit tests/agent
+	@folder=$$(mktemp -d $(if $(MEMORY),-p $(MEMORY))); \
+		trap 'rm -rf --one-file-system "$$folder"' EXIT; trap 'exit 130' INT TERM; \
+		TMPDIR=$$folder PYTHONDONTWRITEBYTECODE= $(PYTEST) -n 2 --dist worksteal tests/unit tests/agent
 
 e2e: prerequisites
 	@$(PYTHON) -m sandbox build --for-tests

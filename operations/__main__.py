@@ -1,6 +1,6 @@
 """This module is the command `media-store`: a verb, and for all but `fleet` the stack it is for.
 
-See each verb's --help.
+See each verb's --help. What a verb needs is imported once it runs: Pulumi's Automation API takes most of a second.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from pulumi.automation.errors import CommandError, InvalidVersionError
-
-from . import fleet, history, init, playbook_vars, rollback, sse_key, status
 from .workspace import OperationError, config_file, last_line, opened
 
 STATUSES = """\
@@ -28,6 +25,8 @@ exit status:
 
 
 def _history(arguments: argparse.Namespace) -> int:
+    from . import history
+
     with opened(arguments.stack) as stack:
         secure = history.encrypted(config_file(arguments.stack).read_bytes())
         print("\n".join(history.table(history.updates(stack), secure)))
@@ -35,6 +34,8 @@ def _history(arguments: argparse.Namespace) -> int:
 
 
 def _rollback(arguments: argparse.Namespace) -> int:
+    from . import rollback
+
     def agreed() -> bool:
         if arguments.yes:
             return True
@@ -51,6 +52,8 @@ def _rollback(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
+    from . import status
+
     with opened(arguments.stack) as stack:
         found = status.ask(stack)
     print(json.dumps(status.document(found)) if arguments.json else "\n".join(status.lines(found)))
@@ -58,6 +61,8 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _playbook_vars(arguments: argparse.Namespace) -> int:
+    from . import playbook_vars
+
     with opened(arguments.stack) as stack:
         print(playbook_vars.lines(stack))
     print("these hold the bucket's keys: encrypt their values (ansible-vault encrypt_string)", file=sys.stderr)
@@ -90,6 +95,8 @@ class _Terminal:
 
 
 def _init(arguments: argparse.Namespace) -> int:
+    from . import init
+
     given = init.Given(
         arguments.stack,
         arguments.vars,
@@ -104,12 +111,16 @@ def _init(arguments: argparse.Namespace) -> int:
 
 
 def _fleet(arguments: argparse.Namespace) -> int:
+    from . import fleet
+
     found = fleet.preview_all()
     print("\n".join(fleet.lines(found)))
     return 2 if any(preview.problem for preview in found) else 0
 
 
 def _sse_key(arguments: argparse.Namespace) -> int:
+    from . import sse_key
+
     print("\n".join(sse_key.make(arguments.stack)))
     return 0
 
@@ -178,10 +189,8 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(words)
     try:
         return int(arguments.run(arguments))
-    except (OperationError, InvalidVersionError) as error:
+    except OperationError as error:
         problem = str(error)
-    except CommandError as error:
-        problem = last_line(error)
     except FileNotFoundError as error:
         is_program = os.sep not in str(error.filename)
         remedy = "install it, or put it on the PATH" if is_program else "the stack's configuration is read from it"
@@ -189,6 +198,12 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         print(f"error: {str(interrupt) or 'interrupted -- run it again'}", file=sys.stderr)
         return 130
+    except Exception as error:
+        from pulumi.automation.errors import CommandError, InvalidVersionError
+
+        if not isinstance(error, (CommandError, InvalidVersionError)):
+            raise
+        problem = last_line(error) if isinstance(error, CommandError) else str(error)
     print(f"error: {problem}", file=sys.stderr)
     return 2
 

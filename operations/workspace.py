@@ -7,9 +7,10 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pulumi import automation
+if TYPE_CHECKING:
+    from pulumi import automation
 
 PROJECT = "matrix-media-store"
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,6 +26,8 @@ def opened(name: str) -> Iterator[automation.Stack]:
 
     Which stack plain `pulumi` commands act on stays as it was.
     """
+    from pulumi import automation  # late: the verbs that need it not are there at once
+
     workspace = automation.LocalWorkspace(work_dir=str(ROOT))
     with selected(workspace):
         try:
@@ -39,6 +42,8 @@ def opened(name: str) -> Iterator[automation.Stack]:
 @contextlib.contextmanager
 def selected(workspace: automation.Workspace) -> Iterator[None]:
     """Let the body select any stack; afterwards the one that was selected before is so again. Raises OperationError."""
+    from pulumi import automation
+
     try:
         before = next((stack.name for stack in workspace.list_stacks() if stack.current), None)
     except automation.errors.CommandError as error:

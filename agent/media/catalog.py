@@ -31,6 +31,9 @@ CREATE TABLE IF NOT EXISTS readable (path TEXT PRIMARY KEY, etag TEXT) WITHOUT R
 CREATE TABLE IF NOT EXISTS known (path TEXT PRIMARY KEY, size INT, etag TEXT, md5 TEXT) WITHOUT ROWID;
 """
 
+#: How far SQLite waits for the disk: a power loss may take the last writes, and never leaves a damaged file.
+SYNCHRONOUS = "NORMAL"
+
 #: What one manifest takes of another: all it has seen and proven.
 _TABLES_TAKEN = {"local": 5, "remote": 3, "prints": 7, "read": 3, "known": 4}
 
@@ -46,7 +49,7 @@ class Catalog:
         if path:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._db = sqlite3.connect(str(path or ":memory:"))
-        self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _TABLES)
+        self._db.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = {SYNCHRONOUS};" + _TABLES)
 
     def close(self) -> None:
         """Close the connection."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from agent.host.beneath import beside
+from agent.media import catalog
 from agent.media.equality import Manifest
 from agent.migration import pull, unaccounted
 from agent.model import ports
@@ -139,6 +140,15 @@ def own_umask() -> Iterator[None]:
     os.umask(before)
     yield
     os.umask(before)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_wait_for_the_disk() -> Iterator[None]:
+    """Power is lost by an exception here, after which the kernel still has all that was written."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", lambda fd: None)
+        patched.setattr(catalog, "SYNCHRONOUS", "OFF")
+        yield
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def proxy(status: int = 200, refused: str = "Python-urllib") -> Iterator[str]:
             return
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # it looks so often for its end
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

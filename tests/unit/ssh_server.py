@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import paramiko
-from paramiko.common import cMSG_CHANNEL_REQUEST
+from paramiko.common import DEFAULT_WINDOW_SIZE, MSG_CHANNEL_REQUEST, cMSG_CHANNEL_REQUEST
 
 MEBIBYTE = 1 << 20
 
@@ -38,12 +38,24 @@ class Server(paramiko.ServerInterface):  # type: ignore[misc]
         return name.startswith(b"OK")
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-        threading.Thread(target=_act, args=(channel, COMMANDS[command.decode()]), daemon=True).start()
+        channel.command = COMMANDS[command.decode()]
         return True
 
 
+def _begin(channel: paramiko.Channel, message: paramiko.Message) -> None:
+    """Run a command once the client has the answer that it has begun, which paramiko sends in here."""
+    paramiko.Channel._handle_request(channel, message)
+    if command := channel.__dict__.pop("command", None):
+        threading.Thread(target=_act, args=(channel, command), daemon=True).start()
+
+
+class Transport(paramiko.Transport):  # type: ignore[misc]
+    """A `Transport` is the server's side of a connection."""
+
+    _channel_handler_table = {**paramiko.Transport._channel_handler_table, MSG_CHANNEL_REQUEST: _begin}
+
+
 def _act(channel: paramiko.Channel, command: Callable[[Any], int | None]) -> None:
-    time.sleep(0.2)  # after the answer that the command has begun
     status = command(channel)
     if status is not None:
         channel.send_exit_status(status)
@@ -80,7 +92,10 @@ def latin(channel: Any) -> int:
 
 
 def deaf(channel: Any) -> int:
-    time.sleep(1)
+    """Read nothing, and end once nothing more can be sent."""
+    deadline = time.monotonic() + 10
+    while len(channel.in_buffer) < DEFAULT_WINDOW_SIZE and time.monotonic() < deadline:
+        time.sleep(0.01)
     return 0
 
 
@@ -120,7 +135,7 @@ def served(file: Path) -> Iterator[dict[str, Any]]:
                 sock, _ = listener.accept()
             except OSError:
                 return
-            transport = paramiko.Transport(sock)
+            transport = Transport(sock)
             transport.add_server_key(key)
             kept.append(transport)
             threading.Thread(target=meet, args=(transport,), daemon=True).start()

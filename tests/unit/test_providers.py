@@ -48,7 +48,7 @@ def b2() -> Iterator[tuple[str, list[int]]]:
 
     asked: list[str] = []
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # it looks so often for its end
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}", status
     server.shutdown()

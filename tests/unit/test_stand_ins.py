@@ -154,14 +154,26 @@ def test_unknown_values_and_secrets_survive_the_wire() -> None:
     assert from_wire(to_wire(values)) == values
 
 
+#: Runs a stand-in that looks for its engine all the time.
+WATCHFUL = """
+import runpy, sys
+from sandbox.plugins import serving
+serving.LOOK_SECONDS = 0.05
+sys.argv.pop(0)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 def test_a_stand_in_ends_when_its_engine_is_gone() -> None:
     plugin = ROOT / "sandbox/plugins/command/pulumi-resource-command"
     with socket.create_server(("127.0.0.1", 0)) as engine:
         address = f"127.0.0.1:{engine.getsockname()[1]}"
-        process = subprocess.Popen([sys.executable, plugin, address], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", WATCHFUL, plugin, address], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
         assert process.stdout and int(process.stdout.readline()) > 0
         with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(timeout=3)
+            process.wait(timeout=0.5)
     assert process.wait(timeout=30) == 0
     process.stdout.close()
 

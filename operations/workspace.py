@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 PROJECT = "matrix-media-store"
 ROOT = Path(__file__).resolve().parent.parent
+#: How the engine's lines begin that say no more than that an update or its program failed.
+THAT_IT_FAILED = ("an unhandled error occurred", "update failed", "preview failed")
 
 
 class OperationError(Exception):
@@ -58,8 +60,9 @@ def selected(workspace: automation.Workspace) -> Iterator[None]:
 def last_line(error: Exception) -> str:
     """Return the engine's own word for what went wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = [line for line in lines if line.startswith("error:") or line.startswith("stderr: error:")]
-    return (said or lines or ["pulumi failed"])[-1].removeprefix("stderr: ").removeprefix("error: ")
+    said = [line.removeprefix("stderr: ") for line in lines if line.removeprefix("stderr: ").startswith("error:")]
+    telling = [line for line in said if not line.removeprefix("error: ").startswith(THAT_IT_FAILED)]
+    return (telling or said or lines or ["pulumi failed"])[-1].removeprefix("error: ")
 
 
 def config_file(name: str) -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from ..host.beneath import Folder
+from ..host.linked import Store
 from ..model.errors import StoreError
 from ..model.items import Entry, Object
 from ..model.md5 import new_md5
@@ -71,7 +72,7 @@ def checksum_files(
     by raising.
     """
     entries = iter(entries)
-    with Folder.at(root) as top, ThreadPoolExecutor(2) as pool:
+    with Store.at(root) as top, ThreadPoolExecutor(2) as pool:
         while lot := list(islice(entries, LOT)):
             between()
             known = {entry for entry, _, _ in manifest.checksums(lot)}

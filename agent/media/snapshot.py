@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..host.beneath import Folder
+from ..host.linked import Store
 from ..host.processes import as_owner
 from ..model.items import Entry
 from .walk import entry, file_at, list_folder, walk
@@ -72,11 +73,11 @@ class Snapshot:
 
         Raises what `walk.walk` does.
         """
-        with contextlib.suppress(_Unfit, OSError), Folder.at(root) as top:
+        with contextlib.suppress(_Unfit, OSError), Store.at(root) as top:
             return self._by_find(top, exclude)
         return self.part(walk(root, exclude))
 
-    def _by_find(self, root: Folder, exclude: Sequence[str]) -> tuple[list[Entry], int]:
+    def _by_find(self, root: Store, exclude: Sequence[str]) -> tuple[list[Entry], int]:
         """Do what `compare` does with several runs of find, which share the folders of the second level evenly."""
         self._check_words(root)
         tops, entries = list_folder(root, "", exclude)

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..host.beneath import Folder
+from ..host.linked import Store
 from ..model.errors import Problem
 from ..model.items import Entry
 from . import names
@@ -30,12 +30,12 @@ def walk(
     bucket cannot hold or a walk would miss; without it, the first is raised. What vanishes meanwhile is passed over,
     since Synapse may be running. Raises OSError where `root` cannot be read.
     """
-    with Folder.at(root) as top:
+    with Store.at(root) as top:
         yield from _walk(top, exclude, [""], linked, unfit)
 
 
 def _walk(
-    top: Folder,
+    top: Store,
     exclude: Sequence[str],
     below: Sequence[str],
     linked: list[str] | None = None,
@@ -49,7 +49,7 @@ def _walk(
 
 
 def list_folder(
-    root: Folder,
+    root: Store,
     folder: str,
     exclude: Sequence[str],
     linked: list[str] | None = None,
@@ -59,7 +59,7 @@ def list_folder(
 
     Raises what `walk` does.
     """
-    device = root.metadata().st_dev
+    device, is_top = root.device_of(folder), not folder or folder in root.links
     folders: list[str] = []
     entries: list[Entry] = []
     try:
@@ -75,11 +75,11 @@ def list_folder(
             _note(problem, unfit)
             return folders, entries
         for item in listing:
-            if not folder and (item.name in exclude or not names.is_media(item.name)):
+            if is_top and not names.is_media(item.name) or not folder and item.name in exclude:
                 continue
             path = f"{folder}/{item.name}" if folder else item.name
             try:
-                if item.is_dir(follow_symlinks=False):
+                if item.is_dir(follow_symlinks=False) or path in root.links:
                     _check_name(root.path, path)  # or folders in each other without end would be walked
                     folders.append(path)
                     continue
@@ -102,16 +102,16 @@ def _note(problem: Problem, unfit: list[Problem] | None) -> None:
     unfit.append(problem)
 
 
-def file_at(root: Folder, path: str) -> list[Entry]:
+def file_at(root: Store, path: str) -> list[Entry]:
     """Return a list with the file's present metadata, empty where the file is gone. Raises what `walk` does."""
     info = root.find(path)
     if info is None:
         return []
-    _check(root.path, path, info, root.metadata().st_dev)
+    _check(root.path, path, info, root.device_of(path))
     return [entry(path, info)]
 
 
-def files_below(root: Folder, path: str, exclude: Sequence[str]) -> Iterator[Entry]:
+def files_below(root: Store, path: str, exclude: Sequence[str]) -> Iterator[Entry]:
     """Yield the file at `path`, or every file below it where it is a folder. Raises what `walk` does."""
     top = path.split("/", 1)[0]
     if top in exclude or not names.is_media(top):
@@ -128,8 +128,9 @@ def _check(top: Path, path: str, info: os.stat_result, device: int) -> None:
     if stat.S_ISLNK(info.st_mode):
         raise Problem(
             f"{top}/{path!r} is a link within the media store, and a bucket cannot hold it",
-            "stop Synapse, move the folder that it leads to in its place, and run pulumi up again; where the "
-            "disk is too small for that, see 'The media store is on more than one disk' in docs/runbook.md",
+            "see 'The media store is on more than one disk' in docs/runbook.md: a link at the top of the store is "
+            "followed to a folder of the media's owner where the link is his or root's; of any other, move the target "
+            "in its place, with Synapse stopped",
         )
     if not stat.S_ISREG(info.st_mode):
         raise Problem(f"{top}/{path!r} is neither a file nor a folder: a bucket cannot hold it", "remove it")

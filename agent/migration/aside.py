@@ -9,13 +9,9 @@ import time
 from pathlib import Path
 
 from ..host.beneath import Folder
+from ..host.linked import Store
 from ..model.layout import RESERVED
 from ..state.run import Run, Server
-
-
-def incoming_path(server: Server, root: Path) -> Path:
-    """Return the path where files arrive before they are moved into the local copy at `root`, on its disk."""
-    return root / f"{RESERVED}.incoming" if server.system.has_disk(root) else root.with_name(f"{root.name}.incoming")
 
 
 def parent_of_store(server: Server) -> Folder:
@@ -23,31 +19,47 @@ def parent_of_store(server: Server) -> Folder:
     return Folder.at(server.store_path.parent)
 
 
-def dated_folder(run: Run, root: Path, kind: str) -> Folder:
-    """Open a folder for this run and `kind`, root's own; it is made where there is none.
+def place_beside(run: Run, root: Store, path: str) -> tuple[Path, str]:
+    """Return the folder for what is made or set aside of a file of `root`, and how names there begin.
 
-    It is beside the store, or at the top of the disk that the local copy at `root` is. Raises `Problem` where its name
-    is taken.
+    That is beside the store, or where the file is on another disk than that, at the top there.
     """
-    place, name = root.parent, run.server.store_path.name
-    if run.system.has_disk(root):
-        place, name = root, RESERVED
+    top = path.partition("/")[0]
+    if top in root.links:
+        return root.links[top], RESERVED
+    return (root.path, RESERVED) if run.system.has_disk(root.path) else (root.path.parent, root.path.name)
+
+
+def _dated_folder(run: Run, root: Store, path: str, kind: str) -> Folder:
+    """Open a folder for this run, a file and `kind`, root's own; it is made where there is none.
+
+    Raises `Problem` where its name is taken.
+    """
+    place, name = place_beside(run, root, path)
+    name = name if name == RESERVED else run.server.store_path.name
+    when = time.strftime("%Y%m%d-%H%M%S", time.localtime(run.started))
     with Folder.at(place) as folder:
-        when = time.strftime("%Y%m%d-%H%M%S", time.localtime(run.started))
         return folder.work_folder(f"{name}-{kind}-{when}")
 
 
-def keep(folder: Folder, path: str, aside: Folder) -> None:
-    """Move a file of `folder` to the same path in `aside`, a folder of root's."""
-    _make_room(path, aside)
-    folder.move(path, aside, path)
+def keep(run: Run, root: Store, path: str, kind: str) -> Path:
+    """Move a file or folder of `root` to the same path in a dated folder; return that one's path."""
+    with _dated_folder(run, root, path, kind) as aside:
+        _make_room(path, aside)
+        root.move(path, aside, path)
+        return aside.path
 
 
-def keep_linked(folder: Folder, path: str, aside: Folder) -> None:
-    """Give a file of `folder` a further name in `aside`, at the same path; one that is there stays."""
-    _make_room(path, aside)
-    if aside.find(path) is None:
-        folder.link(path, aside, path)
+def keep_linked(run: Run, root: Store, path: str, kind: str) -> Path:
+    """Give a file of `root` a further name, the same path in a dated folder, and return that one's path.
+
+    One that is there stays.
+    """
+    with _dated_folder(run, root, path, kind) as aside:
+        _make_room(path, aside)
+        if aside.find(path) is None:
+            root.link(path, aside, path)
+        return aside.path
 
 
 def _make_room(path: str, aside: Folder) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..copying.progress import Progress
-from ..host.beneath import Folder
+from ..host.linked import Store
 from ..media import checksums
 from ..media.deletions import check_deletions
 from ..media.equality import Manifest
@@ -75,6 +75,10 @@ def before_window(run: Run, listener: Listener | None) -> tuple[int, Baseline]:
             run.say(f"cutover: {' '.join(str(error).split())[:500]} -- left to the window")
         _compare(run, manifest, root, changed)
         manifest.mark_equal()
+        with Store.at(root) as top:
+            if top.links:
+                run.say(f"cutover: {', '.join(top.links)} are on another disk, so the window will walk")
+                listener = None
         if linked:
             run.say(f"cutover: {len(linked):,} files have hard links, {linked[0]!r} first, so the window will walk")
             listener = None  # what comes by another name, nobody tells of
@@ -143,7 +147,7 @@ def _check_deletions(run: Run, known: int, gone: list[str]) -> None:
 def _changed_at(run: Run, manifest: Manifest, known: Baseline, told: Iterable[str]) -> tuple[list[Entry], list[str]]:
     """Return the files at these paths that are not known to be equal, and names of ours there that are gone."""
     root, exclude = run.server.store_path, run.settings.copy.exclude
-    with Folder.at(root) as top:
+    with Store.at(root) as top:
         found = {entry.path: entry for path in {*told, *known.open} for entry in files_below(top, path, exclude)}
     gone = {name for path in told for name in manifest.uploaded_below(path)} - found.keys()
     changed, _ = known.equal.part(found.values())

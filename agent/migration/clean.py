@@ -8,10 +8,12 @@ what is missing.
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..host.beneath import Folder
+from ..host.linked import Store
 from ..media import checksums, names
 from ..media.equality import Manifest
 from ..media.listing import REBUILT, load_media
@@ -21,7 +23,7 @@ from ..serving import disk
 from ..state import local_copy
 from ..state.run import Run
 from . import unaccounted
-from .aside import dated_folder, keep, parent_of_store
+from .aside import keep, parent_of_store
 
 if TYPE_CHECKING:
     from ..model.protocol import Counts
@@ -71,18 +73,20 @@ def _remove(run: Run, manifest: Manifest, root: Path, removing: Path) -> None:
     with parent_of_store(run.server) as parent:
         if root != removing:
             disk.move(run.server, parent, root.name, removing.name)
-        with parent.folder(removing.name) as copy:
+        with Store.at(removing) as copy:
             local_copy.unmark(copy)
             _unlink_compared(copy, manifest)
             for name in run.settings.copy.exclude:
                 if name in REBUILT:
                     copy.remove_tree(name)
+                elif name in copy.links:
+                    run.say(f"clean: {name} was left out by the stack; it stays in {copy.links[name]}")
                 elif copy.find(name) is not None:
-                    with dated_folder(run, removing, "left-out") as kept:
-                        keep(copy, name, kept)
-                        run.say(f"clean: {name} was left out by the stack, so not compared; it is kept in {kept.path}")
+                    kept = keep(run, copy, name, "left-out")
+                    run.say(f"clean: {name} was left out by the stack, so not compared; it is kept in {kept}")
             for name in filter(names.is_media, copy.names()):
                 _remove_empty(copy, name)
+            _take_links_away(run, copy)
             if disk.is_one(run.server) and not any(map(names.is_media, copy.names())):
                 # The disk stays, and is root's from now on. Should the media come back, they arrive in a folder in it
                 # with the owner's rights, who so must be able to go through.
@@ -112,6 +116,21 @@ def _unlink_compared(copy: Folder, manifest: Manifest) -> None:
                 if info.st_nlink > 1:
                     touched.add(known.inode)
                 copy.remove_file(known.path)
+
+
+def _take_links_away(run: Run, copy: Store) -> None:
+    """Remove the links to folders on another disk that are empty now, once the journal knows them for the way home."""
+    known = run.journal.local_store
+    compared = [name for name in copy.links if name not in run.settings.copy.exclude]
+    if known and copy.links and not any(_has_media(copy, name) for name in compared):
+        run.journal.local_store = replace(known, links={**known.links, **copy.described()})
+        run.journal.save()
+        copy.take_links_away()
+
+
+def _has_media(copy: Store, name: str) -> bool:
+    with copy.folder(name) as linked:
+        return any(map(names.is_media, linked.names()))
 
 
 def _remove_empty(folder: Folder, name: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..copying.progress import Progress
 from ..copying.transfer import method
-from ..host.beneath import Folder
+from ..host.linked import Store
 from ..media import checksums
 from ..media.equality import Manifest
 from ..media.listing import load_media
@@ -97,7 +97,7 @@ def _copy(run: Run, manifest: Manifest, progress: Progress, method: str) -> Comm
 def _set_aside_purged(run: Run, manifest: Manifest) -> None:
     """Set aside what a way home that was interrupted left here, though Synapse purged it while the bucket served."""
     root = run.server.store_path
-    with Folder.at(root) as store:
+    with Store.at(root) as store:
         gone = [entry.path for entry in manifest.local(manifest.lost_remotely())]
         if unaccounted.set_aside_here(run, manifest, store, gone):
             manifest.load_local(walk(root, run.settings.copy.exclude))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from pathlib import Path
 from ..copying.progress import Progress
 from ..host.beneath import NEW, Folder
 from ..host.files import SPARE_BYTES
+from ..host.linked import Store
 from ..media import checksums
 from ..media.deletions import check_deletions
 from ..media.equality import Manifest
@@ -28,7 +29,7 @@ from ..model.items import Object
 from ..serving import disk
 from ..state.run import Run
 from . import unaccounted
-from .aside import dated_folder, incoming_path, keep_linked
+from .aside import keep_linked, place_beside
 from .window import Clock
 
 #: Where files arrive, in a folder of root's.
@@ -82,17 +83,28 @@ def pull(run: Run, root: Path, clock: Clock | None = None) -> int:
             if turn > 1:  # the first round may be of a million
                 tries.update(manifest.remote(wanted))
             size = manifest.remote_bytes(wanted)
-            _check_space(run, size)
+            _check_space(run, manifest, root, wanted)
             run.say(f"restore: {len(wanted):,} files, {size / 1e6:,.1f} MB to fetch")
             fetched += _fetch(run, manifest, root, wanted, Progress(len(wanted), size), clock)
     raise AssertionError("unreachable")
 
 
-def _check_space(run: Run, size: int) -> None:
-    asked, told = disk.where(run.server)
-    free = shutil.disk_usage(asked).free
-    if free < size + SPARE_BYTES:
-        raise no_room(size, free, told)
+def _check_space(run: Run, manifest: Manifest, root: Path, wanted: Sequence[str]) -> None:
+    with Store.at(root) as copy:
+        for top, names in _by_disk(copy, wanted).items():
+            asked, told = (copy.links[top], copy.links[top]) if top else disk.where(run.server)
+            size, free = manifest.remote_bytes(names), shutil.disk_usage(asked).free
+            if free < size + SPARE_BYTES:
+                raise no_room(size, free, told)
+
+
+def _by_disk(copy: Store, paths: Sequence[str]) -> dict[str, list[str]]:
+    """Return the paths by the link at the store's top that they are behind; the name is empty for those behind none."""
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        top = path.partition("/")[0]
+        found.setdefault(top if top in copy.links else "", []).append(path)
+    return found
 
 
 def no_room(size: int, free: int, where: Path) -> Problem:
@@ -106,20 +118,29 @@ def no_room(size: int, free: int, where: Path) -> Problem:
 
 def _fetch(run: Run, manifest: Manifest, root: Path, wanted: list[str], progress: Progress, clock: Clock | None) -> int:
     """Download beside the local copy, check, then move each file into place, lot by lot; return how many were moved."""
-    owner, arriving = run.journal.owner, incoming_path(run.server, root)
     manifest.add_sent(wanted)
-    with Folder.at(arriving.parent) as holder, holder.work_folder(arriving.name, 0o711) as work:
+    with Store.at(root) as copy:
+        by_disk = _by_disk(copy, wanted).values()
+        return sum([_fetch_to_disk(run, manifest, copy, names, progress, clock) for names in by_disk])
+
+
+def _fetch_to_disk(
+    run: Run, manifest: Manifest, copy: Store, wanted: list[str], progress: Progress, clock: Clock | None
+) -> int:
+    place, prefix = place_beside(run, copy, wanted[0])
+    name = f"{prefix}.incoming"
+    with Folder.at(place) as holder, holder.work_folder(name, 0o711) as work:
         if other := {*work.names()} - {ARRIVING, NEW}:
             raise Problem(
                 f"{work.path} holds {min(other)!r}, which this program did not put there",
                 "look what it is, move it away",
             )
-        work.make(ARRIVING, owner, 0o700)
-        with work.folder(ARRIVING) as incoming, Folder.at(root) as copy:
+        work.make(ARRIVING, run.journal.owner, 0o700)
+        with work.folder(ARRIVING) as incoming:
             fetch, placed = _Fetch(run, manifest, copy, incoming, work), 0
             for start in range(0, len(wanted), LOT):
                 placed += fetch.lot(wanted[start : start + LOT], progress, clock)
-        holder.remove_tree(arriving.name)
+        holder.remove_tree(name)
     return placed
 
 
@@ -129,7 +150,7 @@ class _Fetch:
 
     run: Run
     manifest: Manifest
-    copy: Folder
+    copy: Store
     incoming: Folder
     work: Folder
 
@@ -171,27 +192,22 @@ class _Fetch:
             arrived = [row for rows in pool.map(compare, paths) for row in rows]
         if arrived:
             self.run.system.sync()  # what is in place must be whole after a power loss
-        replaced = sum([self._place(path) for path, _ in arrived])
+        replaced = [kept for path, _ in arrived for kept in self._place(path)]
         if replaced:
-            with dated_folder(self.run, self.copy.path, "replaced") as kept:
-                self.run.say(
-                    f"restore: {replaced:,} files here were not as in the bucket; the old ones are kept in {kept.path}"
-                )
+            many = f"{len(replaced):,} files here were not as in the bucket"
+            self.run.say(f"restore: {many}; the old ones are kept in {', '.join(sorted({*map(str, replaced)}))}")
         self.manifest.add_read((path, expected[path].etag, md5) for path, md5 in arrived)
         return {path for path, _ in arrived}
 
-    def _place(self, path: str) -> bool:
-        """Move a file into place, and return whether it replaced another one, which is kept."""
+    def _place(self, path: str) -> list[Path]:
+        """Move a file into place, and return where another one is kept that it replaced, if it did."""
         owner, mode = self.run.journal.owner, self.run.journal.mode
         above, _, _ = path.rpartition("/")
         if above:
             self.copy.make(above, owner, mode, self.work)
         self.incoming.set_mode(path, owner.uid, mode & 0o666)
-        replaces = self.copy.find(path) is not None
-        if replaces:
-            with dated_folder(
-                self.run, self.copy.path, "replaced"
-            ) as kept:  # the first is the old local one; later ones came after
-                keep_linked(self.copy, path, kept)
+        kept = []
+        if self.copy.find(path) is not None:  # the first is the old local one; later ones came after
+            kept.append(keep_linked(self.run, self.copy, path, "replaced"))
         self.incoming.move(path, self.copy, path)
-        return replaces
+        return kept

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..host.beneath import Folder
+from ..host.linked import Store, lay_links
 from ..media import checksums
 from ..media.walk import walk
 from ..model.phases import Milestone, Phase, Side, Stage, Window
@@ -45,6 +46,8 @@ def refill(run: Run) -> None:
             pull(run, server.backup_path)
             return
         with parent.work_folder(incomplete, 0o711 if disk.is_one(server) else 0o700) as copy:
+            assert journal.local_store
+            lay_links(copy, journal.local_store.links)
             pull(run, server.settings.host.incomplete_path)
             local_copy.mark(journal, copy)
             journal.save()
@@ -109,7 +112,7 @@ def _settle(run: Run) -> tuple[int, int]:
     So later deletions are understood. If the power fails, the next `mirror` sets it aside.
     """
     root = run.server.store_path
-    with run.server.manifest() as manifest, Folder.at(root) as store:
+    with run.server.manifest() as manifest, Store.at(root) as store:
         unaccounted.set_aside_here(run, manifest, store, manifest.gone_remotely())
         files, size = manifest.load_local(walk(root, run.settings.copy.exclude))
         checksums.settle(manifest, run.bucket, root)

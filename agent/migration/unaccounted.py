@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
-from ..host.beneath import Folder
 from ..host.files import write_atomic
+from ..host.linked import Store
 from ..media import checksums
 from ..media.deletions import check_deletions
 from ..media.equality import Manifest
@@ -20,7 +20,7 @@ from ..media.synapse_db import SynapseDatabase
 from ..model.errors import Problem
 from ..model.phases import Owed
 from ..state.run import Run
-from .aside import dated_folder, keep
+from .aside import keep
 
 
 def purged(run: Run, manifest: Manifest, names: Sequence[str]) -> set[str]:
@@ -76,7 +76,7 @@ def pay_purges(run: Run) -> None:
     journal.save()
 
 
-def set_aside_here(run: Run, manifest: Manifest, root: Folder, gone: Sequence[str]) -> int:
+def set_aside_here(run: Run, manifest: Manifest, root: Store, gone: Sequence[str]) -> int:
     """Move those files out of `root` that Synapse purged while the bucket served, and return how many.
 
     They must not come back; none is deleted. `gone` are names of ours that are in `root` and no longer in the bucket.
@@ -84,10 +84,9 @@ def set_aside_here(run: Run, manifest: Manifest, root: Folder, gone: Sequence[st
     """
     found = purged_of_ours(run, manifest, gone, "the bucket")
     if found:
-        with dated_folder(run, root.path, "removed") as kept:
-            run.say(f"{len(found):,} files were purged while the bucket served; they are kept in {kept.path}")
-            for path in sorted(found):
-                keep(root, path, kept)
+        kept = {keep(run, root, path, "removed") for path in sorted(found)}
+        places = ", ".join(sorted(map(str, kept)))
+        run.say(f"{len(found):,} files were purged while the bucket served; they are kept in {places}")
     _name(run, [path for path in gone if path not in found], "the bucket", "the local store")
     return len(found)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..host.beneath import Folder
+from ..host.linked import Store
 from ..media.synapse_db import SynapseDatabase
 from ..model.errors import Problem
 from ..state.run import Server
@@ -60,7 +61,7 @@ def check(server: Server, database: SynapseDatabase) -> None:
 def _check_newest(server: Server, database: SynapseDatabase) -> None:
     newest = database.newest(NEWEST)
     confirmed = {*server.settings.migration.confirmed}
-    with Folder.at(server.store_path) as store:
+    with Store.at(server.store_path) as store:
         missing = [path for path in newest if store.find(path) is None and path not in confirmed]
     if newest and len(missing) == len(newest) and not any(_is_in_bucket(server, path) for path in missing):
         raise Problem(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
+from ..host.linked import Store
 from ..host.systemd import RUNNING
 from ..model.errors import Problem
 from ..state.run import Server
@@ -48,10 +51,11 @@ def check_none_writes(server: Server, seconds: float = 0) -> None:
     That a unit is stopped does not say that its process is gone.
     """
     found: list[str] = []
+    folders = _folders(server)
 
     def nobody() -> bool:
         nonlocal found
-        found = server.system.open_for_writing(server.store_path)
+        found = [line for folder in folders for line in server.system.open_for_writing(folder)]
         return not found
 
     if not server.system.wait_until(nobody, seconds):
@@ -59,6 +63,16 @@ def check_none_writes(server: Server, seconds: float = 0) -> None:
             f"{len(found)} files of the media store are open for writing, though its services are stopped: {found[0]}",
             "end that process, or name its unit in host.services; then run pulumi up again",
         )
+
+
+def _folders(server: Server) -> list[Path]:
+    """Return the folders that the media store consists of: its own, and those on another disk behind links."""
+    store = server.store_path
+    with contextlib.suppress(OSError):
+        if not server.system.mounted(store):
+            with Store.at(store) as opened:
+                return [store, *opened.links.values()]
+    return [store]
 
 
 def stop(server: Server, units: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..model.phases import Stage, Window
@@ -30,7 +30,9 @@ class LocalStore:
 
     That is by a token that lies in it, and where that is gone, by its inode; see `state.local_copy`. Without a local
     copy the one is empty and the other None. `parent` is the inode of the folder that it is in, by which its disk is
-    known, or 0.
+    known, or 0. `links` are those at its top to folders on another disk, each with what it says
+    and whose it is, while no local copy
+    has them.
     """
 
     uid: int
@@ -39,6 +41,7 @@ class LocalStore:
     inode: int | None = None
     token: str = ""
     parent: int = 0
+    links: dict[str, tuple[str, int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

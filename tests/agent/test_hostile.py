@@ -11,6 +11,7 @@ from typing import IO, Any
 import pytest
 
 from agent.host.beneath import Folder
+from agent.host.linked import Store
 from agent.host.processes import Processes
 from agent.media import checksums
 from agent.media.equality import Manifest
@@ -191,7 +192,7 @@ def test_what_is_set_aside_goes_nowhere_else_by_a_link_laid_before(owned: Machin
     when = time.strftime("%Y%m%d-%H%M%S", time.localtime(run.started))
     dated = owned.store.with_name(f"{owned.store.name}-removed-{when}")
     dated.symlink_to(outside.folder)
-    with owned.agent.manifest() as manifest, Folder.at(owned.backup) as copy:
+    with owned.agent.manifest() as manifest, Store.at(owned.backup) as copy:
         with pytest.raises(Problem, match="is no folder"):
             unaccounted.set_aside_here(run, manifest, copy, manifest.gone_remotely())
         dated.unlink()

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from agent.host.beneath import Folder
+from agent.host.linked import Store
 from agent.media import snapshot
 from agent.media.snapshot import Snapshot
 from agent.media.walk import list_folder, walk
@@ -72,7 +72,7 @@ def test_a_link_is_a_problem_with_its_remedy(server: Machine) -> None:
     fill(server)
     before = Snapshot(walk(server.store, []), server.journal.owner)
     (server.store / "local_content/aa/link").symlink_to("cc")
-    with pytest.raises(Problem, match="a link.* -- stop Synapse"):
+    with pytest.raises(Problem, match="a link.* -- see .* more than one disk"):
         before.compare(server.store, [])
 
 
@@ -95,12 +95,11 @@ def test_marks_without_pythons_own_hash_tell_the_same(server: Machine, monkeypat
     assert [entry.path for entry in changed] == ["one/deep"] and same == len(FILES) - 1
 
 
-class OnAnotherDisk(Folder):
+class OnAnotherDisk(Store):
     """The store's own folder is on another file system than what is in it."""
 
-    def metadata(self, path: str = "") -> os.stat_result:
-        info = super().metadata(path)
-        return info if path else os.stat_result((*info[:2], -1, *info[3:]))
+    def device_of(self, path: str) -> int:
+        return -1
 
 
 def test_a_file_system_mounted_inside_the_store_is_refused(server: Machine) -> None:

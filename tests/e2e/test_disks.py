@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sandbox import server, synapse
 
-from .world import BACKUP, STORE, Begin, Migration, mounted, on_disk, own_disk, wait_for
+from .world import BACKUP, STORE, Begin, Migration, mounted, on_disk, own_disk, subset, wait_for
 
 #: Where a big disk's folder would be.
 BIG = Path("/matrix/big")
@@ -76,3 +76,28 @@ def test_a_store_that_is_a_disk_goes_forward_and_home_with_a_reboot_in_every_pha
         migration.stack.must("destroy", "--yes")
         assert "matrix-media-store" not in server.ssh("cat /proc/self/mountinfo")
         assert migration.differing() == []
+
+
+def test_a_store_with_a_folder_on_another_disk_goes_forward_and_home_with_a_reboot_in_every_phase(begin: Begin) -> None:
+    """Review, entry 23."""
+    migration = begin("folder", thin=10)
+    link, target = on_disk(STORE) / "local_thumbnails", Path("/matrix/big/local_thumbnails")
+    with own_disk(target.parent, "ext4"):
+        server.down()
+        shutil.move(link, on_disk(target))
+        link.symlink_to(target)
+        os.chown(link, 991, 991, follow_symlinks=False)
+        before = link.lstat()
+        server.up()
+        wait_for(answers, seconds=120, every=0.5)
+        assert migration.differing() == []
+        migration.up("live")
+        wanted = {path: digest for path, digest in migration.before.items() if path.startswith("local_thumbnails/")}
+        assert wanted and subset(wanted, migration.objects()) == []
+        forward_and_home(migration, STORE)
+        after = link.lstat()
+        assert os.readlink(link) == str(target)
+        assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
+        home = synapse.tree(on_disk(target))
+        assert subset({path.partition("/")[2]: digest for path, digest in wanted.items()}, home) == []
+        assert [path.name for path in on_disk(target).iterdir() if path.name.endswith("incoming")] == []

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.host.beneath import Folder
+from agent.host.linked import Store
 from agent.media.listener import Listener, listening
 from agent.media.walk import files_below, walk
 from agent.model.items import Entry
@@ -80,7 +80,7 @@ def found_by_walks(before: set[Entry]) -> tuple[set[Entry], set[str]]:
 def found_by_the_kernel(listener: Listener, before: set[Entry]) -> tuple[set[Entry], set[str]]:
     told = listener.changed()
     assert told is not None
-    with Folder.at(STORE) as store:
+    with Store.at(STORE) as store:
         found = {entry for path in told for entry in files_below(store, path, [])}
     gone = {entry.path for entry in before for path in told if f"{entry.path}/".startswith(f"{path}/")}
     return found - before, gone - {entry.path for entry in found}

@@ -1,0 +1,87 @@
+"""A media store of which a folder lies on another disk, with a link to it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from agent.host.linked import Store, lay_links
+from agent.media.walk import walk
+from agent.model.errors import Problem
+
+from .conftest import Machine
+from .moves import fill, go
+
+OWNER = 991
+
+
+@pytest.fixture
+def big(server: Machine) -> Path:
+    """The folder `remote_content` of the store, moved elsewhere."""
+    fill(server)
+    (server.store / "remote_content/example.org").mkdir(parents=True)
+    (server.store / "remote_content/example.org/medium").write_text("far")
+    target = server.root / "big/remote_content"
+    target.parent.mkdir()
+    (server.store / "remote_content").rename(target)
+    link = server.store / "remote_content"
+    link.symlink_to(target)
+    for path in (server.store, target, *server.store.rglob("*"), *target.rglob("*")):
+        os.chown(path, OWNER, OWNER, follow_symlinks=False)
+    return target
+
+
+def names(store: Path) -> set[str]:
+    return {entry.path for entry in walk(store, [])}
+
+
+def test_a_folder_behind_a_link_is_of_the_store_as_any_other(server: Machine, big: Path) -> None:
+    assert "remote_content/example.org/medium" in names(server.store)
+    with Store.at(server.store) as store:
+        with store.file("remote_content/example.org/medium") as file:
+            assert file.read() == b"far"
+        store.move("remote_content/example.org/medium", store, "remote_content/example.org/moved")
+    assert (big / "example.org/moved").read_text() == "far"
+
+
+def test_a_link_is_followed_only_where_whoever_laid_it_owns_what_it_leads_to(server: Machine, big: Path) -> None:
+    """Review, entries 4 and 5: another example."""
+    secret = server.root / "secret"
+    secret.mkdir()
+    (secret / "key").write_text("root's")
+    link = server.store / "local_content2"
+    link.symlink_to(secret)
+    os.chown(link, OWNER, OWNER, follow_symlinks=False)
+    for owner in (0, 1234):
+        os.chown(secret, owner, owner)
+        with Store.at(server.store) as store:
+            assert set(store.links) == {"remote_content"}
+        with pytest.raises(Problem, match="is a link within the media store"):
+            names(server.store)
+    link.unlink()
+    (big / "inner").symlink_to(secret)
+    with pytest.raises(Problem, match="is a link within the media store"):
+        names(server.store)
+
+
+def test_forward_to_clean_and_home_a_link_is_as_it_was_and_its_files_are_back(server: Machine, big: Path) -> None:
+    link = server.store / "remote_content"
+    text, before = os.readlink(link), names(server.store) - {"url_cache/2026-01-01/preview"}
+    go(server, "clean")
+    assert not list(big.iterdir()), "what was compared is gone from the other disk too"
+    assert server.bucket.objects["remote_content/example.org/medium"] == b"far"
+    server.bucket.objects["remote_content/example.org/new"] = b"came while live"
+    go(server, "prepare")
+    assert os.readlink(link) == text and link.lstat().st_uid == OWNER
+    assert names(server.store) == before | {"remote_content/example.org/new"}
+    assert (big / "example.org/new").read_bytes() == b"came while live"
+    assert {path.name for path in big.iterdir()} == {"example.org", "[::1]:8448"}
+
+
+def test_links_are_laid_where_nothing_has_their_names(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    with Store.at(tmp_path) as store:
+        lay_links(store, {"there": ("/a", OWNER, OWNER), "new": ("/b", OWNER, OWNER)})
+    assert (tmp_path / "there").is_dir() and os.readlink(tmp_path / "new") == "/b"

@@ -9,17 +9,27 @@ import pytest
 
 from agent.host.linked import Store, lay_links
 from agent.media.walk import walk
+from agent.migration import recovery
 from agent.model.errors import Problem
+from agent.model.phases import Side
 
-from .conftest import Machine
+from .conftest import Machine, NewServer
+from .fakes import SYNAPSE, PowerLoss
 from .moves import fill, go
+from .test_transitions import operations_of
 
 OWNER = 991
+#: Left out of the bucket.
+PREVIEW = "url_cache/2026-01-01/preview"
 
 
 @pytest.fixture
 def big(server: Machine) -> Path:
     """The folder `remote_content` of the store, moved elsewhere."""
+    return move_away(server)
+
+
+def move_away(server: Machine) -> Path:
     fill(server)
     (server.store / "remote_content/example.org").mkdir(parents=True)
     (server.store / "remote_content/example.org/medium").write_text("far")
@@ -68,7 +78,7 @@ def test_a_link_is_followed_only_where_whoever_laid_it_owns_what_it_leads_to(ser
 
 def test_forward_to_clean_and_home_a_link_is_as_it_was_and_its_files_are_back(server: Machine, big: Path) -> None:
     link = server.store / "remote_content"
-    text, before = os.readlink(link), names(server.store) - {"url_cache/2026-01-01/preview"}
+    text, before = os.readlink(link), names(server.store) - {PREVIEW}
     go(server, "clean")
     assert not list(big.iterdir()), "what was compared is gone from the other disk too"
     assert server.bucket.objects["remote_content/example.org/medium"] == b"far"
@@ -85,3 +95,31 @@ def test_links_are_laid_where_nothing_has_their_names(tmp_path: Path) -> None:
     with Store.at(tmp_path) as store:
         lay_links(store, {"there": ("/a", OWNER, OWNER), "new": ("/b", OWNER, OWNER)})
     assert (tmp_path / "there").is_dir() and os.readlink(tmp_path / "new") == "/b"
+
+
+@pytest.mark.parametrize(("start", "target"), [("live", "clean"), ("clean", "prepare"), ("mirror", "live")])
+def test_a_power_loss_at_any_operation_leaves_links_and_files_to_the_next_run(
+    new_server: NewServer, start: str, target: str
+) -> None:
+    counted = new_server()
+    move_away(counted)
+    operations = operations_of(counted, start, target)
+    assert operations > 5
+    for at in range(operations):
+        fresh = new_server()
+        far = move_away(fresh)
+        text, before = os.readlink(fresh.store / "remote_content"), names(fresh.store) - {PREVIEW}
+        go(fresh, start)
+        fresh.power.left = at
+        with pytest.raises(PowerLoss):
+            go(fresh, target)
+        fresh.reboot()
+        recovery.recover(fresh.run(), boot=True)
+        if fresh.journal.serving is Side.BUCKET:
+            fresh.system.start(["matrix-media-store.service"])
+        fresh.system.start([SYNAPSE])
+        assert go(fresh, target).phase == target
+        go(fresh, "prepare")
+        assert os.readlink(fresh.store / "remote_content") == text
+        assert names(fresh.store) - {PREVIEW} == before, f"interrupted at operation {at}"
+        assert (far / "example.org/medium").read_text() == "far"

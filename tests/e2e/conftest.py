@@ -16,6 +16,7 @@ from . import world
 @pytest.fixture(scope="session", autouse=True)
 def sandbox() -> Iterator[None]:
     if WORLD:
+        down()  # what a run that was broken off left runs in a network that is no more
         enter()
     up(fresh=True)  # an earlier one may wait for a bucket that is gone
     yield

@@ -63,8 +63,6 @@ class FakeStack:
 
     def preview(self) -> automation.PreviewResult:
         if self.name == "far":
-            said = (
-                "Diagnostics:\n  error: the server far cannot be reached\n  error: an unhandled error occurred: x"
-            )
+            said = "Diagnostics:\n  error: the server far cannot be reached\n  error: an unhandled error occurred: x"
             raise automation.errors.CommandError(automation.CommandResult("", said, 1))
         return automation.PreviewResult("", "", {})

@@ -3,7 +3,7 @@
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 # Worlds of the sandbox that run side by side: most of their time they wait.
-WORLDS := -n 3 --dist loadfile
+WORLDS := -n 2 --dist loadfile
 COMPILE := .venv/bin/uv pip compile --quiet --universal --no-annotate --no-header
 
 .PHONY: help prerequisites demo lint unit e2e faults kills bench test sandbox sandbox-stop sandbox-down docs lock

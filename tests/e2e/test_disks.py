@@ -85,6 +85,7 @@ def test_a_store_with_a_folder_on_another_disk_goes_forward_and_home_with_a_rebo
     with own_disk(target.parent, "ext4"):
         server.down()
         shutil.move(link, on_disk(target))
+        server.own(on_disk(target))
         link.symlink_to(target)
         os.chown(link, 991, 991, follow_symlinks=False)
         before = link.lstat()

@@ -230,7 +230,10 @@ def up(wait: bool = True) -> None:
                     break
             except TimeoutError:
                 if started.poll() is not None or time.monotonic() > deadline:
-                    raise SystemExit(f"sandbox: the server did not boot; see {LOGS / 'server.log'}") from None
+                    raise SystemExit(
+                        f"sandbox: the server did not boot; see {LOGS / 'server.log'}. It may wait for a bucket that "
+                        "is gone: `python -m sandbox up --fresh` makes a new one"
+                    ) from None
 
 
 def down() -> None:

@@ -46,8 +46,8 @@ def mirror(run: Run) -> Counts:
             if turn == 1:
                 for line in found.lines():
                     run.say(f"mirror: {line}")
-                unaccounted.refuse_archived(manifest.archived(manifest.missing_locally()))
                 unaccounted.remove_from_bucket(run, manifest)
+                unaccounted.refuse_archived(manifest.archived(manifest.missing_locally()))
                 _set_aside_purged(run, manifest)
                 _refuse_other_keys(run, manifest)
             unreadable = checksums.settle(manifest, run.bucket, root)

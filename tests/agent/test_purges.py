@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.migration import changes
+from agent.migration import changes, mirror
 from agent.migration.window import Clock
 from agent.model.errors import Problem
 from agent.model.phases import Owed
@@ -16,6 +16,7 @@ from . import purging
 from .conftest import Machine
 from .moves import go
 from .purging import SqliteTables, fill, forget, lose_here, named, paths_of
+from .test_foreign import archive
 
 
 @pytest.fixture
@@ -103,3 +104,17 @@ def test_what_nobody_accounts_for_does_not_use_up_the_limit(server: Machine, tab
     assert len(named(server)) == 40
     go(server, "live")
     assert server.bucket.objects.items() >= purging.FILES.items()
+
+
+def test_what_was_purged_here_leaves_the_bucket_even_if_it_lies_in_an_archive(
+    server: Machine, tables: SqliteTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To delete needs no reading: only what must come home one day is refused."""
+    fill(server, tables)
+    go(server, "mirror")
+    forget(tables, ["aabb0007"])
+    lose_here(server, ["aabb0007"])
+    purged = paths_of(["aabb0007"])
+    archive(server, monkeypatch, *purged)
+    mirror.mirror(server.run())
+    assert not {*purged} & server.bucket.objects.keys()

@@ -1,50 +1,77 @@
 """This module opens a media store of which folders lie on another disk, with links to them at its top.
 
-People short of disk have such links. What a link leads to is opened by a path of its own, part by part as any other,
-and only where it may be followed: the link is root's, or of whoever owns the folder at its end, as is each one on the
-way (`beneath.target_of`). So whoever may lay links gets nothing done that he could not do himself.
+People short of disk have such links. One is followed only where it is root's: the homeserver's user, who may lay
+others, may see less of the server than root does (from a container), and must not have root follow him out of that.
+What a link leads to is opened by a path of its own, part by part as any other.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from .beneath import Folder, target_of
+from .beneath import Folder
 
-#: What a link says, and its user and group by number.
-Link = tuple[str, int, int]
+#: How a link itself is opened, so that what it says and whose it is are those of one and the same.
+_LINK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Store(Folder):
     """A `Store` is the open folder of a media store, or of a local copy; links at its top lead to further folders.
 
-    `links` has these folders' paths by the links' names. All that is done to a path below such a name is done there.
+    `links` has these folders' paths by the links' names, and `texts` what the links say. All that is done to a path
+    below such a name is done there.
     """
 
     links: dict[str, Path]
+    texts: dict[str, str]
 
     def __init__(self, number: int, path: Path) -> None:
         """Take over the open file descriptor `number`, and look which links may be followed."""
         super().__init__(number, path)
-        self.links = {}
+        self.links, self.texts = {}, {}
+        self._found: dict[str, tuple[int, int]] = {}
         for name in self.names():
             with contextlib.suppress(OSError):
-                if stat.S_ISLNK(os.stat(name, dir_fd=number, follow_symlinks=False).st_mode):
-                    target = target_of(path / name)
-                    with Folder.at(target) as found:
-                        if target != path / name and found.metadata().st_uid != 0:
-                            self.links[name] = target
+                self._look_at(name)
+
+    def _look_at(self, name: str) -> None:
+        link = os.open(name, _LINK, dir_fd=self.number)
+        try:
+            info = os.fstat(link)
+            if not stat.S_ISLNK(info.st_mode) or info.st_uid != 0:
+                return
+            text = os.readlink("", dir_fd=link)
+        finally:
+            os.close(link)
+        target = Path(os.path.normpath(self.path / text))
+        if self.path in (target, *target.parents):
+            return  # it leads back into the store
+        with Folder.at(target) as folder:
+            found = folder.metadata()
+        if found.st_uid != 0:
+            self.links[name], self.texts[name] = target, text
+            self._found[name] = found.st_dev, found.st_ino
+
+    def _linked(self, name: str) -> Folder:
+        """Open the folder that a link leads to. Raises NotADirectoryError where another one lies there by now."""
+        folder = Folder.at(self.links[name])
+        info = folder.metadata()
+        if (info.st_dev, info.st_ino) != self._found[name]:
+            folder.close()
+            raise NotADirectoryError(errno.ENOTDIR, "was replaced just now", str(self.links[name]))
+        return folder
 
     def folder(self, path: str) -> Folder:
         """Open a folder below this one, as `Folder.folder` does."""
         top, _, rest = path.partition("/")
         if top not in self.links:
             return super().folder(path)
-        target = Folder.at(self.links[top])
+        target = self._linked(top)
         if not rest:
             return target
         with target:
@@ -54,7 +81,7 @@ class Store(Folder):
         """Return the metadata of what has that name, as `Folder.metadata` does; a followed link's is its folder's."""
         if path not in self.links:
             return super().metadata(path)
-        with self.folder(path) as target:
+        with self._linked(path) as target:
             return target.metadata()
 
     def device_of(self, path: str) -> int:
@@ -62,19 +89,11 @@ class Store(Folder):
         top = path.partition("/")[0]
         return self.metadata(top if top in self.links else "").st_dev
 
-    def described(self) -> dict[str, Link]:
-        """Return what each followed link says and whose it is, by its name."""
-        found = {}
-        for name in self.links:
-            info = os.stat(name, dir_fd=self.number, follow_symlinks=False)
-            found[name] = (os.readlink(name, dir_fd=self.number), info.st_uid, info.st_gid)
-        return found
-
     def take_links_away(self) -> None:
         """Remove the followed links themselves; what they lead to stays."""
         for name in self.links:
             os.unlink(name, dir_fd=self.number)
-        self.links = {}
+        self.links, self.texts = {}, {}
         self.sync()
 
     @contextlib.contextmanager
@@ -84,14 +103,13 @@ class Store(Folder):
             with super()._parent(path) as found:
                 yield found
             return
-        with Folder.at(self.links[top]) as target, target._parent(rest) as found:
+        with self._linked(top) as target, target._parent(rest) as found:
             yield found
 
 
-def lay_links(store: Folder, links: Mapping[str, Link]) -> None:
-    """Lay links at the top of a store, where nothing has their names."""
-    for name, (text, uid, gid) in links.items():
+def lay_links(store: Folder, texts: Mapping[str, str]) -> None:
+    """Lay links of root's at the top of a store, where nothing has their names."""
+    for name, text in texts.items():
         with contextlib.suppress(FileExistsError):
             os.symlink(text, name, dir_fd=store.number)
-            os.chown(name, uid, gid, dir_fd=store.number, follow_symlinks=False)
     store.sync()

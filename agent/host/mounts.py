@@ -94,17 +94,20 @@ class Mounts(Processes):
         found = _mounts_at(path)
         return found[-1].kind if found else ""
 
-    def attach(self, source: Path, point: OpenFolder, *, private: bool = False) -> None:
+    def attach(self, source: Path, point: OpenFolder) -> None:
         """Let what is mounted at `source` be seen at the open folder `point` too. Raises OSError.
-
-        If it is `private`, what is mounted over the one is not seen at the other; `point` must be a folder of root's.
 
         mount(8) would look for the folder by its path, which somebody may have laid a link into by now.
         https://man7.org/linux/man-pages/man2/mount.2.html
         """
         _call("mount", os.fsencode(source), point.magic_link.encode(), None, _BIND, None)
-        if private:
-            _call("mount", None, os.fsencode(point.path), None, _PRIVATE, None)
+
+    def make_private(self, path: Path) -> None:
+        """Have what is mounted over others of the same file system not be seen at `path`, in a folder of root's.
+
+        Raises OSError.
+        """
+        _call("mount", None, os.fsencode(path), None, _PRIVATE, None)
 
     def cover(self, point: OpenFolder, options: str, layer: Layer = Layer.BUCKET) -> None:
         """Mount an empty file system over the open folder `point`, with these options of tmpfs. Raises OSError.

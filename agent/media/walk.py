@@ -127,10 +127,10 @@ def _check(top: Path, path: str, info: os.stat_result, device: int) -> None:
     _check_device(top, os.path.dirname(path), info, device)
     if stat.S_ISLNK(info.st_mode):
         raise Problem(
-            f"{top}/{path!r} is a link within the media store, and a bucket cannot hold it",
-            "see 'The media store is on more than one disk' in docs/runbook.md: a link at the top of the store is "
-            "followed to a folder of the media's owner where the link is his or root's; of any other, move the target "
-            "in its place, with Synapse stopped",
+            f"{top}/{path!r} is a link within the media store, and is not followed",
+            "see 'The media store is on more than one disk' in docs/runbook.md: one at the top of the store is, to a "
+            "folder of the media's owner that is there (is its disk mounted?), if it is root's (chown -h root); any "
+            "other, replace by what it leads to, with Synapse stopped",
         )
     if not stat.S_ISREG(info.st_mode):
         raise Problem(f"{top}/{path!r} is neither a file nor a folder: a bucket cannot hold it", "remove it")

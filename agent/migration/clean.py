@@ -8,7 +8,6 @@ what is missing.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,7 +122,7 @@ def _take_links_away(run: Run, copy: Store) -> None:
     known = run.journal.local_store
     compared = [name for name in copy.links if name not in run.settings.copy.exclude]
     if known and copy.links and not any(_has_media(copy, name) for name in compared):
-        run.journal.local_store = replace(known, links={**known.links, **copy.described()})
+        run.journal.note_links({**known.links, **copy.texts})
         run.journal.save()
         copy.take_links_away()
 

@@ -41,11 +41,18 @@ def _put_right(server: Server, journal: Journal) -> None:
     if (
         journal.serving is Side.LOCAL
         and _bucket_serves(server)
-        and local_copy.is_disk_there(server.backup_path, journal.local_store)  # and not where it is mounted later
+        # And not where it is mounted later.
+        and _is_disk_there(server, journal.local_store)
     ):
         journal.correct(Side.BUCKET, _phase_of_bucket(server), {Owed.PROOF}, _generation(server.backup_path))
     elif journal.serving is Side.BUCKET and _local_copy_came_home(server, journal):
         journal.correct(Side.LOCAL, Phase.MIRROR, (), _generation(server.store_path))
+
+
+def _is_disk_there(server: Server, known: LocalStore | None) -> bool:
+    if known and known.is_disk:
+        return server.system.has_disk(server.store_path)
+    return local_copy.is_disk_there(server.backup_path, known)
 
 
 def _bucket_serves(server: Server) -> bool:

@@ -16,6 +16,7 @@ from ..host.beneath import Folder
 from ..host.linked import Store, lay_links
 from ..media import checksums
 from ..media.walk import walk
+from ..model.errors import Problem
 from ..model.phases import Milestone, Phase, Side, Stage, Window
 from ..serving import disk, mount, writers
 from ..state import local_copy
@@ -43,16 +44,29 @@ def refill(run: Run) -> None:
             return
         if parent.has_folder(removing):  # `clean` was interrupted: what it did not remove yet need not be fetched
             disk.move(server, parent, removing, backup)
-            pull(run, server.backup_path)
+            with parent.folder(backup) as copy:
+                _lay_links(run, copy)
+                pull(run, server.backup_path)
+                copy.give(journal.owner, journal.mode)
             return
+        if disk.is_one(server) and not server.system.has_disk(host.incomplete_path):
+            raise Problem(
+                f"a disk is mounted at {server.store_path} that this program did not put aside",
+                f"unmount it; what comes home lies in {server.store_path.parent} then",
+            )
         with parent.work_folder(incomplete, 0o711 if disk.is_one(server) else 0o700) as copy:
-            assert journal.local_store
-            lay_links(copy, journal.local_store.links)
-            pull(run, server.settings.host.incomplete_path)
+            _lay_links(run, copy)
+            pull(run, host.incomplete_path)
             local_copy.mark(journal, copy)
+            journal.note_links({})  # they are in the copy from now on
             journal.save()
             disk.move(server, parent, incomplete, backup)
             copy.give(journal.owner, journal.mode)
+
+
+def _lay_links(run: Run, copy: Folder) -> None:
+    if run.journal.local_store:
+        lay_links(copy, run.journal.local_store.links)
 
 
 def _give_away(run: Run, parent: Folder, name: str) -> None:

@@ -89,11 +89,11 @@ class System(Protocol):
     def kind(self, path: Path) -> str:
         """Return the type of the file system that is mounted exactly at `path`; it is empty where none is."""
 
-    def attach(self, source: Path, point: OpenFolder, *, private: bool = ...) -> None:
-        """Let what is mounted at `source` be seen at the open folder `point` too. Raises OSError.
+    def attach(self, source: Path, point: OpenFolder) -> None:
+        """Let what is mounted at `source` be seen at the open folder `point` too. Raises OSError."""
 
-        If it is `private`, what is mounted over the one is not seen at the other.
-        """
+    def make_private(self, path: Path) -> None:
+        """Have what is mounted over others of the same file system not be seen at `path`. Raises OSError."""
 
     def cover(self, point: OpenFolder, options: str, layer: Layer = ...) -> None:
         """Mount an empty file system over the open folder `point`, with these options of tmpfs. Raises OSError.

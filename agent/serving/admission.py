@@ -36,7 +36,8 @@ def check(system: System, settings: Settings, journal: Journal, where: Path) -> 
     if not system.layers(where):
         if journal.serving is Side.BUCKET:
             disk.settle(system, settings.host, journal.layout)
-        if journal.serving is Side.BUCKET and journal.phase is Phase.CLEAN:
+        was_disk = journal.local_store and journal.local_store.is_disk
+        if journal.serving is Side.BUCKET and journal.phase is Phase.CLEAN and was_disk:
             mount_point.take_place_of_empty(where)  # a disk that was the media store was taken away
         if journal.serving is Side.BUCKET and local_copy.is_disk_there(settings.host.backup_path, journal.local_store):
             mount_point.make_if_gone(where)  # another namespace may have removed it, and the mount with it

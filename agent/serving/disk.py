@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,7 +51,7 @@ def move(server: Server, parent: Folder, old: str, new: str) -> None:
     if is_one(server):
         with _disk(server.system, server.settings.host, server.layout) as disk:
             _note(disk, "" if new == own else new)
-        settle(server.system, server.settings.host, server.layout)
+        _settle(server.system, server.settings.host, server.layout, comes_home=new == own)
         return
     parent.rename_entry(old, new)
     if old == own:
@@ -67,8 +69,13 @@ def where(server: Server) -> tuple[Path, Path]:
 def settle(system: System, host: HostSettings, layout: Layout) -> None:
     """Mount a disk that is the media store where its name says, and nowhere else, with the floor over the store's path.
 
-    Raises `Problem` where its name is none of this program's, or something else has it.
+    One that says no name is left as it is. Raises `Problem` where its name is none of this program's, or cannot be
+    read, or something else has it.
     """
+    _settle(system, host, layout, comes_home=False)
+
+
+def _settle(system: System, host: HostSettings, layout: Layout, *, comes_home: bool) -> None:
     store = host.store_path
     if not system.has_disk(store):
         return
@@ -76,6 +83,8 @@ def settle(system: System, host: HostSettings, layout: Layout) -> None:
         name = _name(disk)
         if name not in ("", *_names(host)):
             raise Problem(f"{store}/{NAME} says {name!r}, which this program did not write", "look who did that")
+        if not name and not comes_home:
+            return
         if name:
             # By way of one that shares nothing: or the floor would be seen wherever the disk is.
             with Folder.at(layout.var) as var:
@@ -125,15 +134,21 @@ def _disk(system: System, host: HostSettings, layout: Layout) -> Iterator[Folder
 
 def _name(disk: Folder) -> str:
     """Return the name that the disk says the local copy has; it is empty where it is the media store."""
-    with contextlib.suppress(OSError, ValueError), disk.file(NAME) as file:
-        if disk.metadata(NAME).st_uid == 0:
-            return file.read(LONGEST).decode().strip()
-    return ""
+    try:
+        with disk.file(NAME) as file:
+            return file.read(LONGEST).decode().strip() if os.fstat(file.fileno()).st_uid == 0 else ""
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:
+        raise Problem(
+            f"{disk.path}/{NAME} cannot be read: {error}", "is that disk well (journalctl -k)? The bucket serves on"
+        ) from None
 
 
 def _note(disk: Folder, name: str) -> None:
     """Write that name on the disk; return once it is there. An empty one takes the file away."""
-    disk.remove_tree(NAME)  # somebody may have laid a folder there
+    if disk.has_folder(NAME):  # somebody's
+        disk.rename_entry(NAME, f"{NAME}-stray-{secrets.token_hex(4)}")
     if name:
         new = f"{NAME}.new"
         with contextlib.suppress(FileNotFoundError):
@@ -149,13 +164,17 @@ def _note(disk: Folder, name: str) -> None:
 def _show(system: System, parent: Folder, name: str, disk: Folder, *, private: bool) -> None:
     """Let the disk be seen as `name` too. Raises `Problem` where something else has that name."""
     if system.has_disk(parent.path / name):
+        if private:  # whoever mounted it may have been killed before
+            system.make_private(parent.path / name)
         return
     if parent.find(name) is None:
         mount_point.make(parent, name)
     if not mount_point.is_ours(parent, name):
         raise Problem(f"{parent.path / name} is in the way", "look what it is, and move it elsewhere")
     with parent.folder(name) as point:
-        system.attach(Path(disk.magic_link), point, private=private)
+        system.attach(Path(disk.magic_link), point)
+    if private:
+        system.make_private(parent.path / name)
 
 
 def _hide(system: System, parent: Folder, name: str) -> None:

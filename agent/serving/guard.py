@@ -29,6 +29,8 @@ def reason_to_wait(server: Server, journal: Journal) -> str:
     if journal.serving is Side.BUCKET:
         reason = probe.why_not_serving(server.system, journal.owner, store)
         return f"the bucket does not serve at {store}: {reason}" if reason else ""
+    if journal.local_store and journal.local_store.is_disk and not server.system.has_disk(store):
+        return f"no disk is mounted at {store}, which was one: mount it"
     if server.system.layers(store) or not mount_point.holds_a_store(store):
         return f"{store} is not the local media store"
     if journal.local_store and journal.local_store.token and mount_point.is_empty(store):

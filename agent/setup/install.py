@@ -15,7 +15,7 @@ from ..model.errors import Problem
 from ..model.layout import WATCHDOG_UNIT, Layout
 from ..model.phases import Phase, Side
 from ..model.version import version
-from ..serving import playbook
+from ..serving import disk, playbook
 from ..state import local_copy
 from ..state.journal import RESERVE_BYTES
 from ..state.records import LocalStore
@@ -72,10 +72,12 @@ def _local_store(run: Run) -> LocalStore:
     Raises `Problem` where it is root's: somebody exchanged it for a folder of root's just now.
     """
     with beside(run.server.store_path) as (parent, name), parent.folder(name) as store:
-        info, disk = store.metadata(), parent.metadata().st_ino
+        info, is_disk = store.metadata(), disk.is_one(run.server)
+        # The folder above a disk is there without it too, and says nothing of it.
+        above = 0 if is_disk else parent.metadata().st_ino
     if info.st_uid == 0:
         raise Problem(f"{run.server.store_path} belongs to root", "give it to the homeserver's user")
-    return LocalStore(info.st_uid, info.st_gid, info.st_mode & 0o777, parent=disk)
+    return LocalStore(info.st_uid, info.st_gid, info.st_mode & 0o777, parent=above, is_disk=is_disk)
 
 
 def this_agent() -> bytes:
@@ -120,6 +122,11 @@ def uninstall(run: Run, everything: bool) -> None:
     if run.journal.serving is not Side.LOCAL:
         raise Problem("the media store still lives in the bucket", "run pulumi up with phase prepare first")
     playbook.check_gone(run.server)
+    if run.system.has_disk(run.layout.disk):
+        raise Problem(
+            f"the media store's disk is mounted at {run.layout.disk} still",
+            f"umount {run.layout.disk} on the server, see that the media are at {run.server.store_path}; destroy again",
+        )
     mount.remove_files(run.server)
     run.journal.note_repairs(None)  # nothing of the mount is expected here any more
     run.journal.save()

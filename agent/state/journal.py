@@ -231,6 +231,10 @@ class Journal:
         """Remember how the local copy is known from now on; an empty token and None are for no local copy."""
         self.local_store = replace(self._local_store(), token=token, inode=inode)
 
+    def note_links(self, links: dict[str, str]) -> None:
+        """Remember the links at the top of the media store, each with what it says, while no local copy has them."""
+        self.local_store = replace(self._local_store(), links=links)
+
     def note_agent(self, sha256: str) -> None:
         """Remember the SHA-256 of the agent that was laid on the server."""
         self.installed = replace(self.installed, agent_sha256=sha256)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..host.beneath import Folder, beside
+from ..model.errors import Problem
 from ..model.layout import RESERVED
 from .records import LocalStore
 
@@ -50,9 +51,24 @@ def came_home(journal: Journal, store: Folder) -> None:
 def _lay(journal: Journal, store: Folder, generation: int) -> None:
     known = journal.local_store
     assert known
-    unmark(store)
-    with store.work_folder(RESERVED) as own:
-        own.write(TOKEN, json.dumps({"store": asdict(known), "generation": generation}).encode())
+    # Never without one: by it alone a disk of its own is known after a power loss.
+    with _own_folder(store) as own:
+        new = f"{TOKEN}.new"
+        own.remove_tree(new)
+        with contextlib.suppress(FileNotFoundError):
+            own.remove_file(new)
+        own.write(new, json.dumps({"store": asdict(known), "generation": generation}).encode())
+        own.move(new, own, TOKEN)
+        own.sync()
+
+
+def _own_folder(store: Folder) -> Folder:
+    """Open the folder of ours at the top of the store; whatever else has its name is removed."""
+    try:
+        return store.work_folder(RESERVED)
+    except Problem:
+        unmark(store)
+        return store.work_folder(RESERVED)
 
 
 def unmark(store: Folder) -> None:

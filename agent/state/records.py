@@ -30,9 +30,8 @@ class LocalStore:
 
     That is by a token that lies in it, and where that is gone, by its inode; see `state.local_copy`. Without a local
     copy the one is empty and the other None. `parent` is the inode of the folder that it is in, by which its disk is
-    known, or 0. `links` are those at its top to folders on another disk, each with what it says
-    and whose it is, while no local copy
-    has them.
+    known, or 0. `is_disk` says that it is a disk of its own. `links` are root's own at its top, to folders on another
+    disk, each with what it says, while no local copy has them.
     """
 
     uid: int
@@ -41,7 +40,8 @@ class LocalStore:
     inode: int | None = None
     token: str = ""
     parent: int = 0
-    links: dict[str, tuple[str, int, int]] = field(default_factory=dict)
+    is_disk: bool = False
+    links: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

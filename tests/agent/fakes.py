@@ -139,8 +139,6 @@ class FakeSystem:
     synapses: list[Path] = field(default_factory=list)
     #: What covers a mount point, with the options of its file system.
     covers: list[tuple[Path, str]] = field(default_factory=list)
-    #: The type of what is mounted.
-    mounted_kind: str = "fuse"
     #: Called whenever the homeserver is started, to see over what.
     on_start: Callable[[], None] = lambda: None
 
@@ -200,9 +198,12 @@ class FakeSystem:
         return False
 
     def kind(self, path: Path) -> str:
-        return self.mounted_kind if path in self.mounts else ""
+        return "fuse" if path in self.mounts else ""
 
-    def attach(self, source: Path, point: OpenFolder, *, private: bool = False) -> None:
+    def make_private(self, path: Path) -> None:
+        return
+
+    def attach(self, source: Path, point: OpenFolder) -> None:
         self.power.tick()
         self.mounts.add(point.path)
 

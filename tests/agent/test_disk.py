@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import os
 import subprocess
 import traceback
@@ -15,10 +16,12 @@ import pytest
 from agent.host import mounts
 from agent.host.beneath import Folder
 from agent.host.system import System
+from agent.migration import evidence
 from agent.model.errors import Problem
 from agent.model.phases import Phase, Side
 from agent.model.ports import Layer
-from agent.serving import admission, disk, mount_point
+from agent.serving import admission, disk, guard, mount_point
+from agent.state.records import LocalStore
 from agent.state.run import Server
 
 from .conftest import Machine
@@ -151,6 +154,49 @@ def test_a_name_that_somebody_else_wrote_on_the_disk_does_not_count(server: Mach
     alone(forged)
 
 
+@pytest.mark.parametrize("damage", ["gone", "unreadable"])
+def test_no_floor_and_no_bucket_is_taken_off_a_disk_that_says_no_name(server: Machine, damage: str) -> None:
+    def damaged() -> None:
+        agent = real(server)
+        move(agent, server.store, server.backup)
+        (server.backup / disk.NAME).unlink()
+        if damage == "unreadable":
+            (server.backup / disk.NAME).mkdir()
+        with contextlib.suppress(Problem):
+            disk.settle(agent.system, agent.settings.host, agent.layout)
+        assert [mount.source for mount in mounts._mounts_at(server.store)] == ["disk", mounts.FLOOR]
+        move(agent, server.backup, server.store)
+        assert (server.store / "medium").read_text() == "picture"
+
+    alone(damaged)
+
+
+def test_a_view_of_the_disk_that_shares_mounts_is_made_private_by_the_next_run(server: Machine) -> None:
+    """Somebody was killed between the two calls."""
+
+    def shared() -> None:
+        agent = real(server)
+        server.layout.disk.mkdir(parents=True)
+        subprocess.run(["mount", "--bind", server.store, server.layout.disk], check=True)
+        move(agent, server.store, server.backup)
+        assert (server.backup / "medium").read_text() == (server.layout.disk / "medium").read_text() == "picture"
+
+    alone(shared)
+
+
+def test_a_disk_that_comes_late_is_waited_for_and_the_bucket_is_not_believed(server: Machine) -> None:
+    """The folder beneath it may look like our mount point."""
+    store = LocalStore(991, 991, 0o750, is_disk=True)
+    server.store.rmdir()
+    server.store.mkdir(mode=0)
+    server.hold(serving=Side.LOCAL, phase=Phase.MIRROR)
+    journal = dataclasses.replace(server.journal, local_store=store)
+    journal.save()
+    found = evidence.journal_of(server.agent)
+    assert (found.serving, found.phase) == (Side.LOCAL, Phase.MIRROR)
+    assert "no disk is mounted" in guard.reason_to_wait(server.agent, found)
+
+
 def test_a_server_whose_store_is_a_folder_has_it_renamed(server: Machine) -> None:
     with Folder.at(server.store.parent) as parent:
         disk.move(server.agent, parent, server.store.name, server.backup.name)
@@ -161,6 +207,7 @@ def test_where_a_disk_was_taken_away_after_clean_the_bucket_serves_on(server: Ma
     """What is left at the store's path then is the folder that the disk was mounted over."""
     (server.store / "older").write_text("from before the disk")
     server.hold(serving=Side.BUCKET, phase=Phase.CLEAN)
+    dataclasses.replace(server.journal, local_store=LocalStore(991, 991, 0o750, is_disk=True)).save()
     with pytest.raises(Problem, match="is the local media store"):
         admission.check(server.system, server.settings, server.journal, server.store)
     (server.store / "older").unlink()

@@ -10,7 +10,6 @@ import pytest
 from agent.migration.edges import EDGES
 from agent.model.phases import NEXT, Stage
 from sandbox import relay
-from sandbox.__main__ import up
 from sandbox.world import PLACE
 
 from .cases import CASES, Case
@@ -19,8 +18,7 @@ from .runner import run_case
 
 
 @pytest.fixture(scope="module")
-def trouble() -> Iterator[relay.Relay]:
-    up(fresh=True)  # an earlier one may wait for a bucket that is gone
+def trouble(sandbox: None) -> Iterator[relay.Relay]:
     shutil.rmtree(PLACE / "faults-stack", ignore_errors=True)
     with relay.Relay().running() as running:
         yield running

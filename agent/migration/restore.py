@@ -47,6 +47,8 @@ def refill(run: Run) -> None:
             with parent.folder(backup) as copy:
                 _lay_links(run, copy)
                 pull(run, server.backup_path)
+                journal.note_links({})  # they are in the copy from now on
+                journal.save()
                 copy.give(journal.owner, journal.mode)
             return
         if disk.is_one(server) and not server.system.has_disk(host.incomplete_path):

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from agent.host.linked import Store, lay_links
+from agent.media.equality import Manifest
 from agent.media.walk import walk
-from agent.migration import recovery
+from agent.migration import clean, recovery
 from agent.model.errors import Problem
 from agent.model.phases import Side
 
@@ -155,3 +156,20 @@ def test_a_power_loss_at_any_operation_leaves_links_and_files_to_the_next_run(
         assert os.readlink(fresh.store / "remote_content") == text
         assert names(fresh.store) - {PREVIEW} == before, f"interrupted at operation {at}"
         assert (far / "example.org/medium").read_text() == "far"
+
+
+def test_after_an_interrupted_clean_the_way_home_lays_the_links_and_forgets_them(server: Machine, big: Path) -> None:
+    go(server, "live")
+    real = clean._unlink_compared
+    text = os.readlink(server.backup / "remote_content")
+
+    def and_a_stray(copy: Store, manifest: Manifest) -> None:
+        real(copy, manifest)
+        (server.settings.host.removing_path / "came late").write_bytes(b"late")
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Problem, match="came after the comparison"):
+        patch.setattr(clean, "_unlink_compared", and_a_stray)
+        go(server, "clean")
+    go(server, "prepare")
+    assert os.readlink(server.store / "remote_content") == text
+    assert server.journal.local_store and server.journal.local_store.links == {}

@@ -9,25 +9,29 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from . import aws, b2, browser, engine, network, parts, python39, server, store, synapse
 from .world import HOME, SERVER_ADDRESS, WORLD, tell
+
+#: What only tests need; each is made beforehand, since a world of theirs reaches no network.
+FOR_TESTS: tuple[Callable[[], object], ...] = (browser.build, python39.build, partial(parts.build, "actionlint"))
 
 
 def build(for_tests: bool = False) -> None:
     """Everything that is made once and kept; `for_tests`, also what only these need."""
     store.make_certificates()
     server.make_ssh_keys()
+    jobs: list[Callable[[], object]] = [
+        partial(parts.build_all, engine.installed() is None),
+        server.build_image,
+        server.fetch_wheels,
+        *(FOR_TESTS if for_tests else ()),
+    ]
     with ThreadPoolExecutor(3) as pool:
-        jobs = [
-            pool.submit(parts.build_all, engine.installed() is None),
-            pool.submit(server.build_image),
-            pool.submit(server.fetch_wheels),
-            *([pool.submit(browser.build), pool.submit(python39.build)] if for_tests else []),
-        ]
-        for job in jobs:
+        for job in [pool.submit(job) for job in jobs]:
             job.result()
     engine.up()
 

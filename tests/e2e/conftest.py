@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import fcntl
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
 
 from sandbox.__main__ import down, up
-from sandbox.world import WORLD, enter
+from sandbox.world import HOME, WORLD, enter
 
 from . import world
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Run a test marked `alone`, which measures time, while no other world runs one. Asked for all tests, faults too."""
+    HOME.mkdir(exist_ok=True)
+    with (HOME / "next").open("w") as following, (HOME / "turn").open("w") as turn:
+        fcntl.flock(following, fcntl.LOCK_EX)  # who waits to be alone holds off those that come later
+        fcntl.flock(turn, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
+        fcntl.flock(following, fcntl.LOCK_UN)
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,9 +6,12 @@ import json
 import statistics
 import time
 
+import pytest
+
 from .world import Migration, synapse_started
 
 
+@pytest.mark.alone
 def test_an_unchanged_stack_runs_no_command_and_takes_under_5_seconds(live: Migration) -> None:
     since, seconds = synapse_started(), []
     for _ in range(3):

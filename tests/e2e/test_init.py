@@ -6,6 +6,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from sandbox import store
 from sandbox.engine import Stack
 from sandbox.world import HOST_KEY, ROOT, SERVER_ADDRESS, SSH_KEY
@@ -27,6 +29,7 @@ matrix_s3_media_store_custom_endpoint: "{store.ENDPOINT}"
 """
 
 
+@pytest.mark.alone
 def test_a_vars_yml_leads_to_a_preview_in_less_than_a_minute(sandbox: None, tmp_path: Path) -> None:
     fresh_server(thin=5)
     stack = Stack("sandbox-init")

@@ -4,6 +4,8 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 # Worlds of the sandbox that run side by side: most of their time they wait.
 WORLDS := -n 2 --dist loadfile
+# Bytecode is kept, whatever the environment says: else each process compiles all of it anew.
+export PYTHONDONTWRITEBYTECODE :=
 COMPILE := .venv/bin/uv pip compile --quiet --universal --no-annotate --no-header
 
 .PHONY: help prerequisites demo lint unit e2e faults kills bench test sandbox sandbox-stop sandbox-down docs lock
@@ -47,13 +49,12 @@ lint: .venv/installed
 	@.venv/bin/vermin --quiet --no-tips --violations --target=3.9- agent tests/agent
 
 # The tests' many small files lie in memory, where there is room and programs may be started from there.
-# Bytecode is kept, whatever the environment says: else each process compiles all tests anew.
 unit: MEMORY = $(shell findmnt -no OPTIONS /dev/shm | grep -qv noexec && \
 	[ $$(df -m --output=avail /dev/shm | tail -1) -ge 2048 ] && echo /dev/shm)
 unit: .venv/installed
 	@folder=$$(mktemp -d $(if $(MEMORY),-p $(MEMORY))); \
 		trap 'rm -rf --one-file-system "$$folder"' EXIT; trap 'exit 130' INT TERM; \
-		TMPDIR=$$folder PYTHONDONTWRITEBYTECODE= $(PYTEST) -n 2 --dist worksteal tests/unit tests/agent
+		TMPDIR=$$folder $(PYTEST) -n 2 --dist worksteal tests/unit tests/agent
 
 e2e: prerequisites
 	@$(PYTHON) -m sandbox build --for-tests

@@ -32,10 +32,19 @@ def pulumi() -> str:
 def up() -> None:
     """Engine, language host and plugins, wherever they come from."""
     PULUMI_HOME.mkdir(parents=True, exist_ok=True)
+    _keep_no_logs()
     if not installed():
         _place_exec_script()
     for name, version in PLUGINS.items():
         _plugin(name, version)
+
+
+def _keep_no_logs() -> None:
+    """The engine compresses a log of its own line by line, a fifth of the time of an `up`: a file takes its folder."""
+    logs = PULUMI_HOME / "logs"
+    if not logs.is_file():
+        shutil.rmtree(logs, ignore_errors=True)
+        logs.touch()
 
 
 def _place_exec_script() -> None:

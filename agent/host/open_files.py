@@ -37,12 +37,16 @@ class Place(NamedTuple):
 
 def place_of(folder: Path) -> Place | None:
     """Return where a folder is in its file system, by this process's mounts, or None where no mount has it."""
-    found = os.path.join(os.path.realpath(folder.parent), folder.name)
-    over = [mount for mount in mounts_of("self") if _is_in(found, mount.place)]
+    return place_in(os.path.join(os.path.realpath(folder.parent), folder.name), mounts_of("self"))
+
+
+def place_in(path: str, seen: list[Mount]) -> Place | None:
+    """Return where a path without links is in its file system, by a namespace's mounts, or None where none has it."""
+    over = [mount for mount in seen if _is_in(path, mount.place)]
     if not over:
         return None
     last = max(enumerate(over), key=lambda each: (len(each[1].place), each[0]))[1]
-    return Place(last.device, _join(last.root, found[len(last.place.rstrip("/")) :]))
+    return Place(last.device, _join(last.root, path[len(last.place.rstrip("/")) :]))
 
 
 def writers(folder: Path) -> list[Writer]:

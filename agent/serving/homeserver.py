@@ -7,6 +7,7 @@ import json
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..model.errors import Problem
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 #: Seconds for the homeserver to answer whether it runs, and the most bytes that are read of an answer.
 ANSWER_SECONDS, LARGEST = 10.0, 1 << 20
+#: What every homeserver answers, and what its media repository does: to who shows no token, that one is needed.
+#: https://spec.matrix.org/latest/client-server-api/#get_matrixclientversions
+#: https://spec.matrix.org/latest/client-server-api/#get_matrixclientv1mediaconfig
+VERSIONS, MEDIA = "/_matrix/client/versions", "/_matrix/client/v1/media/config"
+#: A reverse proxy's answers where what it asks is not there (yet).
+NOBODY_THERE = (502, 503, 504)
 #: As others do not take it for a robot: some proxies refuse Python's own name.
 HEADERS = {"User-Agent": "matrix-media-store"}
 #: Characters of a refusal that are passed on.
@@ -32,24 +39,34 @@ class Homeserver:
         self._host, self._system = host, system
 
     def trouble(self) -> str:
-        """Return why the homeserver does not answer with status 200 within 10 seconds in all, or an empty text."""
-        request = urllib.request.Request(f"{self._host.homeserver_url}/_matrix/client/versions", headers=HEADERS)
+        """Return why the homeserver, or what serves its media, does not answer within 10 seconds, or an empty text.
+
+        Media may be a worker's, which is ready later; a reverse proxy answers in its place until then.
+        """
 
         def ask() -> str:
-            try:
-                with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
-                    return "" if answer.status == 200 else f"status {answer.status}"
-            except urllib.error.HTTPError as error:
-                said = " ".join(error.read(LONGEST_ANSWER).decode(errors="replace").split())
-                return f"status {error.code} {error.reason}" + (f" ({said})" if said else "")
-            except TROUBLE as error:
-                return str(getattr(error, "reason", error) or type(error).__name__)
+            return self._answer(VERSIONS, right=lambda status: status == 200) or self._answer(
+                MEDIA, right=lambda status: status not in NOBODY_THERE
+            )
 
         try:
             # In a process of its own: one byte now and then would keep a connection's own time from running out.
             return self._system.as_user(os.geteuid(), os.getegid(), ask, ANSWER_SECONDS)
         except OSError as error:
             return str(error)
+
+    def _answer(self, path: str, right: Callable[[int], bool]) -> str:
+        """Return what is wrong with the answer to a request without a token, or an empty text."""
+        try:
+            request = urllib.request.Request(self._host.homeserver_url + path, headers=HEADERS)
+            with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
+                return "" if right(answer.status) else f"status {answer.status}"
+        except urllib.error.HTTPError as error:
+            said = " ".join(error.read(LONGEST_ANSWER).decode(errors="replace").split())
+            told = f"status {error.code} {error.reason}" + (f" ({said})" if said else "")
+            return "" if right(error.code) else f"{told} for {path}"
+        except TROUBLE as error:
+            return str(getattr(error, "reason", error) or type(error).__name__)
 
     def wait(self) -> None:
         """Return once the homeserver answers. Raises `Problem` where it does not within host.startSeconds."""

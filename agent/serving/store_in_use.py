@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from ..host.beneath import Folder
 from ..host.linked import Store
+from ..host.mounts import mounts_of
+from ..host.open_files import Place, place_in, place_of
 from ..media.synapse_db import SynapseDatabase
 from ..model.errors import Problem
 from ..state.run import Server
@@ -31,6 +33,9 @@ MOST_PARTS = 200
 LONGEST = 1 << 20
 _MEDIA_STORE = re.compile(r"""^media_store_path:[ \t]*["']?([^"'#\n]+)""", re.MULTILINE)
 _NO_MEDIA = re.compile(r"^enable_media_repo:[ \t]*[\"']?(false|no|off)\b", re.MULTILINE | re.IGNORECASE)
+#: The worker that serves media all the same.
+#: https://element-hq.github.io/synapse/latest/workers.html#synapseappmedia_repository
+_MEDIA_WORKER = re.compile(r"""^worker_app:[ \t]*["']?synapse\.app\.media_repository\b""", re.MULTILINE)
 _NOT_LOCAL = re.compile(r"^enable_local_media_storage:[ \t]*[\"']?(false|no|off)\b", re.MULTILINE | re.IGNORECASE)
 
 
@@ -40,7 +45,7 @@ def check(server: Server, database: SynapseDatabase) -> None:
     What cannot be seen, such as another homeserver's files, is no reason; nor is a second Synapse with a store of its
     own, as long as one uses this one.
     """
-    seen = [each for each in map(_seen_by, server.system.processes(SYNAPSE)) if each]
+    seen = _all_seen(server)
     with Folder.at(server.store_path) as store:
         info = store.metadata()
     if seen and not any((info.st_dev, info.st_ino) == (each.device, each.inode) for each in seen):
@@ -85,8 +90,27 @@ def without_mount(server: Server) -> list[str]:
     Theirs is a mount namespace that does not get what is mounted on the server later: private propagation.
     https://man7.org/linux/man-pages/man7/mount_namespaces.7.html
     """
-    seen = [each for each in map(_seen_by, server.system.processes(SYNAPSE)) if each]
-    return [each.process for each in seen if each.is_dead]
+    return [each.process for each in _all_seen(server) if each.is_dead]
+
+
+def running(server: Server) -> list[str]:
+    """Return the numbers of Synapse's processes that serve media from this store, whatever their units say.
+
+    A container runs on where its unit could not reach Docker to end it. No file system is asked, since a mount may be
+    dead, or closed to root: only the mounts that each process has.
+    """
+    place = place_of(server.store_path)
+    return [each.name for each in server.system.processes(SYNAPSE) if place and _place_seen_by(each) == place]
+
+
+def _place_seen_by(process: Path) -> Place | None:
+    try:
+        with Folder.of_process(process) as root:
+            told = _Told.by(root, process)
+            path = told and "/" + _resolved(root, told.path, entering=False)
+            return place_in(path, mounts_of(process.name)) if path else None
+    except OSError:
+        return None
 
 
 class _Seen(NamedTuple):
@@ -101,16 +125,35 @@ class _Seen(NamedTuple):
     is_dead: bool = False
 
 
+def _all_seen(server: Server) -> list[_Seen]:
+    return [each for each in map(_seen_by, server.system.processes(SYNAPSE)) if each]
+
+
+class _Told(NamedTuple):
+    """A `_Told` is what a process's configuration says of its media store."""
+
+    path: str
+    not_local: bool
+
+    @classmethod
+    def by(cls, root: Folder, process: Path) -> _Told | None:
+        """Return it, or None where the process serves no media. Raises OSError where that cannot be seen."""
+        text = "\n".join(_configuration(root, process))
+        told = _MEDIA_STORE.findall(text)
+        if (_NO_MEDIA.search(text) and not _MEDIA_WORKER.search(text)) or not told:
+            return None
+        return cls(told[-1].strip(), bool(_NOT_LOCAL.search(text)))
+
+
 def _seen_by(process: Path) -> _Seen | None:
     """Return the process's media store; None where that cannot be seen, or it serves no media."""
     try:
         with Folder.of_process(process) as root:
-            text = "\n".join(_configuration(root, process))
-            told = _MEDIA_STORE.findall(text)
-            if _NO_MEDIA.search(text) or not told:
+            told = _Told.by(root, process)
+            if told is None:
                 return None
-            path = told[-1].strip()
-            if _NOT_LOCAL.search(text):
+            path = told.path
+            if told.not_local:
                 return _Seen(process.name, path, 0, 0, not_local=True)
             try:
                 info = root.metadata(_resolved(root, path))
@@ -122,8 +165,11 @@ def _seen_by(process: Path) -> _Seen | None:
         return None
 
 
-def _resolved(root: Folder, path: str) -> str:
-    """Return where a path leads within a root folder, by the links that lie there. Raises OSError for too many."""
+def _resolved(root: Folder, path: str, entering: bool = True) -> str:
+    """Return where a path leads within a root folder, by the links that lie there. Raises OSError for too many.
+
+    Without `entering`, what the last part is does not matter where it cannot be seen, as a mount that is dead.
+    """
     waiting, found = [part for part in reversed(path.split("/")) if part], list[str]()
     for _ in range(MOST_PARTS):
         if not waiting:
@@ -132,7 +178,12 @@ def _resolved(root: Folder, path: str) -> str:
         if part == "..":
             found = found[:-1]
         elif part != ".":
-            link = root.link_at("/".join([*found, part]))
+            try:
+                link = root.link_at("/".join([*found, part]))
+            except OSError:
+                if waiting or entering:
+                    raise
+                link = None
             if link is None:
                 found.append(part)
             else:

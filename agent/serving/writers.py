@@ -11,7 +11,7 @@ from ..host.linked import Store
 from ..host.systemd import RUNNING
 from ..model.errors import Problem
 from ..state.run import Server
-from . import provider
+from . import provider, store_in_use
 
 #: Seconds for which a process may still write once its unit is stopped.
 PATIENCE_SECONDS = 10.0
@@ -46,23 +46,32 @@ def required(server: Server) -> list[str]:
 
 
 def check_none_writes(server: Server, seconds: float = 0) -> None:
-    """Raise `Problem` where a process has a file of the media store open for writing still, `seconds` from now.
+    """Raise `Problem` where a process can write into the media store still, `seconds` from now: it has a file of it
+    open, or is a Synapse that uses it.
 
     That a unit is stopped does not say that its process is gone.
     """
     found: list[str] = []
+    synapses: list[str] = []
     folders = _folders(server)
 
     def nobody() -> bool:
-        nonlocal found
+        nonlocal found, synapses
         found = [line for folder in folders for line in server.system.open_for_writing(folder)]
-        return not found
+        synapses = store_in_use.running(server)
+        return not found and not synapses
 
-    if not server.system.wait_until(nobody, seconds):
+    if server.system.wait_until(nobody, seconds):
+        return
+    if synapses:
         raise Problem(
-            f"{len(found)} files of the media store are open for writing, though its services are stopped: {found[0]}",
-            "end that process, or name its unit in host.services; then run pulumi up again",
+            f"Synapse (process {synapses[0]}) runs and uses the media store, though its services are stopped",
+            "end it (a container: docker stop), or name its unit in host.services; then run pulumi up again",
         )
+    raise Problem(
+        f"{len(found)} files of the media store are open for writing, though its services are stopped: {found[0]}",
+        "end that process, or name its unit in host.services; then run pulumi up again",
+    )
 
 
 def _folders(server: Server) -> list[Path]:

@@ -17,13 +17,13 @@ from agent.setup import preflight
 
 
 @contextmanager
-def proxy(status: int = 200, refused: str = "Python-urllib") -> Iterator[str]:
-    """The address of a proxy that answers with that status, and refuses whoever calls itself so."""
+def proxy(status: int = 200, refused: str = "Python-urllib", media: int = 401) -> Iterator[str]:
+    """The address of a proxy that answers with these statuses, and refuses whoever calls itself so."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             robot = refused in self.headers["User-Agent"]
-            self.send_response(403 if robot else status)
+            self.send_response(403 if robot else media if "/media/" in self.path else status)
             self.end_headers()
             self.wfile.write(b"error code:\n 1010" if robot else b"{}")
 
@@ -59,3 +59,18 @@ def test_what_a_proxy_says_is_in_the_error_with_its_status() -> None:
 
 def test_an_address_where_nobody_is_has_its_reason() -> None:
     assert "refused" in homeserver("http://127.0.0.1:9").trouble()
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_worker_for_media_that_is_not_there_yet_is_waited_for(status: int) -> None:
+    """Behind the playbook's reverse proxy Synapse answers before its worker does, and the proof would fail."""
+    with proxy(media=status) as url:
+        assert homeserver(url).trouble().startswith(f"status {status} ")
+        with pytest.raises(Problem, match=f"status {status} .* for /_matrix/client/v1/media/config"):
+            homeserver(url).wait()
+
+
+@pytest.mark.parametrize("status", [200, 401, 404])
+def test_a_homeserver_too_old_for_the_question_or_that_wants_a_token_answers(status: int) -> None:
+    with proxy(media=status) as url:
+        assert homeserver(url).trouble() == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from agent.commands.status import plan
 from agent.model.errors import Problem
 from agent.model.phases import Phase, Side, Stage, Window
-from agent.serving import provider, units
+from agent.serving import provider, units, writers
 from agent.setup import local_store
 
 from . import purging
@@ -113,6 +114,20 @@ def test_a_second_synapse_with_a_store_of_its_own_is_no_reason(server: Machine) 
         local_store.check_store_in_use(server.run())
 
 
+def test_the_worker_for_media_is_looked_at_where_the_main_process_serves_none(server: Machine) -> None:
+    """As the playbook has it with workers: enable_media_repo is false in the configuration that all share."""
+    shared = "media_store_path: /media-store\nenable_media_repo: false\n"
+    worker = process(server, shared)
+    (worker / "root/media-store").mkdir()
+    (worker / "root/data/worker.yaml").write_text("worker_app: synapse.app.generic_worker\n")
+    with (worker / "cmdline").open("ab") as words:
+        words.write(b"-c\0/data/worker.yaml\0")
+    local_store.check_store_in_use(server.run())
+    (worker / "root/data/worker.yaml").write_text("worker_app: synapse.app.media_repository\n")
+    with pytest.raises(Problem, match="a folder of its own, /media-store"):
+        local_store.check_store_in_use(server.run())
+
+
 def test_the_same_folder_by_another_path_is_the_store(server: Machine) -> None:
     folder = process(server, "media_store_path: /matrix-media-store-parent/media-store\n")
     seen = folder / "root/matrix-media-store-parent/media-store"
@@ -174,3 +189,34 @@ def test_the_providers_job_is_kept_from_running_unless_the_local_store_serves(se
     ):
         with pytest.raises(Problem, match="the bucket serves"):
             provider.check_may_run(server.hold(Phase.LIVE, serving, window))
+
+
+@pytest.mark.parametrize(("seen", "is_this"), [("media-store", True), ("another", False)])
+def test_a_synapse_that_survives_its_unit_is_seen_through_its_own_mounts(
+    server: Machine, tmp_path: Path, seen: str, is_this: bool
+) -> None:
+    """A container runs on where its unit could not reach Docker: nothing may be swapped beneath it."""
+    parent, config = tmp_path / "matrix-media-store-parent", tmp_path / "homeserver.yaml"
+    (server.store.parent / "another").mkdir()
+    parent.mkdir()
+    config.write_text(f"media_store_path: {parent}/{seen}\n")
+    script = f"mount --bind {server.store.parent} {parent} && echo ready && exec sleep 60"
+    with subprocess.Popen(
+        ["unshare", "--mount", "sh", "-c", script],
+        stdout=subprocess.PIPE, text=True,
+    ) as synapse:  # fmt: skip
+        try:
+            assert synapse.stdout and synapse.stdout.readline() == "ready\n"
+            process = tmp_path / "proc" / str(synapse.pid)
+            process.mkdir(parents=True)
+            (process / "root").symlink_to(f"/proc/{synapse.pid}/root")
+            words = ["python3", "-m", "synapse.app.homeserver", "-c", str(config)]
+            (process / "cmdline").write_bytes(b"".join(os.fsencode(word) + b"\0" for word in words))
+            server.system.synapses = [process]
+            if is_this:
+                with pytest.raises(Problem, match=rf"Synapse \(process {synapse.pid}\) runs and uses the media store"):
+                    writers.check_none_writes(server.run().server)
+            else:
+                writers.check_none_writes(server.run().server)
+        finally:
+            synapse.kill()

@@ -9,24 +9,29 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from . import aws, b2, browser, engine, network, parts, python39, server, store, synapse
+from .server import kinds
 from .world import HOME, SERVER_ADDRESS, WORLD, tell
 
 #: What only tests need; each is made beforehand, since a world of theirs reaches no network.
 FOR_TESTS: tuple[Callable[[], object], ...] = (browser.build, python39.build, partial(parts.build, "actionlint"))
+
+#: Kinds of servers that some tests ask for, whatever the others run on.
+OTHERS = (kinds.KINDS["docker"], kinds.KINDS["plain"])
 
 
 def build(for_tests: bool = False) -> None:
     """Everything that is made once and kept; `for_tests`, also what only these need."""
     store.make_certificates()
     server.make_ssh_keys()
+    of_servers = [kinds.wanted(), *(OTHERS if for_tests else ())]
     jobs: list[Callable[[], object]] = [
         partial(parts.build_all, engine.installed() is None),
-        server.build_image,
+        partial(server.build, *of_servers),
         server.fetch_wheels,
         *(FOR_TESTS if for_tests else ()),
     ]
@@ -36,13 +41,18 @@ def build(for_tests: bool = False) -> None:
     engine.up()
 
 
-def up(fresh: bool = False) -> None:
-    """The whole world, running; starting it twice is fine. `fresh` forgets what was done to the server."""
+def up(fresh: bool = False, also: Sequence[kinds.Kind] = ()) -> None:
+    """The whole world, running; starting it twice is fine. `fresh` forgets what was done to the server.
+
+    `also` names further kinds of servers that will be asked for.
+    """
     with _one_at_a_time():
         build()
         network.up()
         store.up()
-        synapse.seed()
+        for kind in dict.fromkeys([*also, kinds.wanted()]):
+            server.load_containers(kind)
+            synapse.seed(kind)
     if fresh or not server.MATRIX.exists():
         tell("making a fresh server")
         server.fresh()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from .server import SUITE
+from .server import kinds
 from .world import HOME, run, tell
 
 TREE = HOME / "browser"
@@ -23,7 +23,7 @@ def build() -> None:
         tell("installing a browser for the sandbox (about 1 min) ...")
         new = TREE.with_name("browser.new")
         shutil.rmtree(new, ignore_errors=True)
-        run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", SUITE, new)
+        run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", kinds.KINDS["plain"].suite, new)
         new.rename(TREE)
 
 

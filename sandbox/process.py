@@ -86,19 +86,20 @@ def _join(groups: Sequence[Path]) -> None:
             (group / "cgroup.procs").write_text("0")  # this process
 
 
-def await_http(name: str, address: str, port: int, seconds: float = 60) -> None:
+def await_http(name: str, address: str, port: int, seconds: float = 60, path: str = "/") -> None:
     """Return once the program answers over HTTP, whatever it answers."""
     deadline = time.monotonic() + seconds
-    while not _answers(address, port):
+    while not answers(address, port, path):
         if time.monotonic() > deadline:
             raise SystemExit(f"sandbox: {name} does not answer; see .sandbox/logs/{name}.log")
         time.sleep(0.1)
 
 
-def _answers(address: str, port: int) -> bool:
+def answers(address: str, port: int, path: str) -> bool:
+    """Whether a program answers over HTTP, and not with an error of its own."""
     connection = http.client.HTTPConnection(address, port, timeout=5)
     try:
-        connection.request("GET", "/")
+        connection.request("GET", path)
         return connection.getresponse().status < 500
     except OSError:
         return False

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import io
 import json
 import os
 import random
+import shlex
 import shutil
+import sqlite3
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -19,12 +22,15 @@ from typing import Any
 from PIL import Image
 
 from . import server
-from .world import SEED, SERVER, SERVER_ADDRESS, run, tell
+from .server import kinds
+from .world import SERVER, SERVER_ADDRESS, run, tell
 
-URL = f"http://{SERVER_ADDRESS}:8008"
+URL = f"http://{SERVER_ADDRESS}:{server.PORT}"
 #: On the server itself.
-LOCAL_URL = "http://127.0.0.1:8008"
+LOCAL_URL = f"http://127.0.0.1:{server.PORT}"
 STORE = "matrix/synapse/storage/media-store"
+#: Of a server without PostgreSQL.
+DATABASE = "matrix/synapse/storage/homeserver.db"
 SERVER_NAME = "sandbox.test"
 SHARED_SECRET = b"sandbox-only"
 #: Images bring five thumbnails each; with these the store has over 1,000 files.
@@ -68,6 +74,18 @@ def call(method: str, path: str, body: bytes = b"", token: str = "", kind: str =
         request.add_header("Authorization", f"Bearer {token}")
     with urllib.request.urlopen(request, timeout=120) as answer:
         return bytes(answer.read())
+
+
+def sql(*statements: str) -> None:
+    """Run statements in Synapse's database, as soon as it takes them."""
+    if not kinds.current().in_containers:
+        with contextlib.closing(sqlite3.connect(SERVER / DATABASE, timeout=60)) as tables, tables:
+            for statement in statements:
+                tables.execute(statement)
+        return
+    text = " ".join(f"-c {shlex.quote(statement)}" for statement in statements)
+    server.ssh("timeout 60 sh -c 'until docker exec matrix-postgres pg_isready -q -U synapse; do sleep 0.2; done'")
+    server.ssh(f"docker exec matrix-postgres psql -q -U synapse -d synapse {text}")
 
 
 def register(name: str, admin: bool = True) -> str:
@@ -119,21 +137,17 @@ def _image(number: int) -> bytes:
     return out.getvalue()
 
 
-def seed() -> dict[str, Any]:
-    """Data of a Synapse with users and media, made once: the start of every fresh server."""
-    record = SEED / "record.json"
+def seed(kind: kinds.Kind) -> dict[str, Any]:
+    """Data of a Synapse with users and media, made once: the start of every fresh server of this kind."""
+    record = kind.seed / "record.json"
     if record.exists():
         made: dict[str, Any] = json.loads(record.read_text())
         return made
     tell(f"starting Synapse and uploading {IMAGES} images and {FILES} files (about 1 min) ...")
-    server.fresh(seeded=False)
-    shutil.rmtree(SEED, ignore_errors=True)
-    SEED.mkdir(parents=True)
+    server.fresh(seeded=False, kind=kind)
+    shutil.rmtree(kind.seed, ignore_errors=True)
+    kind.seed.mkdir(parents=True)
     server.up()
-    server.ssh(
-        "cd / && PYTHONPATH=/opt/synapse runuser -u matrix -- python3 -m synapse.app.homeserver"
-        " --config-path /matrix/synapse/config/homeserver.yaml --generate-keys && systemctl restart matrix-synapse"
-    )
     token = register("admin")
     rng = random.Random(7)
     media: list[Media] = []
@@ -144,7 +158,7 @@ def seed() -> dict[str, Any]:
     media.append(upload(token, rng.randbytes(LARGE_BYTES)))
     server.down()
     plant_odd_names(SERVER / STORE)
-    run("cp", "--archive", SERVER / "matrix", SEED / "matrix")
+    run("cp", "--archive", SERVER / "matrix", kind.seed / "matrix")
     document = {"token": token, "media": [asdict(item) for item in media]}
     record.write_text(json.dumps(document))
     return document
@@ -162,7 +176,7 @@ def plant_odd_names(store: Path) -> None:
 
 def seeded_media() -> tuple[str, list[Media]]:
     """An administrator's access token and what was uploaded."""
-    document = seed()
+    document = seed(kinds.current())
     return document["token"], [Media(**item) for item in document["media"]]
 
 

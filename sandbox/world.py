@@ -37,12 +37,8 @@ BIN = HOME / "bin"
 LOGS = PLACE / "logs"
 RUN = PLACE / "run"
 CERTIFICATES = HOME / "certificates"
-#: Debian with systemd, and Synapse's libraries: built once.
-IMAGE = HOME / "image"
-#: The server that runs; a copy of the image, with Synapse's data.
+#: The server that runs; its image with all that was done to it, and Synapse's data.
 SERVER = PLACE / "server"
-#: Data of a Synapse into which media were uploaded once; each fresh server starts with it.
-SEED = HOME / "seed"
 SSH_KEY = HOME / "ssh" / "id_ed25519"
 HOST_KEY = HOME / "ssh" / "host_ed25519"
 

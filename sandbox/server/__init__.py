@@ -1,4 +1,4 @@
-"""The Debian server of the sandbox: image, boot, and commands on it."""
+"""The server of the sandbox: how it is made, its boot, and commands on it."""
 
 from __future__ import annotations
 
@@ -12,70 +12,54 @@ import time
 from pathlib import Path
 
 from .. import process
-from ..store import NAMES
-from ..world import (
-    B2_S3_HOST,
-    BIN,
-    CERTIFICATES,
-    GOOGLES_HOST,
-    HOME,
-    HOST_ADDRESS,
-    HOST_KEY,
-    IMAGE,
-    LOGS,
-    NAME,
-    PLACE,
-    ROOT,
-    RUN,
-    SEED,
-    SERVER,
-    SERVER_ADDRESS,
-    SSH_KEY,
-    run,
-    tell,
-)
+from ..world import BIN, HOME, HOST_KEY, LOGS, NAME, PLACE, ROOT, RUN, SERVER, SERVER_ADDRESS, SSH_KEY, run, tell
+from . import containers, image, kinds, matrix
+from .image import MATRIX_ID as MATRIX_ID
+from .kinds import Kind
+from .matrix import own as own
 
 HERE = Path(__file__).parent
-LIBRARIES = HOME / "synapse"
-PACKAGES = (
-    "systemd,systemd-sysv,dbus,openssh-server,python3,python3-venv,rsync,fuse3,sudo,ca-certificates,iproute2,"
-    "curl,procps"
-)
-#: Debian 12: its Python is the one Synapse's libraries are chosen for.
-SUITE, PYTHON = "bookworm", "3.11"
-SYNAPSE = "matrix-synapse==1.163.2"
-#: Marks an image that was finished; another one is made anew.
-READY = f"{PACKAGES}\n{B2_S3_HOST}\n{NAMES}\n"
 WHEELS = HOME / "wheels"
 B2_REQUIREMENTS = ROOT / "agent/copying/b2-requirements.txt"
 CHANGES, CHANGES_WORK = PLACE / "server-changes", PLACE / "server-changes.work"
 #: /matrix is a disk's file system and no overlay, as on real servers: the kernel tells of less on an overlay.
 MATRIX = PLACE / "server-matrix"
-#: As on old installs of the playbook.
-MATRIX_ID = 991
+#: Docker's folder, which cannot be on an overlay either.
+DOCKER = PLACE / "server-docker"
+UNITS = Path("/etc/systemd/system")
 PROCESS = "server"
+#: Synapse's, or its reverse proxy's; and what says that it is there, and the worker that serves media.
+PORT, ALIVE = 8008, ("/_matrix/client/versions", "/_matrix/client/v1/media/config")
 BOOT_SECONDS = 120
+#: What root may do on a real server, and nspawn forbids.
+SYSTEM_CALLS = "fanotify_init fanotify_mark open_by_handle_at"
+#: And what Docker needs besides.
+FOR_DOCKER = (
+    "--capability=all", f"--system-call-filter=add_key keyctl bpf {SYSTEM_CALLS}",
+)  # fmt: skip
 
 
-def build_image() -> None:
-    """Debian with systemd and sshd, and Synapse's libraries beside it; once."""
-    ready = IMAGE / "etc/sandbox-ready"
-    if not ready.exists() or ready.read_text() != READY:
-        discard()  # its server is made of it
-        shutil.rmtree(IMAGE, ignore_errors=True)
-        tell("making the server's image (about 1 min) ...")
-        run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", SUITE, IMAGE)
-        _configure(IMAGE)
-    if not (LIBRARIES / "bin").exists():
-        tell("installing Synapse's libraries (about 1 min) ...")
-        new = LIBRARIES.with_name("synapse.new")
-        shutil.rmtree(new, ignore_errors=True)
-        run(
-            HOME.parent / ".venv/bin/pip", "install", "--quiet", "--target", new, "--python-version", PYTHON,
-            "--implementation", "cp", "--only-binary=:all:", SYNAPSE,
-        )  # fmt: skip
-        shutil.rmtree(LIBRARIES, ignore_errors=True)
-        new.rename(LIBRARIES)
+def build(*wanted: Kind) -> None:
+    """What these kinds of servers are made of, but for what their own Docker makes; once."""
+    for kind in wanted:
+        if image.build(kind) and kinds.current() == kind:
+            discard()  # its server was made of another
+    image.build_libraries()
+    if any(kind.in_containers for kind in wanted):
+        containers.build_rootfs()
+
+
+def load_containers(kind: Kind) -> None:
+    """What the kind's Docker makes of the containers' image; once. The network is up."""
+    if not kind.in_containers or containers.is_built(kind):
+        return
+    discard()
+    kinds.note(kind)
+    _lay_changes()
+    up()
+    containers.load(kind, _ssh_words())
+    containers.keep(kind, DOCKER)
+    discard()
 
 
 def fetch_wheels() -> None:
@@ -87,7 +71,8 @@ def fetch_wheels() -> None:
     shutil.rmtree(WHEELS, ignore_errors=True)
     WHEELS.mkdir(parents=True)
     run(
-        HOME.parent / ".venv/bin/pip", "download", "--quiet", "--dest", WHEELS, "--python-version", PYTHON,
+        HOME.parent / ".venv/bin/pip", "download", "--quiet", "--dest", WHEELS,
+        "--python-version", kinds.KINDS["docker"].python,
         "--only-binary=:all:", "--no-deps", "--require-hashes", "--requirement", B2_REQUIREMENTS,
     )  # fmt: skip
     shutil.copy(B2_REQUIREMENTS, listed)
@@ -100,81 +85,35 @@ def make_ssh_keys() -> None:
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "sandbox", "-f", key)
 
 
-def _write(path: Path, text: str, mode: int = 0o644) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(mode)
-
-
-def _configure(image: Path) -> None:
-    """What a provider's image would bring: address, keys, the `matrix` user, /dev/fuse for all."""
-    _write(
-        image / "etc/systemd/network/10-host0.network",
-        f"[Match]\nName=host0\n[Network]\nAddress={SERVER_ADDRESS}/24\nGateway={HOST_ADDRESS}\nLinkLocalAddressing=no\n",
-    )
-    # nspawn passes the device with mode 0600; on real servers it is open to all.
-    _write(image / "etc/tmpfiles.d/fuse.conf", "z /dev/fuse 0666 root root\n")
-    _write(image / "root/.ssh/authorized_keys", SSH_KEY.with_suffix(".pub").read_text(), 0o600)
-    (image / "root/.ssh").chmod(0o700)
-    for old in (image / "etc/ssh").glob("ssh_host_*"):
-        old.unlink()
-    _write(image / "etc/ssh/ssh_host_ed25519_key", HOST_KEY.read_text(), 0o600)
-    _write(image / "etc/ssh/sshd_config.d/sandbox.conf", "UseDNS no\n")
-    _write(image / "etc/hostname", "matrix-server\n")
-    _write(
-        image / "etc/hosts",
-        f"127.0.0.1 localhost\n127.0.1.1 matrix-server\n{HOST_ADDRESS} {B2_S3_HOST} {GOOGLES_HOST}\n",
-    )
-    _write(image / "etc/machine-id", "")
-    shutil.copy(CERTIFICATES / "ca.crt", image / "usr/local/share/ca-certificates/sandbox.crt")
-    run("chroot", image, "update-ca-certificates")
-    run("chroot", image, "systemctl", "enable", "systemd-networkd", "ssh")
-    run("chroot", image, "groupadd", "--gid", str(MATRIX_ID), "matrix")
-    run(
-        "chroot", image, "useradd", "--uid", str(MATRIX_ID), "--gid", "matrix", "--home-dir", "/matrix",
-        "--no-create-home", "--shell", "/usr/sbin/nologin", "matrix",
-    )  # fmt: skip
-    _write(image / "etc/systemd/system/matrix-synapse.service", (HERE / "matrix-synapse.service").read_text())
-    run("chroot", image, "systemctl", "enable", "matrix-synapse")
-    # A server that reaches no package index, as administrators of such set it up.
-    _write(image / "etc/pip.conf", "[global]\nno-index = true\nfind-links = /opt/wheels\n")
-    _write(image / "etc/sandbox-ready", READY)
-
-
 def on_disk(path: Path) -> Path:
     """A path of the server on its disk, as seen from this machine."""
     return SERVER / path.relative_to("/")
 
 
-def own(path: Path) -> None:
-    """Give a tree to the server's `matrix` user."""
-    for folder, _, files in os.walk(path):
-        for item in (folder, *(os.path.join(folder, name) for name in files)):
-            os.chown(item, MATRIX_ID, MATRIX_ID, follow_symlinks=False)
-
-
-def empty_matrix(root: Path) -> None:
-    """/matrix as the playbook lays it, without media."""
-    config, storage = root / "matrix/synapse/config", root / "matrix/synapse/storage"
-    for folder in (config, storage / "media-store"):
-        folder.mkdir(parents=True)
-    for name in ("homeserver.yaml", "log.yaml"):
-        shutil.copy(HERE / name, config / name)
-    own(root / "matrix")
-    (root / "matrix").chmod(0o750)
-
-
-def fresh(seeded: bool = True) -> None:
+def fresh(seeded: bool = True, kind: Kind | None = None) -> None:
     """A server that nothing was done to yet; with the seed's media, or with none."""
     discard()
-    # An overlay, since copying the image takes longer than all the rest; /matrix is made anew beside it.
-    for folder in (CHANGES, CHANGES_WORK, MATRIX, SERVER):
-        folder.mkdir(parents=True)
-    mount()
+    kind = kind or kinds.wanted()
+    kinds.note(kind)
+    _lay_changes()
     if seeded:
-        run("cp", "--archive", "--reflink=auto", f"{SEED}/matrix/.", MATRIX)
+        run("cp", "--archive", "--reflink=auto", f"{kind.seed}/matrix/.", MATRIX)
     else:
-        empty_matrix(SERVER)
+        matrix.lay(kind, SERVER)
+    wanted = on_disk(UNITS / "multi-user.target.wants")
+    for name, text in matrix.units(kind, {}).items():
+        on_disk(UNITS / name).write_text(text)
+        (wanted / name).symlink_to(UNITS / name)
+
+
+def _lay_changes() -> None:
+    """The server's disk: an overlay, since copying the image takes longer than all the rest, and what is beside it."""
+    for folder in (CHANGES, CHANGES_WORK, MATRIX, DOCKER, SERVER):
+        folder.mkdir(parents=True)
+    kind = kinds.current()
+    if kind.in_containers and containers.is_built(kind):
+        containers.lay(kind, DOCKER)
+    mount()
 
 
 def discard() -> None:
@@ -182,7 +121,7 @@ def discard() -> None:
     kill()
     while SERVER.is_mount():
         run("umount", "--recursive", SERVER)
-    for folder in (CHANGES, CHANGES_WORK, MATRIX, SERVER):
+    for folder in (CHANGES, CHANGES_WORK, MATRIX, DOCKER, SERVER):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -191,17 +130,19 @@ def mount() -> None:
     if CHANGES.exists() and not SERVER.is_mount():
         run(
             "mount", "-t", "overlay", "overlay",
-            "-o", f"lowerdir={IMAGE},upperdir={CHANGES},workdir={CHANGES_WORK}", SERVER,
+            "-o", f"lowerdir={kinds.current().image},upperdir={CHANGES},workdir={CHANGES_WORK}", SERVER,
         )  # fmt: skip
-        (SERVER / "matrix").mkdir(exist_ok=True)
-        run("mount", "--bind", MATRIX, SERVER / "matrix")
+        for folder, place in ((MATRIX, SERVER / "matrix"), (DOCKER, on_disk(containers.FOLDER))):
+            place.mkdir(parents=True, exist_ok=True)
+            run("mount", "--bind", folder, place)
 
 
 def up(wait: bool = True) -> None:
-    """Boot it and wait until systemd says that boot is done; or only until it was started."""
+    """Boot it, and wait until systemd says that boot is done and Synapse answers; or only until it was started."""
     if process.pid(PROCESS) is not None:
         return
     mount()
+    kind = kinds.current()
     LOGS.mkdir(parents=True, exist_ok=True)
     ready = RUN / "ready.sock"
     ready.parent.mkdir(parents=True, exist_ok=True)
@@ -216,13 +157,17 @@ def up(wait: bool = True) -> None:
                 "systemd-nspawn", "--quiet", "--directory", SERVER, "--boot", f"--machine={NAME}",
                 "--register=no", "--keep-unit", "--notify-ready=yes", "--console=pipe",
                 f"--network-bridge={NAME}", "--bind=/dev/fuse", "--property=DeviceAllow=/dev/fuse rwm",
-                # What root may do on a real server, and nspawn forbids.
-                "--system-call-filter=fanotify_init fanotify_mark open_by_handle_at",
-                f"--bind-ro={LIBRARIES}:/opt/synapse", f"--bind-ro={BIN / 'goofys'}:/opt/goofys/goofys",
+                *_of_its_kind(kind),
+                f"--bind-ro={image.LIBRARIES}:/opt/synapse", f"--bind-ro={BIN / 'goofys'}:/opt/goofys/goofys",
                 f"--bind-ro={BIN / 'rclone'}:/opt/rclone/rclone",
                 f"--bind-ro={WHEELS}:/opt/wheels",
             ],
-            env={"NOTIFY_SOCKET": str(ready)}, apart=True,
+            env={
+                "NOTIFY_SOCKET": str(ready),
+                # Control groups of version 2, where Docker runs.
+                "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1" if kind.in_containers else "0",
+            },
+            apart=True,
         )  # fmt: skip
         while wait:
             try:
@@ -234,6 +179,30 @@ def up(wait: bool = True) -> None:
                         f"sandbox: the server did not boot; see {LOGS / 'server.log'}. It may wait for a bucket that "
                         "is gone: `python -m sandbox up --fresh` makes a new one"
                     ) from None
+    if wait and kind.in_containers and on_disk(UNITS / "matrix-synapse.service").exists():
+        _await_synapse()
+
+
+def answers() -> bool:
+    """Whether Synapse does, and the worker that serves media."""
+    return all(process.answers(SERVER_ADDRESS, PORT, path) for path in ALIVE)
+
+
+def _await_synapse() -> None:
+    """A unit of a container counts as started before what is in it is ready."""
+    for path in ALIVE:
+        process.await_http("Synapse", SERVER_ADDRESS, PORT, path=path)
+
+
+def _of_its_kind(kind: Kind) -> list[str]:
+    """Options of nspawn for what this kind of server does."""
+    if not kind.in_containers:
+        return [f"--system-call-filter={SYSTEM_CALLS}"]
+    shown = []
+    if containers.is_built(kind):
+        layer = containers.layer(kind)
+        shown.append(f"--bind-ro={kind.containers / layer}:{containers.FOLDER / layer}")
+    return [*FOR_DOCKER, *shown]
 
 
 def down() -> None:
@@ -258,29 +227,35 @@ def _children(number: int) -> list[int]:
 
 
 def processes() -> list[int]:
-    """Ids, on this machine, of all that runs on the server: what shares its first process's namespace."""
-    nspawn = process.pid(PROCESS)
-    spaces = {os.readlink(f"/proc/{number}/ns/pid") for number in (_children(nspawn) if nspawn else [])}
-    found = []
+    """Ids, on this machine, of all that runs on the server, in its containers too: what its first process brought."""
+    children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                if os.readlink(entry / "ns/pid") in spaces:
-                    found.append(int(entry.name))
+            with contextlib.suppress(OSError):  # it ended
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                children.setdefault(parent, []).append(int(entry.name))
+    found, nspawn = [], process.pid(PROCESS)
+    waiting = [nspawn] if nspawn else []
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
     return found
+
+
+def _ssh_words() -> list[str]:
+    """A way to run a command on the server."""
+    known = RUN / "known_hosts"
+    known.write_text(f"{SERVER_ADDRESS} {HOST_KEY.with_suffix('.pub').read_text()}")
+    return [
+        "ssh", "-i", str(SSH_KEY), "-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes",
+        "-o", "LogLevel=ERROR", "-o", "ServerAliveInterval=5", f"root@{SERVER_ADDRESS}",
+    ]  # fmt: skip
 
 
 def ssh(*command: str, check: bool = True, stdin: str = "") -> str:
     """Run a command on the server; returns its standard output."""
-    known = RUN / "known_hosts"
-    known.write_text(f"{SERVER_ADDRESS} {HOST_KEY.with_suffix('.pub').read_text()}")
-    done = subprocess.run(
-        [
-            "ssh", "-i", str(SSH_KEY), "-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes",
-            "-o", "LogLevel=ERROR", "-o", "ServerAliveInterval=5", f"root@{SERVER_ADDRESS}", *command,
-        ],
-        input=stdin, capture_output=True, text=True,
-    )  # fmt: skip
+    done = subprocess.run([*_ssh_words(), *command], input=stdin, capture_output=True, text=True)
     if check and done.returncode:
         raise RuntimeError(f"{command} ended with status {done.returncode} on the server: {done.stdout}{done.stderr}")
     return done.stdout

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.__main__ import down, up
+from sandbox.__main__ import OTHERS, down, up
 from sandbox.world import HOME, WORLD, enter
 
 from . import world
@@ -16,7 +16,7 @@ from . import world
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Run a test marked `alone`, which measures time, while no other world runs one. Asked for all tests, faults too."""
+    """Run a test marked `alone`, which measures time, while no other world runs one. It sees all tests, faults too."""
     HOME.mkdir(exist_ok=True)
     with (HOME / "next").open("w") as following, (HOME / "turn").open("w") as turn:
         fcntl.flock(following, fcntl.LOCK_EX)  # who waits to be alone holds off those that come later
@@ -30,7 +30,7 @@ def sandbox() -> Iterator[None]:
     if WORLD:
         down()  # what a run that was broken off left runs in a network that is no more
         enter()
-    up(fresh=True)  # an earlier one may wait for a bucket that is gone
+    up(fresh=True, also=OTHERS)  # an earlier one may wait for a bucket that is gone
     yield
     if WORLD:
         down()

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,14 +19,13 @@ import yaml
 from sandbox import server, stacks, store, synapse
 from sandbox.demo import bucket_contents
 from sandbox.engine import Result, Stack
+from sandbox.server import kinds, matrix
 from sandbox.server import on_disk as on_disk
 from sandbox.world import PLACE, ROOT, run
 
 STORE = Path("/") / synapse.STORE
 BACKUP = STORE.with_name("media-store-local-backup")
 VAR = Path("/var/lib/matrix-media-store")
-#: Synapse's.
-DATABASE = STORE.parent / "homeserver.db"
 #: Size of a file system that can be full: what the agent wants to be free, and some more.
 OWN_DISK = "450M"
 
@@ -97,38 +95,42 @@ class Migration:
 Begin = Callable[..., Migration]
 
 
-def begin(name: str, make: Callable[..., Stack] = stacks.existing, thin: int = 40, **options: Any) -> Migration:
+def begin(
+    name: str, make: Callable[..., Stack] = stacks.existing, thin: int = 40, kind: str = "", **options: Any
+) -> Migration:
     """A fresh server with the seed's media, no media in the store, and a stack that was never up.
+
+    `kind` is the server's, where it is not the one that all tests run on.
 
     `thin` leaves that many uploads with their thumbnails, and the odd names; 0 leaves all, 100 MB in one file too.
     """
-    token, media = fresh_server(thin)
+    token, media = fresh_server(thin, kind)
     bucket = f"test-{name}"
     stack = make(f"sandbox-{name}", bucket, **options)
     return Migration(stack, bucket, token, media, synapse.tree(), options.get("customer_key", ""))
 
 
-def fresh_server(thin: int) -> tuple[str, list[synapse.Media]]:
+def fresh_server(thin: int, kind: str = "") -> tuple[str, list[synapse.Media]]:
     """A server with so many of the seed's uploads, running; an access token, and what was uploaded."""
-    server.fresh()
+    server.fresh(kind=kinds.KINDS[kind] if kind else None)
     token, media = synapse.seeded_media()
+    media = media[: thin or None]
     if thin:
-        media = media[:thin]
-        _thin_out({item.id for item in media})
+        _remove_files({item.id for item in media})
     server.up()
+    if thin:
+        names = ",".join(f"'{item.id}'" for item in media)
+        for table in ("local_media_repository", "local_media_repository_thumbnails"):
+            synapse.sql(f"DELETE FROM {table} WHERE media_id NOT IN ({names})")
     return token, list(media)
 
 
-def _thin_out(kept: set[str]) -> None:
+def _remove_files(kept: set[str]) -> None:
     for folder in ("local_content", "local_thumbnails"):
         root = on_disk(STORE) / folder
         for path in [path for path in root.rglob("*") if path.is_file()]:
             if "".join(path.relative_to(root).parts[:3]) not in kept:
                 path.unlink()
-    names = ",".join(f"'{name}'" for name in kept)
-    with contextlib.closing(sqlite3.connect(on_disk(DATABASE))) as tables, tables:
-        for table in ("local_media_repository", "local_media_repository_thumbnails"):
-            tables.execute(f"DELETE FROM {table} WHERE media_id NOT IN ({names})")
 
 
 def media_id(path: str) -> str:
@@ -204,7 +206,9 @@ def settled() -> bool:
 
 
 def synapse_runs() -> bool:
-    return server.ssh("systemctl is-active matrix-synapse", check=False).strip() == "active"
+    """Whether its unit is active; a container's is so before what is in it answers, so that is asked too."""
+    active = server.ssh("systemctl is-active matrix-synapse", check=False).strip() == "active"
+    return active and (not kinds.current().in_containers or server.answers())
 
 
 def synapse_started() -> str:
@@ -212,15 +216,16 @@ def synapse_started() -> str:
     return server.ssh("systemctl show --property=ActiveEnterTimestampMonotonic,MainPID matrix-synapse").strip()
 
 
-def run_playbook(told: Mapping[str, Any] = MappingProxyType({}), services: str = "restart") -> None:
+def run_playbook(told: Mapping[str, Any] = MappingProxyType({}), services: str = "restart", version: str = "1") -> None:
     """What a run of the playbook with these variables does on the server; the homeserver is starting then.
 
-    `services`: restart them, start them, or leave them as they are.
+    `services`: restart them, start them, or leave them as they are. `version`: of the containers' image.
     """
     script = on_disk(Path("/root/playbook.py"))
     script.write_text(Path(server.HERE, "playbook.py").read_text())
-    unit = Path(server.HERE, "matrix-synapse.service").read_text()
-    server.ssh("python3 /root/playbook.py", stdin=json.dumps({"unit": unit, "vars": dict(told), "services": services}))
+    units = matrix.units(kinds.current(), told, version)
+    document = {"units": units, "keys": matrix.keys(told), "services": services}
+    server.ssh("python3 /root/playbook.py", stdin=json.dumps(document))
 
 
 def flip_byte(bucket: str, key: str) -> bytes:

@@ -128,7 +128,8 @@ def _drop_in(scene: Scene, text: str) -> None:
 
 
 def homeserver_does_not_stop(scene: Scene) -> None:
-    _drop_in(scene, "KillSignal=SIGCONT\nTimeoutStopSec=infinity\n")
+    """Its unit asks no container to stop either."""
+    _drop_in(scene, "ExecStop=\nKillSignal=SIGCONT\nTimeoutStopSec=infinity\n")
 
 
 def homeserver_does_not_start_on(kind: str) -> Injector:

@@ -1,0 +1,77 @@
+"""A server as the playbook makes it: Synapse, its worker, PostgreSQL, a proxy and goofys in containers of Docker's."""
+
+from __future__ import annotations
+
+from agent.model.layout import MOUNT_UNIT, PLAYBOOK_UNIT
+from sandbox import server, synapse
+
+from .test_handover import lines_for_the_playbook, served, state
+from .world import BACKUP, Begin, on_disk, run_playbook, synapse_started, wait_for
+
+WORKER = "matrix-synapse-worker-media-repository-0"
+CONTAINERS = {"matrix-synapse", WORKER, "matrix-postgres", "matrix-valkey", "matrix-synapse-reverse-proxy-companion"}
+
+
+def containers() -> set[str]:
+    return set(server.ssh("docker ps --format '{{.Names}}'").split())
+
+
+def test_forward_to_clean_home_and_away_on_docker_with_a_worker_and_postgresql(begin: Begin) -> None:
+    migration = begin("containers", kind="docker", thin=20)
+    assert containers() == CONTAINERS
+    migration.up("mirror")
+    purged = migration.media[0]
+    migration.purge(purged)  # by PostgreSQL's word, in its container
+    preview = migration.stack.must("preview", "--diff")
+    output = migration.up("live")
+    assert f"cutover: stopping {WORKER}.service, matrix-synapse.service" in output, preview
+    migration.assert_serves_from_bucket()
+    assert purged.key not in migration.objects()
+    new = migration.upload()
+    assert migration.objects()[new.key] == new.sha256
+
+    server.ssh(f"docker kill {WORKER}")  # its unit starts it again
+    wait_for(lambda: served(migration), seconds=90, every=0.5)
+    server.ssh("systemctl kill --signal=SIGKILL --kill-who=main docker")
+    wait_for(lambda: served(migration), seconds=120, every=0.5)
+    assert containers() == CONTAINERS
+    migration.assert_serves_from_bucket()
+    run_playbook(version="2")  # an image update
+    wait_for(lambda: served(migration), seconds=90, every=0.5)
+    assert "localhost/matrix:2" in server.ssh(
+        "docker ps --format '{{.Image}} {{.Names}}' --filter name=^matrix-synapse$"
+    )
+
+    migration.up("clean")
+    assert not on_disk(BACKUP).exists()
+    server.kill()
+    server.up(wait=False)
+    wait_for(lambda: served(migration), seconds=120, every=0.5)
+    migration.stack.must("destroy", "--yes", "--skip-preview")
+    migration.assert_serves_locally()
+    assert new.key in synapse.tree()
+
+
+def test_the_playbooks_goofys_container_takes_over_and_gives_back_beneath_a_running_synapse(begin: Begin) -> None:
+    migration = begin("goofys-container", kind="docker", thin=20)
+    migration.up("live")
+    migration.stack.set("mount.managedBy", "playbook")
+    migration.up("live")
+    since = synapse_started()
+    run_playbook(lines_for_the_playbook(migration), services="start")
+    wait_for(lambda: state(PLAYBOOK_UNIT) == "active" and served(migration), seconds=90, every=0.5)
+    assert (state(MOUNT_UNIT), PLAYBOOK_UNIT in containers()) == ("inactive", True)
+    assert synapse_started() == since, "what goofys mounts in its container came into the running one of Synapse"
+    new = migration.upload()
+    assert migration.objects()[new.key] == new.sha256
+    server.ssh(f"docker kill {PLAYBOOK_UNIT}")
+    wait_for(lambda: state(PLAYBOOK_UNIT) == "active" and served(migration), seconds=90, every=0.5)
+    migration.assert_serves_from_bucket()
+
+    run_playbook()  # without the lines
+    wait_for(lambda: served(migration), seconds=90, every=0.5)
+    migration.stack.set("mount.managedBy", "stack")
+    migration.up("live")
+    migration.assert_serves_from_bucket()
+    migration.up("prepare")
+    migration.assert_serves_locally()

@@ -58,7 +58,7 @@ unit: .venv/installed
 		trap 'rm -rf --one-file-system "$$folder"' EXIT; trap 'exit 130' INT TERM; \
 		TMPDIR=$$folder $(PYTEST) -n 2 --dist worksteal tests/unit tests/agent
 
-# Tests that ask for a kind of server get it; the others run on the one of old, until all of them pass on docker.
+# Tests that ask for a kind of server get it, whatever the others run on.
 e2e faults kills bench: export MATRIX_MEDIA_STORE_SERVER = $(or $(SERVER),plain)
 
 e2e: prerequisites

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sandbox.relay import Mode
@@ -30,6 +30,8 @@ class Case:
     disk_kind: str = "tmpfs"
     #: The fault is there before the engine starts.
     before: bool = False
+    #: The kind of server, where it is not the one that all cases run on.
+    server: str = ""
     #: Also run by `make test`.
     chosen: bool = False
 
@@ -104,7 +106,24 @@ READY, AT_REST = ("mirror", "live", "before cutover"), ("live", "live", "at rest
 #: What is done at rest lasts until the way home, or waits for it.
 HOME = ("live", "prepare", "at rest")
 
+MEDIA_WORKER = "matrix-synapse-worker-media-repository-0"
+#: What only happens where the homeserver is in containers.
+IN_CONTAINERS = [
+    *(Case("Docker killed", i.docker_killed, *way) for way in (MIRRORING, READY, SWAPPING, AT_REST, HOMING)),
+    Case("Docker restarted", i.docker_restarted, *AT_REST),
+    Case("Docker restarted", i.docker_restarted, *HOMING),
+    Case("Synapse's container killed", i.container_killed("matrix-synapse"), *READY),
+    Case("Synapse's container killed", i.container_killed("matrix-synapse"), *AT_REST),
+    Case("worker's container killed", i.container_killed(MEDIA_WORKER), *AT_REST),
+    *(Case("images updated", p.images_updated, *way) for way in (MIRRORING, SWAPPING, AT_REST, HOMING)),
+    Case("images updated", p.images_updated, "live", "clean", "clean, removing"),
+    Case("goofys' container killed", p.its_goofys_killed, *AT_REST),
+    *(Case("power lost on docker", i.power_lost, *way) for way in (SWAPPING, HOMING, AT_REST)),
+    Case("agent killed on docker", i.agent_killed, *SWAPPING),
+]
+
 CASES = [
+    *(replace(case, server="docker") for case in IN_CONTAINERS),
     Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *MIRRORING),
     Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *RESTORING),
     Case("store down for good", i.store_in(Mode.REFUSING), *MIRRORING),

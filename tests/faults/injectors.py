@@ -114,6 +114,24 @@ def mount_hangs(scene: Scene) -> None:
     kill_processes(r"matrix-media-store/goofys.*mounting$", signal.SIGSTOP)
 
 
+def docker_killed(scene: Scene) -> None:
+    """What units of containers ask to stop them; it is started again, and ends what ran without it."""
+    kill_processes(r"(^|/)dockerd ")
+
+
+def docker_restarted(scene: Scene) -> None:
+    server.ssh("systemctl restart docker")
+
+
+def container_killed(name: str) -> Injector:
+    """It ends, and its unit makes another."""
+
+    def inject(scene: Scene) -> None:
+        server.ssh(f"docker kill {name}", check=False)  # in a window there may be none
+
+    return inject
+
+
 def _drop_in(scene: Scene, text: str) -> None:
     path = on_disk(UNITS / "matrix-synapse.service.d/fault.conf")
     path.parent.mkdir(exist_ok=True)

@@ -47,7 +47,7 @@ def run_case(case: Case, trouble: relay.Relay) -> Verdict:
     started = time.monotonic()
     trouble.turn(relay.Mode.WELL)
     own_key = case.fault == "key revoked" or case.at.startswith("remount")
-    scene = Scene.make(trouble, "none" if case.own_disk else case.start, own_key)
+    scene = Scene.make(trouble, "none" if case.own_disk else case.start, own_key, case.server)
     disk = own_disk(case.own_disk, case.disk_kind) if case.own_disk else contextlib.nullcontext()
     try:
         with disk:

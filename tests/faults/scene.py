@@ -15,9 +15,10 @@ from pathlib import Path
 
 from agent.migration.edges import EDGES
 from agent.model.phases import AFTER_CRASH, Milestone, Window
-from sandbox import relay, stacks, store, synapse
+from sandbox import relay, server, stacks, store
 from sandbox.engine import Stack
 from sandbox.relay import Relay
+from sandbox.server import kinds
 from sandbox.world import LOGS, PLACE
 
 from ..e2e import world
@@ -52,9 +53,9 @@ class Scene:
     _phase: str = ""
 
     @classmethod
-    def make(cls, trouble: Relay, start: str, own_key: bool = False) -> Scene:
+    def make(cls, trouble: Relay, start: str, own_key: bool = False, kind: str = "") -> Scene:
         """A fresh server in phase `start`; its store is behind the relay, and with `own_key` has a key to revoke."""
-        migration = world.begin("faults", _stack, thin=30)
+        migration = world.begin("faults", _stack, thin=30, kind=kind)
         stack = migration.stack
         if own_key:
             store.set_user(KEY_ID, KEY, EVERYTHING)
@@ -126,10 +127,7 @@ class Scene:
         self.healing.clear()
 
     def services_run(self) -> bool:
-        try:
-            return bool(synapse.call("GET", "/_matrix/client/versions"))
-        except OSError:
-            return False
+        return server.answers()
 
     def settled(self) -> bool:
         return not stage() and not server_processes(
@@ -139,13 +137,13 @@ class Scene:
 
 def _stack(name: str, bucket: str) -> Stack:
     """A stack that was never up, behind the relay. It is made once and copied: that takes the engine seconds."""
-    kept, stack = PLACE / "faults-stack", Stack(name)
+    kept, stack = PLACE / "faults-stack" / kinds.current().name, Stack(name)
     if not kept.exists():
         stacks.existing(name, bucket)
         settings = {"store.endpoint": relay.ENDPOINT, **BOUNDS}
         pairs = [part for key, value in settings.items() for part in ("--plaintext", f"{key}={value}")]
         stack.must("config", "set-all", "--path", *pairs)
-        kept.mkdir()
+        kept.mkdir(parents=True)
         shutil.copy(stack.config_file, kept / "config")
         shutil.copytree(stack.backend, kept / "backend")
     stack.remove()

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from . import aws, b2, browser, engine, network, parts, python39, server, store, synapse
-from .server import kinds
+from .server import containers, kinds
 from .world import HOME, SERVER_ADDRESS, WORLD, tell
 
 #: What only tests need; each is made beforehand, since a world of theirs reaches no network.
@@ -24,20 +24,22 @@ FOR_TESTS: tuple[Callable[[], object], ...] = (browser.build, python39.build, pa
 OTHERS = (kinds.KINDS["docker"], kinds.KINDS["plain"])
 
 
-def build(for_tests: bool = False) -> None:
-    """Everything that is made once and kept; `for_tests`, also what only these need."""
+def build(for_tests: bool = False, also: Sequence[kinds.Kind] = ()) -> None:
+    """Everything that is made once and kept; `for_tests`, also what only these need; `also`, further servers."""
     store.make_certificates()
     server.make_ssh_keys()
-    of_servers = [kinds.wanted(), *(OTHERS if for_tests else ())]
+    servers = [kinds.wanted(), *also, *(OTHERS if for_tests else ())]
     jobs: list[Callable[[], object]] = [
         partial(parts.build_all, engine.installed() is None),
-        partial(server.build, *of_servers),
+        partial(server.build, *dict.fromkeys(servers)),
         server.fetch_wheels,
         *(FOR_TESTS if for_tests else ()),
     ]
     with ThreadPoolExecutor(3) as pool:
         for job in [pool.submit(job) for job in jobs]:
             job.result()
+    if any(kind.in_containers for kind in servers):
+        containers.build_rootfs()  # of the parts, and Synapse's libraries
     engine.up()
 
 
@@ -47,7 +49,7 @@ def up(fresh: bool = False, also: Sequence[kinds.Kind] = ()) -> None:
     `also` names further kinds of servers that will be asked for.
     """
     with _one_at_a_time():
-        build()
+        build(also=also)
         network.up()
         store.up()
         for kind in dict.fromkeys([*also, kinds.wanted()]):

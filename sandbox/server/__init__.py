@@ -40,13 +40,11 @@ FOR_DOCKER = (
 
 
 def build(*wanted: Kind) -> None:
-    """What these kinds of servers are made of, but for what their own Docker makes; once."""
+    """What these kinds of servers are made of, but for their containers; once."""
     for kind in wanted:
         if image.build(kind) and kinds.current() == kind:
             discard()  # its server was made of another
     image.build_libraries()
-    if any(kind.in_containers for kind in wanted):
-        containers.build_rootfs()
 
 
 def load_containers(kind: Kind) -> None:

@@ -86,23 +86,23 @@ def _join(groups: Sequence[Path]) -> None:
             (group / "cgroup.procs").write_text("0")  # this process
 
 
-def await_http(name: str, address: str, port: int, seconds: float = 60, path: str = "/") -> None:
+def await_http(name: str, address: str, port: int, seconds: float = 60) -> None:
     """Return once the program answers over HTTP, whatever it answers."""
     deadline = time.monotonic() + seconds
-    while not answers(address, port, path):
+    while not 0 < status(address, port, "/") < 500:
         if time.monotonic() > deadline:
             raise SystemExit(f"sandbox: {name} does not answer; see .sandbox/logs/{name}.log")
         time.sleep(0.1)
 
 
-def answers(address: str, port: int, path: str) -> bool:
-    """Whether a program answers over HTTP, and not with an error of its own."""
+def status(address: str, port: int, path: str) -> int:
+    """The status with which a program answers over HTTP; 0 where it does not."""
     connection = http.client.HTTPConnection(address, port, timeout=5)
     try:
         connection.request("GET", path)
-        return connection.getresponse().status < 500
-    except OSError:
-        return False
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
     finally:
         connection.close()
 

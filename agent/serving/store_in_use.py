@@ -32,8 +32,8 @@ MOST_PARTS = 200
 #: A configuration file has fewer bytes than this.
 LONGEST = 1 << 20
 _MEDIA_STORE = re.compile(r"""^media_store_path:[ \t]*["']?([^"'#\n]+)""", re.MULTILINE)
-_NO_MEDIA = re.compile(r"^enable_media_repo:[ \t]*[\"']?(false|no|off)\b", re.MULTILINE | re.IGNORECASE)
-#: The worker that serves media all the same.
+_MEDIA_REPO = re.compile(r"""^enable_media_repo:[ \t]*["']?(\w+)""", re.MULTILINE)
+#: The worker that serves media whatever that says.
 #: https://element-hq.github.io/synapse/latest/workers.html#synapseappmedia_repository
 _MEDIA_WORKER = re.compile(r"""^worker_app:[ \t]*["']?synapse\.app\.media_repository\b""", re.MULTILINE)
 _NOT_LOCAL = re.compile(r"^enable_local_media_storage:[ \t]*[\"']?(false|no|off)\b", re.MULTILINE | re.IGNORECASE)
@@ -140,7 +140,9 @@ class _Told(NamedTuple):
         """Return it, or None where the process serves no media. Raises OSError where that cannot be seen."""
         text = "\n".join(_configuration(root, process))
         told = _MEDIA_STORE.findall(text)
-        if (_NO_MEDIA.search(text) and not _MEDIA_WORKER.search(text)) or not told:
+        switched = _MEDIA_REPO.findall(text)[-1:]  # a worker's own file comes last, and has the last word
+        off = bool(switched) and switched[0].lower() in ("false", "no", "off")
+        if (off and not _MEDIA_WORKER.search(text)) or not told:
             return None
         return cls(told[-1].strip(), bool(_NOT_LOCAL.search(text)))
 

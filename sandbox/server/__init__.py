@@ -28,9 +28,11 @@ MATRIX = PLACE / "server-matrix"
 DOCKER = PLACE / "server-docker"
 UNITS = Path("/etc/systemd/system")
 PROCESS = "server"
-#: Synapse's, or its reverse proxy's; and what says that it is there, and the worker that serves media.
-PORT, ALIVE = 8008, ("/_matrix/client/versions", "/_matrix/client/v1/media/config")
-BOOT_SECONDS = 120
+#: Synapse's, or its reverse proxy's.
+PORT = 8008
+#: With which statuses it says that it is there, and the worker that serves media, to who shows no token.
+ALIVE = {"/_matrix/client/versions": 200, "/_matrix/client/v1/media/config": 401}
+BOOT_SECONDS, SYNAPSE_SECONDS = 120, 60
 #: What root may do on a real server, and nspawn forbids.
 SYSTEM_CALLS = "fanotify_init fanotify_mark open_by_handle_at"
 #: And what Docker needs besides.
@@ -183,13 +185,18 @@ def up(wait: bool = True) -> None:
 
 def answers() -> bool:
     """Whether Synapse does, and the worker that serves media."""
-    return all(process.answers(SERVER_ADDRESS, PORT, path) for path in ALIVE)
+    return all(process.status(SERVER_ADDRESS, PORT, path) == status for path, status in ALIVE.items())
 
 
 def _await_synapse() -> None:
     """A unit of a container counts as started before what is in it is ready."""
-    for path in ALIVE:
-        process.await_http("Synapse", SERVER_ADDRESS, PORT, path=path)
+    deadline = time.monotonic() + SYNAPSE_SECONDS
+    while not answers():
+        if time.monotonic() > deadline:
+            raise SystemExit(
+                "sandbox: Synapse does not answer; look with `python -m sandbox ssh 'journalctl -u matrix-synapse*'`"
+            )
+        time.sleep(0.1)
 
 
 def _of_its_kind(kind: Kind) -> list[str]:

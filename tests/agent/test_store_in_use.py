@@ -114,7 +114,8 @@ def test_a_second_synapse_with_a_store_of_its_own_is_no_reason(server: Machine) 
         local_store.check_store_in_use(server.run())
 
 
-def test_the_worker_for_media_is_looked_at_where_the_main_process_serves_none(server: Machine) -> None:
+@pytest.mark.parametrize("own_word", [False, True])
+def test_the_worker_for_media_is_looked_at_where_the_main_process_serves_none(server: Machine, own_word: bool) -> None:
     """As the playbook has it with workers: enable_media_repo is false in the configuration that all share."""
     shared = "media_store_path: /media-store\nenable_media_repo: false\n"
     worker = process(server, shared)
@@ -123,7 +124,11 @@ def test_the_worker_for_media_is_looked_at_where_the_main_process_serves_none(se
     with (worker / "cmdline").open("ab") as words:
         words.write(b"-c\0/data/worker.yaml\0")
     local_store.check_store_in_use(server.run())
-    (worker / "root/data/worker.yaml").write_text("worker_app: synapse.app.media_repository\n")
+    media_worker = (
+        "worker_app: synapse.app.media_repository\n",
+        "worker_app: synapse.app.generic_worker\nenable_media_repo: true\n",  # as Synapse's own image has it
+    )[own_word]
+    (worker / "root/data/worker.yaml").write_text(media_worker)
     with pytest.raises(Problem, match="a folder of its own, /media-store"):
         local_store.check_store_in_use(server.run())
 

@@ -24,7 +24,7 @@ from .world import (
 )  # fmt: skip
 
 #: What the playbook's mount runs, and ours does not.
-ITS_GOOFYS = r"goofys -f .*dir-mode 0700 --file-mode 0700"
+ITS_GOOFYS = r"(^|/)goofys -f .*dir-mode 0700 --file-mode 0700"
 UNITS = Path("/etc/systemd/system")
 
 

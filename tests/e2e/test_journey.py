@@ -23,6 +23,7 @@ from .world import (
     hash_on_server,
     mounted,
     on_disk,
+    stopped,
     subset,
     synapse_runs,
 )
@@ -60,7 +61,7 @@ def test_forward_to_clean_and_back_nothing_is_lost_and_no_secret_shows(begin: Be
         for phase, step in (
             ("prepare", "local -> prepare: mount the bucket"),
             ("mirror", "prepare -> mirror: copy the local store"),
-            ("live", "matrix-synapse.service; copy the last files"),
+            ("live", f"stop {stopped()}; copy the last files"),
             ("clean", "live -> clean: compare every file"),
         ):
             stack.set("phase", phase)

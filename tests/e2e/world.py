@@ -211,6 +211,12 @@ def synapse_runs() -> bool:
     return active and (not kinds.current().in_containers or server.answers())
 
 
+def stopped() -> str:
+    """The units that a window stops, as the agent names them."""
+    workers = [f"{worker.name}.service" for worker in matrix.workers(kinds.current())]
+    return ", ".join(sorted([*workers, "matrix-synapse.service"]))
+
+
 def synapse_started() -> str:
     """When the homeserver was started last; unchanged as long as it was not stopped."""
     return server.ssh("systemctl show --property=ActiveEnterTimestampMonotonic,MainPID matrix-synapse").strip()

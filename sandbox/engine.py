@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -160,6 +161,21 @@ class Stack:
         if result.status:
             raise RuntimeError(f"pulumi {arguments[0]} ended with status {result.status}:\n{result.output[-6000:]}")
         return result.output
+
+    def kill(self, process: subprocess.Popen[str]) -> None:
+        """SIGKILL for an engine that leads a session of its own, with all its plugins."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        self._mend()
+
+    def _mend(self) -> None:
+        """As the runbook says: the engine may leave half a state on disk where it is killed while it writes."""
+        for state in self.backend.glob(f".pulumi/stacks/*/{self.name}.json"):
+            try:
+                json.loads(state.read_text())
+            except ValueError:
+                shutil.copy(state.with_name(f"{state.name}.bak"), state)
 
     def create(self, config: Mapping[str, str], secrets: Mapping[str, str]) -> None:
         """A new stack with this configuration; an old one of the name is forgotten, whatever it held."""

@@ -32,8 +32,7 @@ def kill_pulumi_during(migration: Migration, phase: str, at: str) -> None:
         "up", "--yes", "--skip-preview", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     wait_for(lambda: stage().startswith(at))
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    migration.stack.kill(process)
     wait_for(settled, every=0.2)
 
 

@@ -112,10 +112,12 @@ def test_a_window_that_an_earlier_version_left_open_is_ended_by_the_update(
     stack.phase(start)
     migration.upload()
     stack.set("phase", target)
-    with stack.popen("up", "--yes", "--skip-preview", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as engine:
-        wait_for(lambda: earlier_stage() == at)
-        server.kill()
-        engine.kill()
+    engine = stack.popen(
+        "up", "--yes", "--skip-preview", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    wait_for(lambda: earlier_stage() == at)
+    server.kill()
+    stack.kill(engine)
     on_disk(Path("/etc/systemd/system/multi-user.target.wants") / RECOVER).unlink()
     server.up(wait=False)
     # It may have gone on by a stage until the power was gone.

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -102,18 +101,14 @@ class Scene:
             raise AssertionError(f"pulumi did not end within {ENGINE} s: {self.output[-500:]}") from None
 
     def kill_engine(self) -> None:
-        """SIGKILL for pulumi and all its plugins."""
         assert self.engine
         self.engine_killed = True
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.engine.pid, signal.SIGKILL)
-        self.engine.wait()
+        self.migration.stack.kill(self.engine)
 
     def up_again(self, target: str) -> str:
         """What an administrator does next; `completed`, or the engine's word."""
         stack = self.migration.stack
         if self.engine_killed:
-            _mend_state(stack)
             stack.call("cancel", "--yes")
         if target == "none":
             result = stack.call("destroy", "--yes", "--skip-preview")
@@ -151,15 +146,6 @@ def _stack(name: str, bucket: str) -> Stack:
     shutil.copy(kept / "config", stack.config_file)
     store.empty_bucket(bucket)
     return stack
-
-
-def _mend_state(stack: Stack) -> None:
-    """As the runbook says: the engine may leave half a state on disk where it is killed while it writes."""
-    for state in stack.backend.glob(f".pulumi/stacks/*/{stack.name}.json"):
-        try:
-            json.loads(state.read_text())
-        except ValueError:
-            shutil.copy(state.with_name(f"{state.name}.bak"), state)
 
 
 def wait_for(condition: Callable[[], object], seconds: float, every: float = 0.05) -> bool:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from . import aws, b2, browser, engine, network, parts, python39, server, store, synapse
-from .server import containers, kinds
+from .server import containers, kinds, wheels
 from .world import HOME, SERVER_ADDRESS, WORLD, tell
 
 #: What only tests need; each is made beforehand, since a world of theirs reaches no network.
@@ -32,7 +32,7 @@ def build(for_tests: bool = False, also: Sequence[kinds.Kind] = ()) -> None:
     jobs: list[Callable[[], object]] = [
         partial(parts.build_all, engine.installed() is None),
         partial(server.build, *dict.fromkeys(servers)),
-        server.fetch_wheels,
+        partial(wheels.fetch, *servers),
         *(FOR_TESTS if for_tests else ()),
     ]
     with ThreadPoolExecutor(3) as pool:

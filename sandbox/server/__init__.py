@@ -12,15 +12,13 @@ import time
 from pathlib import Path
 
 from .. import process
-from ..world import BIN, HOME, HOST_KEY, LOGS, NAME, PLACE, ROOT, RUN, SERVER, SERVER_ADDRESS, SSH_KEY, run, tell
-from . import containers, image, kinds, matrix
+from ..world import BIN, HOST_KEY, LOGS, NAME, PLACE, RUN, SERVER, SERVER_ADDRESS, SSH_KEY, run
+from . import containers, image, kinds, matrix, wheels
 from .image import MATRIX_ID as MATRIX_ID
 from .kinds import Kind
 from .matrix import own as own
 
 HERE = Path(__file__).parent
-WHEELS = HOME / "wheels"
-B2_REQUIREMENTS = ROOT / "agent/copying/b2-requirements.txt"
 CHANGES, CHANGES_WORK = PLACE / "server-changes", PLACE / "server-changes.work"
 #: /matrix is a disk's file system and no overlay, as on real servers: the kernel tells of less on an overlay.
 MATRIX = PLACE / "server-matrix"
@@ -60,22 +58,6 @@ def load_containers(kind: Kind) -> None:
     containers.load(kind, _ssh_words())
     containers.keep(kind, DOCKER)
     discard()
-
-
-def fetch_wheels() -> None:
-    """What a server installs the b2 command line from; once for each list of versions."""
-    listed = WHEELS / B2_REQUIREMENTS.name
-    if listed.exists() and listed.read_bytes() == B2_REQUIREMENTS.read_bytes():
-        return
-    tell("fetching the b2 command line ...")
-    shutil.rmtree(WHEELS, ignore_errors=True)
-    WHEELS.mkdir(parents=True)
-    run(
-        HOME.parent / ".venv/bin/pip", "download", "--quiet", "--dest", WHEELS,
-        "--python-version", kinds.KINDS["docker"].python,
-        "--only-binary=:all:", "--no-deps", "--require-hashes", "--requirement", B2_REQUIREMENTS,
-    )  # fmt: skip
-    shutil.copy(B2_REQUIREMENTS, listed)
 
 
 def make_ssh_keys() -> None:
@@ -160,7 +142,7 @@ def up(wait: bool = True) -> None:
                 *_of_its_kind(kind),
                 f"--bind-ro={image.LIBRARIES}:/opt/synapse", f"--bind-ro={BIN / 'goofys'}:/opt/goofys/goofys",
                 f"--bind-ro={BIN / 'rclone'}:/opt/rclone/rclone",
-                f"--bind-ro={WHEELS}:/opt/wheels",
+                f"--bind-ro={wheels.FOLDER}:/opt/wheels",
             ],
             env={
                 "NOTIFY_SOCKET": str(ready),

@@ -29,7 +29,8 @@ FOLDER = Path("/var/lib/docker")
 
 
 def _wanted() -> str:
-    made = "\n".join([PACKAGES, *image.SYNAPSE, *_CHANGES, *matrix.NETWORKS, *matrix.VERSIONS, ENTRYPOINT.read_text()])
+    files = [ENTRYPOINT.read_text(), image.AUTHORITY.read_text()]
+    made = "\n".join([PACKAGES, *image.SYNAPSE, *_CHANGES, *matrix.NETWORKS, *matrix.VERSIONS, *files])
     return hashlib.sha256(made.encode()).hexdigest()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from ..store import NAMES
 from ..world import (
     B2_S3_HOST,
     CERTIFICATES,
@@ -28,6 +27,8 @@ DOCKERS = "docker.io,iptables"
 #: As on old installs of the playbook.
 MATRIX_ID = 991
 LIBRARIES = HOME / "synapse"
+#: Who vouches for the sandbox's stores.
+AUTHORITY = CERTIFICATES / "ca.crt"
 #: Containers bring their own, whatever Debian the server is.
 SYNAPSE, SYNAPSES_PYTHON = ("matrix-synapse[redis]==1.163.2", "psycopg2-binary==2.9.13"), "3.11"
 
@@ -39,7 +40,7 @@ def _packages(kind: Kind) -> str:
 
 def build(kind: Kind) -> bool:
     """Make the kind's image where it is not there or outdated, and return whether that was so."""
-    ready, wanted = kind.image / "etc/sandbox-ready", f"{_packages(kind)}\n{B2_S3_HOST}\n{NAMES}\n"
+    ready, wanted = kind.image / "etc/sandbox-ready", f"{_packages(kind)}\n{B2_S3_HOST}\n{AUTHORITY.read_text()}"
     if ready.exists() and ready.read_text() == wanted:
         return False
     shutil.rmtree(kind.image, ignore_errors=True)
@@ -77,7 +78,7 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
 
 def trust_the_stores(image: Path) -> None:
     """Have a tree trust the certificates of the sandbox's stores."""
-    write(image / "usr/local/share/ca-certificates/sandbox.crt", (CERTIFICATES / "ca.crt").read_text())
+    write(image / "usr/local/share/ca-certificates/sandbox.crt", AUTHORITY.read_text())
     run("chroot", image, "update-ca-certificates")
 
 

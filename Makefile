@@ -3,14 +3,15 @@
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 # Worlds of the sandbox that run side by side: most of their time they wait.
-WORLDS := -n 2 --dist loadfile
+WORLDS := -n 3 --dist loadfile
+E2E := $(PYTEST) -v --durations=40 $(WORLDS) tests/e2e tests/faults
 # Which kind of server: docker (the default of all but the tests), plain, bullseye or trixie.
 export MATRIX_MEDIA_STORE_SERVER := $(SERVER)
 # Bytecode is kept, whatever the environment says: else each process compiles all of it anew.
 export PYTHONDONTWRITEBYTECODE :=
 COMPILE := .venv/bin/uv pip compile --quiet --universal --no-annotate --no-header
 
-.PHONY: help prerequisites demo lint unit e2e faults kills bench test sandbox sandbox-stop sandbox-down docs lock
+.PHONY: help prerequisites demo lint unit e2e nightly faults kills bench test sandbox sandbox-stop sandbox-down docs lock
 
 help:
 	@echo 'make demo          set up the sandbox and move its media store to its S3 store (first time 10-15 min, then 1)'
@@ -18,6 +19,7 @@ help:
 	@echo 'make lint          ruff, mypy in strict mode, who imports whom, Python 3.9 for the agent, and shellcheck'
 	@echo 'make unit          components and agent, without the sandbox (under a minute)'
 	@echo 'make e2e           end to end in the sandbox; ONLY=words picks tests by name, SERVER=docker the server'
+	@echo 'make nightly       end to end what `make test` leaves out: more examples, and servers of Debian 11 and 13'
 	@echo 'make faults        every fault at every step (under an hour); ONLY=words picks by name, AGAIN=1 what failed'
 	@echo 'make kills         everything killed at 50 random moments (about half an hour)'
 	@echo 'make bench         measure against the manual procedure (hours); ONLY=window measures that alone'
@@ -59,11 +61,15 @@ unit: .venv/installed
 		TMPDIR=$$folder $(PYTEST) -n 2 --dist worksteal tests/unit tests/agent
 
 # Tests that ask for a kind of server get it, whatever the others run on.
-e2e faults kills bench: export MATRIX_MEDIA_STORE_SERVER = $(or $(SERVER),plain)
+e2e nightly faults kills bench: export MATRIX_MEDIA_STORE_SERVER = $(or $(SERVER),plain)
 
 e2e: prerequisites
 	@$(PYTHON) -m sandbox build --for-tests
-	@$(PYTEST) -v --durations=40 $(WORLDS) tests/e2e tests/faults $(if $(ONLY),-k '$(ONLY)')
+	@$(E2E) $(if $(ONLY),-k '$(ONLY)',-m 'not nightly')
+
+nightly: prerequisites
+	@$(PYTHON) -m sandbox build --for-tests --every-server
+	@$(E2E) -m nightly
 
 faults: prerequisites
 	@$(PYTHON) -m tests.faults $(if $(ONLY),--only '$(ONLY)') $(if $(AGAIN),--again)

@@ -21,14 +21,14 @@ from .world import HOME, SERVER_ADDRESS, WORLD, tell
 FOR_TESTS: tuple[Callable[[], object], ...] = (browser.build, python39.build, partial(parts.build, "actionlint"))
 
 #: Kinds of servers that some tests ask for, whatever the others run on.
-OTHERS = (kinds.KINDS["docker"], kinds.KINDS["plain"])
+OF_TESTS = (kinds.KINDS["docker"], kinds.KINDS["plain"])
 
 
-def build(for_tests: bool = False, also: Sequence[kinds.Kind] = ()) -> None:
-    """Everything that is made once and kept; `for_tests`, also what only these need; `also`, further servers."""
+def build(also: Sequence[kinds.Kind] = (), for_tests: bool = False) -> None:
+    """Everything that is made once and kept; `also`, for further servers; `for_tests`, also what only these need."""
     store.make_certificates()
     server.make_ssh_keys()
-    servers = [kinds.wanted(), *also, *(OTHERS if for_tests else ())]
+    servers = [kinds.wanted(), *also]
     jobs: list[Callable[[], object]] = [
         partial(parts.build_all, engine.installed() is None),
         partial(server.build, *dict.fromkeys(servers)),
@@ -43,24 +43,26 @@ def build(for_tests: bool = False, also: Sequence[kinds.Kind] = ()) -> None:
     engine.up()
 
 
-def up(fresh: bool = False, also: Sequence[kinds.Kind] = ()) -> None:
-    """The whole world, running; starting it twice is fine. `fresh` forgets what was done to the server.
-
-    `also` names further kinds of servers that will be asked for.
-    """
+def up(fresh: bool = False) -> None:
+    """The whole world, running; starting it twice is fine. `fresh` forgets what was done to the server."""
     with _one_at_a_time():
-        build(also=also)
+        build()
         network.up()
         store.up()
-        for kind in dict.fromkeys([*also, kinds.wanted()]):
-            server.load_containers(kind)
-            synapse.seed(kind)
+    prepare(kinds.wanted())
     if fresh or not server.MATRIX.exists():
         tell("making a fresh server")
         server.fresh()
     tell("starting the server")
     server.up()
     tell(f"the server runs at {SERVER_ADDRESS}, Synapse at {synapse.URL}, the S3 store at {store.ENDPOINT}")
+
+
+def prepare(kind: kinds.Kind) -> None:
+    """What fresh servers of a kind start with, made once: it takes a server, and the world's own is forgotten."""
+    with _one_at_a_time():
+        server.load_containers(kind)
+        synapse.seed(kind)
 
 
 @contextlib.contextmanager
@@ -91,9 +93,9 @@ def down(everything: bool = False) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="sandbox", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("build", help="build all parts").add_argument(
-        "--for-tests", action="store_true", help="also what only tests need"
-    )
+    building = verbs.add_parser("build", help="build all parts")
+    building.add_argument("--for-tests", action="store_true", help="also what only tests need")
+    building.add_argument("--every-server", action="store_true", help="for each kind of server")
     verbs.add_parser("up", help="start everything").add_argument("--fresh", action="store_true")
     verbs.add_parser("down", help="end everything").add_argument(
         "--everything", action="store_true", help="remove what was built"
@@ -101,7 +103,8 @@ def main() -> int:
     verbs.add_parser("ssh", help="run a command on the server").add_argument("command", nargs="+")
     arguments = parser.parse_args()
     if arguments.verb == "build":
-        build(arguments.for_tests)
+        of_tests = OF_TESTS if arguments.for_tests else ()
+        build(tuple(kinds.KINDS.values()) if arguments.every_server else of_tests, arguments.for_tests)
     elif arguments.verb == "up":
         up(arguments.fresh)
     elif arguments.verb == "down":

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.__main__ import OTHERS, down, up
+from sandbox.__main__ import down, up
 from sandbox.world import HOME, WORLD, enter
 
 from . import world
@@ -30,7 +30,7 @@ def sandbox() -> Iterator[None]:
     if WORLD:
         down()  # what a run that was broken off left runs in a network that is no more
         enter()
-    up(fresh=True, also=OTHERS)  # an earlier one may wait for a bucket that is gone
+    up(fresh=True)  # an earlier one may wait for a bucket that is gone
     yield
     if WORLD:
         down()

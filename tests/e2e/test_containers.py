@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agent.model.layout import MOUNT_UNIT, PLAYBOOK_UNIT
 from sandbox import server, synapse
 
 from .test_handover import lines_for_the_playbook, served, state
 from .world import BACKUP, Begin, on_disk, run_playbook, synapse_started, wait_for
 
-WORKER = "matrix-synapse-worker-media-repository-0"
+WORKER, GENERIC = "matrix-synapse-worker-media-repository-0", "matrix-synapse-worker-generic-0"
 CONTAINERS = {"matrix-synapse", WORKER, "matrix-postgres", "matrix-valkey", "matrix-synapse-reverse-proxy-companion"}
+#: What else runs on a kind of server.
+MORE = {"docker": set[str](), "bullseye": {GENERIC}, "trixie": {GENERIC}}
+STOPPED = {
+    "docker": f"{WORKER}.service, matrix-synapse.service",
+    "bullseye": f"{GENERIC}.service, {WORKER}.service, matrix-synapse.service",
+    "trixie": f"{GENERIC}.service, {WORKER}.service, matrix-synapse.service",
+}
 
 
 def containers() -> set[str]:
     return set(server.ssh("docker ps --format '{{.Names}}'").split())
 
 
-def test_forward_to_clean_home_and_away_on_docker_with_a_worker_and_postgresql(begin: Begin) -> None:
-    migration = begin("containers", kind="docker", thin=20)
-    assert containers() == CONTAINERS
+@pytest.mark.parametrize(
+    "kind", ["docker", *(pytest.param(kind, marks=pytest.mark.nightly) for kind in ("bullseye", "trixie"))]
+)
+def test_forward_to_clean_home_and_away_with_docker_workers_and_postgresql(begin: Begin, kind: str) -> None:
+    migration = begin(f"containers-{kind}", kind=kind, thin=20)
+    assert containers() == CONTAINERS | MORE[kind]
     migration.up("mirror")
     purged = migration.media[0]
     migration.purge(purged)  # by PostgreSQL's word, in its container
     preview = migration.stack.must("preview", "--diff")
     output = migration.up("live")
-    assert f"cutover: stopping {WORKER}.service, matrix-synapse.service" in output, preview
+    assert f"cutover: stopping {STOPPED[kind]}" in output, preview
     migration.assert_serves_from_bucket()
     assert purged.key not in migration.objects()
     new = migration.upload()
@@ -34,7 +46,7 @@ def test_forward_to_clean_home_and_away_on_docker_with_a_worker_and_postgresql(b
     wait_for(lambda: served(migration), seconds=90, every=0.5)
     server.ssh("systemctl kill --signal=SIGKILL --kill-who=main docker")
     wait_for(lambda: served(migration), seconds=120, every=0.5)
-    assert containers() == CONTAINERS
+    assert containers() == CONTAINERS | MORE[kind]
     migration.assert_serves_from_bucket()
     run_playbook(version="2")  # an image update
     wait_for(lambda: served(migration), seconds=90, every=0.5)

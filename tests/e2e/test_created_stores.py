@@ -38,7 +38,9 @@ def access_keys(kind: str) -> list[str]:
     return [key["AccessKeyId"] for keys in lists for key in keys]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.nightly if "-" in kind else ()) for kind in KINDS]
+)
 def test_forward_to_clean_and_back_with_a_new_key_on_the_way_nothing_is_lost(begin: Begin, kind: str) -> None:
     make, options = KINDS[kind]
     migration = begin(kind, make, thin=30, **options)

@@ -36,7 +36,7 @@ def fill(migration: Migration) -> synapse.Media:
     return migration.upload()
 
 
-@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.parametrize("kind", ["aws", pytest.param("b2", marks=pytest.mark.nightly)])
 def test_a_bucket_to_be_deleted_goes_with_all_in_it_from_every_phase_once_the_media_are_home(
     begin: Begin, kind: str
 ) -> None:

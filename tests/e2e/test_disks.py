@@ -7,6 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
+
 from sandbox import server, synapse
 
 from .world import BACKUP, STORE, Begin, Migration, mounted, on_disk, own_disk, subset, wait_for
@@ -43,6 +45,7 @@ def forward_and_home(migration: Migration, store: Path) -> None:
     assert migration.differing() == []
 
 
+@pytest.mark.nightly
 def test_a_store_behind_a_link_goes_forward_and_home_with_a_reboot_in_every_phase(begin: Begin) -> None:
     """Review, entry 23."""
     migration = begin("linked", thin=10)
@@ -78,6 +81,7 @@ def test_a_store_that_is_a_disk_goes_forward_and_home_with_a_reboot_in_every_pha
         assert migration.differing() == []
 
 
+@pytest.mark.nightly
 def test_a_store_with_a_folder_on_another_disk_goes_forward_and_home_with_a_reboot_in_every_phase(begin: Begin) -> None:
     """Review, entry 23."""
     migration = begin("folder", thin=10)

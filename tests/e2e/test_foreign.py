@@ -39,7 +39,7 @@ def objects(migration: Migration, prefix: str) -> set[str]:
     return {item["Key"].removeprefix(prefix) for page in pages for item in page.get("Contents", [])}
 
 
-@pytest.mark.parametrize("prefix", ["", "matrix/media"])
+@pytest.mark.parametrize("prefix", [pytest.param("", marks=pytest.mark.nightly), "matrix/media"])
 def test_other_things_in_the_bucket_stay_as_they_are_forward_and_home(begin: Begin, prefix: str) -> None:
     """Review, entry 26."""
     migration = begin("foreign", thin=10)

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 
+import pytest
+
 from sandbox import server, store, synapse
 
 from .world import (
@@ -57,6 +59,7 @@ def test_pulumi_killed_during_the_cutover_of_a_first_up_leaves_a_server_that_fin
     assert new.key in synapse.tree()
 
 
+@pytest.mark.nightly
 def test_back_home_after_a_killed_up_although_the_state_never_saw_it_live(begin: Begin) -> None:
     migration = begin("unseen")
     migration.up("mirror")
@@ -69,6 +72,7 @@ def test_back_home_after_a_killed_up_although_the_state_never_saw_it_live(begin:
     assert new.key in synapse.tree()
 
 
+@pytest.mark.nightly
 def test_destroy_after_a_first_up_that_was_killed_brings_the_store_home(begin: Begin) -> None:
     migration = begin("destroyed")
     kill_pulumi_during(migration, "live", "cutover")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from sandbox import python39
 
 
+@pytest.mark.nightly
 def test_the_agents_tests_pass_under_python_3_9(sandbox: None) -> None:
     done = python39.run_the_agents_tests()
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]

@@ -84,6 +84,7 @@ def test_a_live_server_of_an_earlier_version_is_one_update_and_goes_home(begin: 
     migration.assert_serves_locally()
 
 
+@pytest.mark.nightly
 def test_a_mirror_of_an_earlier_version_goes_on_to_live_with_the_update(begin: Begin, earlier: Path) -> None:
     migration = begin("upgrade-mirror")
     with_earlier(migration, earlier).phase("mirror")
@@ -99,8 +100,8 @@ def test_a_mirror_of_an_earlier_version_goes_on_to_live_with_the_update(begin: B
     ("start", "target", "at"),
     [
         ("mirror", "live", f"{Window.CUTOVER}:{Stage.SWAPPING}"),
-        ("live", "prepare", f"{Window.RESTORE}:{Stage.DELTA}"),
-        ("live", "prepare", f"{Window.RESTORE}:{Stage.SWAPPING}"),
+        pytest.param("live", "prepare", f"{Window.RESTORE}:{Stage.DELTA}", marks=pytest.mark.nightly),
+        pytest.param("live", "prepare", f"{Window.RESTORE}:{Stage.SWAPPING}", marks=pytest.mark.nightly),
     ],
 )
 def test_a_window_that_an_earlier_version_left_open_is_ended_by_the_update(

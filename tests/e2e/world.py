@@ -17,11 +17,12 @@ from typing import Any
 import yaml
 
 from sandbox import server, stacks, store, synapse
+from sandbox.__main__ import prepare
 from sandbox.demo import bucket_contents
 from sandbox.engine import Result, Stack
 from sandbox.server import kinds, matrix
 from sandbox.server import on_disk as on_disk
-from sandbox.world import PLACE, ROOT, run
+from sandbox.world import PLACE, ROOT, WORLD, run
 
 STORE = Path("/") / synapse.STORE
 BACKUP = STORE.with_name("media-store-local-backup")
@@ -106,13 +107,16 @@ def begin(
     """
     token, media = fresh_server(thin, kind)
     bucket = f"test-{name}"
-    stack = make(f"sandbox-{name}", bucket, **options)
+    # Worlds share the folder of stacks' files.
+    stack = make("-".join(["sandbox", name, *([WORLD] if WORLD else [])]), bucket, **options)
     return Migration(stack, bucket, token, media, synapse.tree(), options.get("customer_key", ""))
 
 
 def fresh_server(thin: int, kind: str = "") -> tuple[str, list[synapse.Media]]:
     """A server with so many of the seed's uploads, running; an access token, and what was uploaded."""
-    server.fresh(kind=kinds.KINDS[kind] if kind else None)
+    wanted = kinds.KINDS[kind] if kind else kinds.wanted()
+    prepare(wanted)
+    server.fresh(kind=wanted)
     token, media = synapse.seeded_media()
     media = media[: thin or None]
     if thin:

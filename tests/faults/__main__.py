@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from sandbox import relay
-from sandbox.__main__ import OTHERS, up
+from sandbox.__main__ import up
 from sandbox.world import PLACE
 
 from .cases import CASES
@@ -63,7 +63,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=0, metavar="N", help="kill everything at N random moments")
     parser.add_argument("--seed", type=int, default=1, help="of the random moments")
     arguments = parser.parse_args()
-    up(fresh=True, also=OTHERS)  # an earlier one may wait for a bucket that is gone
+    up(fresh=True)  # an earlier one may wait for a bucket that is gone
     shutil.rmtree(PLACE / "faults-stack", ignore_errors=True)
     started = time.monotonic()
     path = REPORT.with_name("kills.json") if arguments.kills else REPORT

@@ -83,10 +83,8 @@ def _chosen(fault: str, at: str) -> bool:
         ("agent killed", "cutover, swapping"),
         ("agent killed", "restore, swapping"),
         ("agent killed", "clean, removing"),
-        ("agent killed", "remount, delta"),
         ("pulumi killed", "restore, swapping"),
         ("power lost", "cutover, swapping"),
-        ("power lost", "restore, delta"),
     }
 
 
@@ -127,7 +125,7 @@ CASES = [
     Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *MIRRORING),
     Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *RESTORING),
     Case("store down for good", i.store_in(Mode.REFUSING), *MIRRORING),
-    Case("store down for good", i.store_in(Mode.REFUSING), *STOPPING, chosen=True),
+    Case("store down for good", i.store_in(Mode.REFUSING), *STOPPING),
     Case("store down for good", i.store_in(Mode.REFUSING), "live", "prepare", "restore, delta"),
     Case("booted with the store down for 5 min", i.booted_without_store, *AT_REST),
     Case("store silent", i.store_in(Mode.SILENT), *STOPPING),
@@ -149,7 +147,7 @@ CASES = [
     Case("mount killed", i.mount_killed, *AT_REST),
     Case("mount killed", i.mount_killed, "mirror", "live", "cutover, starting"),
     Case("mount hangs", i.mount_hangs, *AT_REST, chosen=True),
-    Case("homeserver does not stop", i.homeserver_does_not_stop, *READY, before=True, chosen=True),
+    Case("homeserver does not stop", i.homeserver_does_not_stop, *READY, before=True),
     Case("homeserver does not stop", i.homeserver_does_not_stop, *RESTORING, before=True),
     Case("homeserver does not start", i.homeserver_does_not_start_on("bucket"), *READY, before=True, chosen=True),
     Case("homeserver does not start", i.homeserver_does_not_start_on("local"), *RESTORING, waits=True, before=True),

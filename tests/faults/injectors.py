@@ -208,7 +208,7 @@ def second_up(scene: Scene) -> None:
 
 def second_stack(scene: Scene) -> None:
     """Another stack with the same server and bucket, to another phase."""
-    other: Stack = stacks.existing("sandbox-faults-other", scene.migration.bucket, empty=False)
+    other: Stack = stacks.existing(f"{scene.migration.stack.name}-other", scene.migration.bucket, empty=False)
     try:
         result = other.call("up", "--yes", "--skip-preview")
         assert result.status != 0, result.output

@@ -185,10 +185,7 @@ def _of_its_kind(kind: Kind) -> list[str]:
     """Options of nspawn for what this kind of server does."""
     if not kind.in_containers:
         return [f"--system-call-filter={SYSTEM_CALLS}"]
-    shown = []
-    if containers.is_built(kind):
-        layer = containers.layer(kind)
-        shown.append(f"--bind-ro={kind.containers / layer}:{containers.FOLDER / layer}")
+    shown = [f"--bind-ro={containers.layer(kind)}:{containers.LAYER}"] if containers.is_built(kind) else []
     return [*FOR_DOCKER, *shown]
 
 

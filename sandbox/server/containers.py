@@ -26,6 +26,8 @@ _CHANGES = (
 )
 #: Docker's, on the server.
 FOLDER = Path("/var/lib/docker")
+#: Where a server sees the layer: below Docker's folder Docker would unmount it as it ends.
+LAYER = Path("/opt/layer")
 
 
 def _wanted() -> str:
@@ -82,15 +84,16 @@ def keep(kind: Kind, folder: Path) -> None:
 
 
 def layer(kind: Kind) -> Path:
-    """The folder, below Docker's, of the image's one layer: nothing is ever written to it."""
+    """The image's one layer in the folder that was kept: nothing is ever written to it."""
     (found,) = (kind.containers / "overlay2").glob("*/diff")
-    return found.relative_to(kind.containers)
+    return found
 
 
 def lay(kind: Kind, folder: Path) -> None:
-    """Make a server's folder of Docker's, but for what is in the layer: a server that starts is shown that."""
-    shown = kind.containers / layer(kind)
+    """Make a server's folder of Docker's, but for the layer, which is a link: a server that starts is shown that."""
+    shown = layer(kind)
     shutil.copytree(
         kind.containers, folder, symlinks=True, dirs_exist_ok=True,
-        ignore=lambda above, names: names if Path(above) == shown else [],
+        ignore=lambda above, names: [shown.name] if Path(above) == shown.parent else [],
     )  # fmt: skip
+    (folder / shown.relative_to(kind.containers)).symlink_to(LAYER)

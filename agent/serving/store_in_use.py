@@ -36,7 +36,7 @@ _MEDIA_REPO = re.compile(r"""^enable_media_repo:[ \t]*["']?(\w+)""", re.MULTILIN
 #: The worker that serves media whatever that says.
 #: https://element-hq.github.io/synapse/latest/workers.html#synapseappmedia_repository
 _MEDIA_WORKER = re.compile(r"""^worker_app:[ \t]*["']?synapse\.app\.media_repository\b""", re.MULTILINE)
-_NOT_LOCAL = re.compile(r"^enable_local_media_storage:[ \t]*[\"']?(false|no|off)\b", re.MULTILINE | re.IGNORECASE)
+_LOCAL = re.compile(r"""^enable_local_media_storage:[ \t]*["']?(\w+)""", re.MULTILINE)
 
 
 def check(server: Server, database: SynapseDatabase) -> None:
@@ -140,11 +140,14 @@ class _Told(NamedTuple):
         """Return it, or None where the process serves no media. Raises OSError where that cannot be seen."""
         text = "\n".join(_configuration(root, process))
         told = _MEDIA_STORE.findall(text)
-        switched = _MEDIA_REPO.findall(text)[-1:]  # a worker's own file comes last, and has the last word
-        off = bool(switched) and switched[0].lower() in ("false", "no", "off")
-        if (off and not _MEDIA_WORKER.search(text)) or not told:
+        if (_is_off(_MEDIA_REPO, text) and not _MEDIA_WORKER.search(text)) or not told:
             return None
-        return cls(told[-1].strip(), bool(_NOT_LOCAL.search(text)))
+        return cls(told[-1].strip(), _is_off(_LOCAL, text))
+
+
+def _is_off(switch: re.Pattern[str], text: str) -> bool:
+    """Return whether a switch is off: a worker's own file comes last, and has the last word."""
+    return [word.lower() in ("false", "no", "off") for word in switch.findall(text)][-1:] == [True]
 
 
 def _seen_by(process: Path) -> _Seen | None:

@@ -143,8 +143,9 @@ def test_the_same_folder_by_another_path_is_the_store(server: Machine) -> None:
 
 
 def test_a_folder_of_configuration_files_is_read_and_the_last_word_counts(server: Machine) -> None:
-    folder = process(server, "media_store_path: /first\n", name="etc/conf.d/a.yaml")
-    (folder / "root/etc/conf.d/b.yaml").write_text("media_store_path: /second\n")
+    first = "media_store_path: /first\nenable_local_media_storage: false\n"
+    folder = process(server, first, name="etc/conf.d/a.yaml")
+    (folder / "root/etc/conf.d/b.yaml").write_text("media_store_path: /second\nenable_local_media_storage: true\n")
     (folder / "cmdline").write_bytes(b"python3\0-m\0synapse.app.generic_worker\0--config-path=/etc/conf.d\0")
     for name in ("first", "second"):
         (folder / "root" / name).mkdir()

@@ -146,8 +146,9 @@ def up(wait: bool = True) -> None:
             ],
             env={
                 "NOTIFY_SOCKET": str(ready),
-                # Control groups of version 2, where Docker runs.
-                "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1" if kind.in_containers else "0",
+                # Control groups of version 2, as distributions have them. Of version 1 systemd in a container may miss
+                # that the last process of a unit ended: the unit stops until its time is over.
+                "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
             },
             apart=True,
         )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sandbox import server, synapse
+from sandbox.server import kinds
 from sandbox.world import run
 
 from .world import BACKUP, STORE, Begin, journal, mounted, on_disk, synapse_started
@@ -29,7 +30,7 @@ def test_a_changed_host_key_and_a_wrong_ssh_key_are_refused_with_clear_words(beg
 
 
 def test_a_rebuilt_server_with_an_empty_disk_takes_over_its_bucket_only_when_told_to(begin: Begin) -> None:
-    lost = begin("lost", thin=30)
+    lost = begin("lost", kind="plain", thin=30)  # whose database is one file
     lost.up("clean")
     lost.upload()
     held = lost.objects()
@@ -38,7 +39,7 @@ def test_a_rebuilt_server_with_an_empty_disk_takes_over_its_bucket_only_when_tol
     server.down()
     kept = lost.stack.backend.parent / "lost.db"
     run("cp", "--archive", database, kept)
-    server.fresh()
+    server.fresh(kind=kinds.current())
     run("cp", "--archive", kept, database)
     run("rm", "-r", on_disk(STORE))
     on_disk(STORE).mkdir(mode=0o750)

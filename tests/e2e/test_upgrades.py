@@ -1,4 +1,7 @@
-"""A server that an earlier version of the program brought where it is goes on with this one, in one `pulumi up`."""
+"""A server that an earlier version of the program brought where it is goes on with this one, in one `pulumi up`.
+
+That version knew no workers: its servers are plain.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,7 @@ def installed_version() -> str:
 
 
 def test_a_live_server_of_an_earlier_version_is_one_update_and_goes_home(begin: Begin, earlier: Path) -> None:
-    migration = begin("upgrade")
+    migration = begin("upgrade", kind="plain")
     with_earlier(migration, earlier).phase("live")
     assert "format" not in journal() and "migration" in json.loads(on_disk(SETTINGS).read_text())
     migration.upload()
@@ -86,7 +89,7 @@ def test_a_live_server_of_an_earlier_version_is_one_update_and_goes_home(begin: 
 
 @pytest.mark.nightly
 def test_a_mirror_of_an_earlier_version_goes_on_to_live_with_the_update(begin: Begin, earlier: Path) -> None:
-    migration = begin("upgrade-mirror")
+    migration = begin("upgrade-mirror", kind="plain")
     with_earlier(migration, earlier).phase("mirror")
     migration.upload()
     migration.up("live")
@@ -108,7 +111,7 @@ def test_a_window_that_an_earlier_version_left_open_is_ended_by_the_update(
     begin: Begin, earlier: Path, start: str, target: str, at: str
 ) -> None:
     """Power is lost in the window, and that version's own recovery does not run at boot."""
-    migration = begin("upgrade-window")
+    migration = begin("upgrade-window", kind="plain")
     stack = with_earlier(migration, earlier)
     stack.phase(start)
     migration.upload()

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from sandbox import relay
-from sandbox.__main__ import up
+from sandbox.__main__ import OF_TESTS, build, up
 from sandbox.world import PLACE
 
 from .cases import CASES
@@ -63,6 +63,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=0, metavar="N", help="kill everything at N random moments")
     parser.add_argument("--seed", type=int, default=1, help="of the random moments")
     arguments = parser.parse_args()
+    build(OF_TESTS)  # cases ask for other kinds of servers than the one that is up
     up(fresh=True)  # an earlier one may wait for a bucket that is gone
     shutil.rmtree(PLACE / "faults-stack", ignore_errors=True)
     started = time.monotonic()

@@ -42,6 +42,8 @@ def summary(verdict: Mapping[str, Any], media_store: str) -> str:
         said.append(
             f"{verdict['files']:,} files, {verdict.get('bytes', 0) / 1e6:,.1f} MB were compared equal on both sides"
         )
+    if "services_held_seconds" in verdict:
+        said.append(f"services ran on, and stood still for {verdict['services_held_seconds']:.2f} s")
     if "services_stopped_seconds" in verdict:
         stopped = f"services were stopped for {verdict['services_stopped_seconds']:.1f} s"
         said.append(f"{stopped} (window {verdict['window_seconds']:.1f} s)" if "window_seconds" in verdict else stopped)

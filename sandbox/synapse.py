@@ -99,7 +99,12 @@ def register(name: str, admin: bool = True) -> str:
 
 
 def upload(token: str, content: bytes, kind: str = "application/octet-stream") -> Media:
-    answer = json.loads(call("POST", "/_matrix/media/v3/upload?filename=file", content, token, kind))
+    return uploaded(call("POST", "/_matrix/media/v3/upload?filename=file", content, token, kind), content)
+
+
+def uploaded(said: bytes, content: bytes) -> Media:
+    """What the homeserver answers to an upload of that content."""
+    answer = json.loads(said)
     return Media(answer["content_uri"].rpartition("/")[2], hashlib.sha256(content).hexdigest(), len(content))
 
 

@@ -21,8 +21,11 @@ def answers(command: Command) -> Answer:
     process = os.environ.get("MAINPID")  # systemd's, where this is a unit's ExecStartPost
     ended = (lambda: not Path(f"/proc/{process}").exists()) if process else (lambda: False)
     server = Server.load(HERE)
-    owner, unit = Journal.load(HERE).owner, playbook.serving_unit(server)
-    if command.where == server.store_path and unit == MOUNT_UNIT:
+    journal, unit = Journal.load(HERE), playbook.serving_unit(server)
+    owner = journal.owner
+    if command.where == server.store_path and journal.mounts_beside():
+        mount_point.wait_for(server.system, command.where, ended)
+    elif command.where == server.store_path and unit == MOUNT_UNIT:
         mount_point.attach(server.system, HERE.mounting, command.where, ended)
     probe.check_answers(server.system, owner, command.where, unit, ended)
     return {"answers": str(command.where)}

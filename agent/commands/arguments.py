@@ -155,6 +155,7 @@ VERBS: Mapping[str, Verb] = {
         _nothing,
         "local_serves:local_serves",
     ),
+    "let-go": Verb("Let services go on that are held for too long; for its timer.", _nothing, "let_go:let_go"),
     "watch": Verb("Bring back a mount that is dead or hangs; for its unit.", _nothing, "watch:watch"),
 }
 

@@ -39,7 +39,7 @@ class Mount(NamedTuple):
     """A `Mount` is a mounted file system: `place` is where, and `kind` is its type.
 
     `device` is major:minor, `source` is a device or a name that the program chose. `root` is the folder of the file
-    system that is seen at `place`.
+    system that is seen at `place`. `writable` says that it is not mounted for reading alone there.
     """
 
     device: str
@@ -47,6 +47,7 @@ class Mount(NamedTuple):
     place: str
     kind: str
     source: str
+    writable: bool = True
 
 
 def mounts() -> list[Mount]:
@@ -64,7 +65,8 @@ def mounts_of(process: str) -> list[Mount]:
 def _mount(line: str) -> Mount:
     left, _, right = line.partition(" - ")
     fields, (kind, source) = left.split(" "), right.split(" ")[:2]
-    return Mount(fields[2], _unescape(fields[3]), _unescape(fields[4]), kind, source)
+    writable = "ro" not in fields[5].split(",")
+    return Mount(fields[2], _unescape(fields[3]), _unescape(fields[4]), kind, source, writable)
 
 
 def _unescape(field: str) -> str:

@@ -61,12 +61,12 @@ def writers(folder: Path) -> list[Writer]:
             with contextlib.suppress(OSError):  # it ended
                 namespace = os.readlink(process / "ns/mnt")
                 if namespace not in prefixes:
-                    prefixes[namespace] = _seen_as(place, mounts_of(process.name))
+                    prefixes[namespace] = seen_as(place, mounts_of(process.name))
                 found += _of_process(process, prefixes[namespace])
     return found
 
 
-def _seen_as(place: Place, seen: list[Mount]) -> list[str]:
+def seen_as(place: Place, seen: list[Mount]) -> list[str]:
     """Return the paths by which a namespace with these mounts sees the place, or a part of it."""
     found = []
     for mount in seen:

@@ -10,8 +10,12 @@ from the local store is removed from the bucket outside the window alone, see `u
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import contextlib
+import os
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +24,7 @@ from ..host.linked import Store
 from ..media import checksums
 from ..media.deletions import check_deletions
 from ..media.equality import Manifest
+from ..media.names import is_media
 from ..media.snapshot import Snapshot
 from ..media.walk import files_below, walk
 from ..model.errors import CommandFailed, Problem
@@ -30,6 +35,11 @@ from .window import Clock
 
 if TYPE_CHECKING:
     from ..model.ports import Listener
+
+#: Files, and bytes of them, that are sent one by one; and so many of them at once.
+MOST_FILES, MOST_BYTES, AT_ONCE = 32, 16 << 20, 8
+#: Nanoseconds in which a file may change again and have the same times still.
+TICK = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,8 @@ class Baseline:
     #: Names of ours that were gone already, and stay in the bucket since nobody purged them.
     gone: frozenset[str]
     listener: Listener | None
+    #: Files that became equal since the walk.
+    settled: frozenset[Entry] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -87,10 +99,62 @@ def before_window(run: Run, listener: Listener | None) -> tuple[int, Baseline]:
         return len(changed), Baseline(equal, manifest.unknown_files(), manifest.uploaded_count(), gone, listener)
 
 
-def in_window(run: Run, known: Baseline, clock: Clock) -> Found:
+def catch_up(run: Run, known: Baseline) -> tuple[int, Baseline]:
+    """Send and compare what changed by now, while services still write; return how much, and what is known then.
+
+    What does not become equal, and what is being written this very moment, is left to the window.
+    """
+    root = run.server.store_path
+    told = known.listener.changed() if known.listener else None
+    if told is None:
+        return 0, replace(known, listener=None)
+    with run.server.manifest() as manifest, run.server.manifest_in_memory() as late:
+        before = time.time_ns() - TICK
+        changed = [entry for entry in _changed_at(run, manifest, known, told)[0] if entry.ctime < before]
+        late.load_local(changed)
+        manifest.add_sent(entry.path for entry in changed)
+        with contextlib.suppress(CommandFailed):
+            _send(run, late, root, changed, None, one_by_one=True)
+        _compare(run, late, root, changed)
+        wrong = {*late.missing_remotely(), *late.different()}
+        late.mark_equal()
+        manifest.merge_from(late, [])
+    return len(changed), replace(known, settled=known.settled | {entry for entry in changed if entry.path not in wrong})
+
+
+def new_folders(run: Run, known: Baseline) -> list[str]:
+    """Return the folders without a file in them that were made since the walk: somebody is about to write there.
+
+    Those at the top are among them in any case: rclone looks for these once, when its mount begins.
+    """
+    told = (known.listener.changed() if known.listener else None) or set()
+    found = []
+    with Store.at(run.server.store_path) as top:
+        for path in sorted(told):
+            if is_media(path.partition("/")[0]) and top.has_folder(path):
+                found += _empty_below(top, path) + ([] if "/" in path else [path])
+    return found
+
+
+def _empty_below(top: Store, path: str) -> list[str]:
+    try:
+        with top.folder(path) as folder:
+            inside = folder.names()
+            folders = [name for name in inside if folder.has_folder(name)]
+    except OSError:  # it is gone
+        return []
+    return [path] if not inside else [each for name in folders for each in _empty_below(top, f"{path}/{name}")]
+
+
+class TooMuch(Exception):
+    """This error says that more came than is sent at once, see `are_few`."""
+
+
+def in_window(run: Run, known: Baseline, clock: Clock, *, few: bool = False) -> Found:
     """Send and compare what changed, while nothing writes; return how much that was.
 
-    Raises `Problem` where a file is not equal in the bucket then, the time is over, or too many files are gone.
+    Raises `Problem` where a file is not equal in the bucket then, the time is over, or too many files are gone; with
+    `few`, TooMuch where there is more to send than that.
     """
     root = run.server.store_path
     # A manifest of their own: asking the whole one takes the longer the larger the store.
@@ -105,7 +169,9 @@ def in_window(run: Run, known: Baseline, clock: Clock) -> Found:
         late.load_local(changed)
         late.add_checksums(manifest.checksums(changed))
         manifest.add_sent(entry.path for entry in changed)
-        _send(run, late, root, changed, clock)
+        if few and not are_few(changed):
+            raise TooMuch
+        _send(run, late, root, changed, clock, one_by_one=few)
         clock.check()
         _compare(run, late, root, changed)
         wrong = late.missing_remotely() + late.different()
@@ -150,7 +216,7 @@ def _changed_at(run: Run, manifest: Manifest, known: Baseline, told: Iterable[st
     with Store.at(root) as top:
         found = {entry.path: entry for path in {*told, *known.open} for entry in files_below(top, path, exclude)}
     gone = {name for path in told for name in manifest.uploaded_below(path)} - found.keys()
-    changed, _ = known.equal.part(found.values())
+    changed, _ = known.equal.part(each for each in found.values() if each not in known.settled)
     return changed, sorted(gone)
 
 
@@ -168,11 +234,36 @@ def _changed_by_walk(run: Run, manifest: Manifest, known: Baseline) -> tuple[lis
     return changed, manifest.gone_locally()
 
 
-def _send(run: Run, manifest: Manifest, root: Path, changed: list[Entry], clock: Clock | None) -> None:
+def _send(
+    run: Run, manifest: Manifest, root: Path, changed: list[Entry], clock: Clock | None, one_by_one: bool = False
+) -> None:
     if changed:
         checksums.checksum_files(manifest, root, changed, clock.check if clock else lambda: None)
+        if one_by_one and are_few(changed):
+            _put(run, root, changed)
+            return
         progress = Progress(len(changed), sum(entry.size for entry in changed))
         run.copier.upload(root, changed, run.journal.owner, progress, "rclone", clock.deadline if clock else None)
+
+
+def are_few(files: Sequence[Entry]) -> bool:
+    """Return whether these files are sent one by one: sooner than a program that copies has begun."""
+    return len(files) <= MOST_FILES and sum(file.size for file in files) <= MOST_BYTES
+
+
+def _put(run: Run, root: Path, files: Sequence[Entry]) -> None:
+    """Send a few files; one that is gone, or is not the store's owner's any more, is left out."""
+    owner = run.journal.owner
+
+    def put(file: Entry) -> None:
+        # A hard link to somebody else's file would give its content away.
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), top.file(file.path) as opened:
+            if os.fstat(opened.fileno()).st_uid == owner.uid:
+                run.bucket.put_medium(file.path, opened.read())
+
+    with Store.at(root) as top, ThreadPoolExecutor(AT_ONCE) as pool:
+        for _ in pool.map(put, files):
+            pass
 
 
 def _compare(run: Run, manifest: Manifest, root: Path, changed: list[Entry]) -> None:

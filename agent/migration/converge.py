@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..host.files import lay_reserve
 from ..model.errors import Problem
 from ..model.phases import ANY, Milestone, Owed, Phase
-from ..serving import writers
+from ..serving import hold, writers
 from ..state.journal import RESERVE_BYTES, Journal
 from ..state.run import Run, Server
 from ..store import ownership
@@ -96,7 +96,15 @@ def plan(server: Server, journal: Journal, target: Phase) -> list[str]:
     """Return what `converge` would do, in words for a preview."""
     names = ", ".join(writers.running(server)) or "the services that write media"
     edges = way(journal, target)
-    return [f"{edge.begins} -> {edge.ends}: {edge.says.format(services=names)}" for edge in edges]
+    why_not = hold.why_not(server)
+
+    def says(edge: Edge) -> str:
+        text = edge.says.format(services=names)
+        if not edge.says_held or server.settings.cutover.method == "restart":
+            return text
+        return f"{text}; they are not held: {why_not}" if why_not else edge.says_held.format(services=names)
+
+    return [f"{edge.begins} -> {edge.ends}: {says(edge)}" for edge in edges]
 
 
 def verdict(journal: Journal) -> Verdict:

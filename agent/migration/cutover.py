@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 from ..host.beneath import Folder
 from ..model.errors import Problem
-from ..model.phases import Milestone, Owed, Phase, Side, Stage, Window
-from ..serving import disk, mount, playbook, proof, provider, store_in_use, writers
+from ..model.phases import Milestone, Owed, Window
+from ..serving import mount, proof, provider, store_in_use, writers
 from ..state import local_copy
 from ..state.run import Run
-from . import changes, mirror, restore, unaccounted
+from . import changes, mirror, restore, swap, unaccounted
 from .aside import parent_of_store
-from .window import Clock, Stopwatch, start_services, window
+from .window import Clock, start_services
 
 if TYPE_CHECKING:
     from ..model.protocol import Counts
@@ -49,9 +49,8 @@ def go_live(run: Run) -> Counts:
         writers.required(run.server)
         with Folder.at(run.server.store_path) as store:
             local_copy.mark(run.journal, store)
-        with window(run, Window.CUTOVER) as clock:
-            _swap(run, known, clock, counts)
-    return _prove(run, clock.down)
+        clock = swap.swap(run, known, counts)
+    return _prove(run, clock)
 
 
 def prove_live(run: Run) -> Counts:
@@ -69,44 +68,7 @@ def _check_no_backup(run: Run) -> None:
             raise Problem(f"{backup} exists already", "it may be an earlier migration's copy: move it elsewhere first")
 
 
-def _swap(run: Run, known: changes.Baseline, clock: Clock, counts: Counts) -> None:
-    """Do the work of the window up to the commit: the last files, the renames, the mount."""
-    server, journal = run.server, run.journal
-    journal.stopped = journal.units
-    clock.start()
-    found = changes.in_window(run, known, clock)
-    writers.check_none_writes(server)
-    journal.advance(Stage.SWAPPING)
-    _move_aside(run)
-    playbook.choose(server)
-    mount.start_final(server, journal.owner)
-    owed = {Owed.PROOF}
-    if not found.walked:
-        owed.add(Owed.WALK)  # a walk misses nothing
-    if found.gone:
-        owed.add(Owed.PURGES)
-    seconds = clock.work.seconds
-    moved: Counts = {**counts, "window_seconds": seconds, "window_files": found.changed}
-    journal.commit(Side.BUCKET, Phase.LIVE, owed, moved)
-    run.say(f"cutover: {found.changed:,} files in the window, {seconds:.1f} s; starting the services")
-
-
-def _move_aside(run: Run) -> None:
-    """Make the store the local copy, and our mount point what has its name.
-
-    Raises `Problem` where somebody put something else in its place just now.
-    """
-    store, backup = run.server.store_path, run.server.backup_path
-    with parent_of_store(run.server) as parent:
-        disk.move(run.server, parent, store.name, backup.name)
-        if not local_copy.is_at(parent, backup.name, run.journal.local_store):
-            raise Problem(
-                f"{store} was replaced by something else within the window",
-                "look who did that; the local store serves again",
-            )
-
-
-def _prove(run: Run, down: Stopwatch | None) -> Counts:
+def _prove(run: Run, clock: Clock | None) -> Counts:
     """Start the services and prove that the bucket serves; go back to the local store where it does not.
 
     Raises `Problem` where it does not.
@@ -117,9 +79,9 @@ def _prove(run: Run, down: Stopwatch | None) -> Counts:
         if journal.window:
             start_services(run)
         run.homeserver.wait()
-        if down:
-            counts["services_stopped_seconds"] = down.seconds
-            run.say(f"cutover: the homeserver answers after {down.seconds:.1f} s")
+        if clock:
+            counts.update(clock.stopped())
+            run.say(f"cutover: the homeserver answers after {clock.down.seconds:.1f} s")
             run.reached(Milestone.SERVING_AGAIN, Window.CUTOVER)
         counts["proof"] = proof.prove(server, journal.owner, run.homeserver)
     except Exception as error:

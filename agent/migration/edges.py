@@ -26,6 +26,8 @@ class Edge(NamedTuple):
     does: Callable[[Run], Counts | None]
     #: For a preview, with `{services}` for those that stop.
     says: str
+    #: The same where the services are held, if they can be in this one.
+    says_held: str = ""
 
 
 def _prepare(run: Run) -> None:
@@ -67,6 +69,8 @@ EDGES = (
         Phase.MIRROR, Phase.LIVE, cutover.go_live,
         "copy what is new; stop {services}; copy the last files; the bucket becomes the media store; "
         "start them again; prove it (old files, a new file, the homeserver)",
+        "copy what is new; hold {services} for less than a second, none is stopped; copy the last files; the bucket "
+        "becomes the media store; prove it (old files, a new file, the homeserver)",
     ),
     Edge(
         Phase.LIVE, Phase.CLEAN, clean.clean,

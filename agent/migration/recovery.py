@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ..host.beneath import Folder
 from ..model.errors import CommandFailed, Problem
 from ..model.phases import NEXT, Side, Stage, after_crash
-from ..serving import disk, mount, mount_point, playbook, writers
+from ..serving import disk, hold, mount, mount_point, playbook, writers
 from ..state import local_copy
 from ..state.journal import Journal, Lost
 from ..state.run import Run
@@ -32,11 +32,13 @@ def recover(run: Run, boot: bool = False) -> None:
     journal = run.journal
     disk.settle(run.system, run.settings.host, run.layout)
     if journal.window is None:
+        hold.let_go(run.server)
         _settle_what_disk_says(run, boot)
         return
     try:
         _choose_side(run)
     finally:
+        hold.let_go(run.server)
         _start(run, journal.units, wait=False)
     units = journal.units
     journal.close()
@@ -77,6 +79,9 @@ def _choose_side(run: Run) -> None:
         if Stage.UNDOING in NEXT[window.name, window.stage]:
             journal.advance(Stage.UNDOING)  # from here on no mount comes up, whoever starts one
         bring_local_copy_home(run)
+    elif outcome.serves is Side.LOCAL:
+        hold.let_go(run.server)  # nothing was moved
+        mount.stop_final(run.server)  # which may wait beside the local store
     journal.recover()
 
 

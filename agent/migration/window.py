@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..model.errors import Problem
 from ..model.layout import RECOVER_TIMER
@@ -18,6 +19,9 @@ from ..serving import writers
 from ..state.run import Run
 from ..store import ownership
 from . import recovery
+
+if TYPE_CHECKING:
+    from ..model.protocol import Counts
 
 #: Tries of a request to the store in a window.
 ATTEMPTS = 3
@@ -48,10 +52,18 @@ class Clock:
     work: Stopwatch = field(default_factory=Stopwatch)
     #: When the last files must be there, on the monotonic clock; None before `start`.
     deadline: float | None = None
+    #: For how many seconds the services stood still where they were held; None where they were stopped.
+    held: float | None = None
 
     def start(self) -> None:
         """Begin the time for copying; to be called once what takes long by itself, such as a large listing, is over."""
         self.deadline = time.monotonic() + self.limit
+
+    def stopped(self) -> Counts:
+        """Return for how long nobody was served by now: by services that were stopped, or that stood still."""
+        if self.held is None:
+            return {"services_stopped_seconds": self.down.seconds}
+        return {"services_held_seconds": self.held}
 
     def check(self) -> None:
         """Raise `Problem` where the time for copying is over."""
@@ -70,11 +82,7 @@ def window(run: Run, name: Window, start: Sequence[str] = ()) -> Iterator[Clock]
     Whatever fails in it is finished or undone, and the services start; the error is raised. After the commit it is the
     caller's to start them, see `start_services`. `start` names units to start then even if they do not run now.
     """
-    store = run.settings.store
-    if name is not Window.RESTORE:  # the way home only reads
-        ownership.check_serves(run.bucket, run.server.ids, store.bucket, run.journal.epoch)
-    # Should this process be killed, and whoever recovers too, the services must not wait for ever.
-    run.system.systemctl("start", "--no-block", RECOVER_TIMER, check=False)
+    prepare(run, name)
     run.bucket.set_patience(ATTEMPTS, SILENT_SECONDS)  # a store that does not answer must not keep the services down
     try:
         clock = Clock(run.settings.migration.window_seconds)
@@ -86,6 +94,14 @@ def window(run: Run, name: Window, start: Sequence[str] = ()) -> Iterator[Clock]
         recovery.recover(run)
         raise
     run.bucket.set_patience()
+
+
+def prepare(run: Run, name: Window) -> None:
+    """See that the bucket is this server's, and that somebody ends the window whoever is killed. Raises `Problem`."""
+    if name is not Window.RESTORE:  # the way home only reads
+        ownership.check_serves(run.bucket, run.server.ids, run.settings.store.bucket, run.journal.epoch)
+    # Should this process be killed, and whoever recovers too, the services must not wait for ever.
+    run.system.systemctl("start", "--no-block", RECOVER_TIMER, check=False)
 
 
 def _take_down(run: Run, name: Window, start: Sequence[str]) -> None:

@@ -50,3 +50,15 @@ class Remainder:
     #: The parameter by which S3 takes `id`: `versionId` or `uploadId`.
     kind: str
     id: str
+
+
+class View(NamedTuple):
+    """A `View` is a mount namespace in which a folder can be written to, as one of its processes shows it."""
+
+    process: str
+    #: The control group of that process.
+    group: str
+    #: The paths by which the folder, a part of it, or what is around it is seen.
+    paths: tuple[str, ...]
+    #: Whether the namespace has another root folder than the server: it is a container's.
+    contained: bool

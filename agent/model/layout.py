@@ -15,9 +15,13 @@ STAGING_UNIT = "matrix-media-store-staging.service"
 RECOVER_UNIT = "matrix-media-store-recover.service"
 RECOVER_TIMER = "matrix-media-store-recover.timer"
 WATCHDOG_UNIT = "matrix-media-store-watchdog.service"
+THAW_UNIT = "matrix-media-store-thaw.service"
+THAW_TIMER = "matrix-media-store-thaw.timer"
 WORK_UNIT = "matrix-media-store-converge.service"
 #: All units that this program lays but the transient one.
-OUR_UNITS = (STAGING_UNIT, MOUNT_UNIT, RECOVER_UNIT, RECOVER_TIMER, WATCHDOG_UNIT)
+OUR_UNITS = (
+    STAGING_UNIT, MOUNT_UNIT, RECOVER_UNIT, RECOVER_TIMER, WATCHDOG_UNIT, THAW_UNIT, THAW_TIMER,
+)  # fmt: skip
 #: The playbook's own mount of a bucket.
 PLAYBOOK_UNIT = "matrix-goofys.service"
 
@@ -123,6 +127,11 @@ class Layout:
     def lock(self) -> Path:
         """Return the path of the file that whoever changes the server locks, see `state.lock`."""
         return self.var / "lock"
+
+    @property
+    def held(self) -> Path:
+        """Return the path of the file that names what stands still, see `serving.hold`; a reboot takes it away."""
+        return self.root / "run/matrix-media-store.held"
 
     @property
     def gave_way(self) -> Path:

@@ -9,7 +9,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
 
-from .items import Entry, Object, Remainder
+from .items import Entry, Object, Remainder, View
 
 T = TypeVar("T")
 
@@ -113,6 +113,24 @@ class System(Protocol):
     def open_for_writing(self, folder: Path) -> list[str]:
         """Return a line for each file below the folder that a process has open for writing: who, and which file."""
 
+    def can_freeze(self) -> bool:
+        """Return whether this server has control groups that can be frozen."""
+
+    def groups_of_units(self, units: Sequence[str]) -> list[str]:
+        """Return the control groups of those of the units that have one. Raises CommandFailed."""
+
+    def freeze(self, groups: Sequence[str], seconds: float) -> bool:
+        """Freeze control groups; return whether all their processes stand still within `seconds`. Raises OSError."""
+
+    def thaw(self, groups: Sequence[str]) -> None:
+        """Let the processes of control groups go on; one that is gone is none."""
+
+    def views(self, folder: Path) -> list[View]:
+        """Return the mount namespaces in which the folder can be written to, but for this process's own."""
+
+    def blind(self, seen: Sequence[View], folder: Path) -> list[View]:
+        """Return those of these views in which what is mounted at the folder by now is not seen."""
+
     def processes(self, command: bytes) -> list[Path]:
         """Return the folders in /proc of the processes whose command line has a match of that regular expression."""
 
@@ -177,6 +195,9 @@ class Bucket(Protocol):
 
     def put(self, key: str, body: bytes) -> None:
         """Write an object."""
+
+    def put_medium(self, key: str, body: bytes) -> None:
+        """Write a medium, in the stack's storage class."""
 
     def delete(self, key: str) -> None:
         """Delete an object; in a bucket with versions, its earlier versions stay."""

@@ -41,6 +41,7 @@ class Counts(TypedDict, total=False):
     window_seconds: float
     window_files: int
     services_stopped_seconds: float
+    services_held_seconds: float
     proof: dict[str, Any]
 
 

@@ -130,6 +130,14 @@ class MigrationSettings:
 
 
 @dataclass(frozen=True, eq=False)
+class CutoverSettings:
+    """These settings say how one side takes the place of the other: the stack's section `cutover`."""
+
+    #: `hold`, `restart`, or `auto`: held where that can be, else stopped; see `serving.hold`.
+    method: str = "auto"
+
+
+@dataclass(frozen=True, eq=False)
 class Settings:
     """These are all sections of settings, as the stack told them."""
 
@@ -138,6 +146,7 @@ class Settings:
     mount: MountSettings = field(default_factory=MountSettings)
     copy: CopySettings = field(default_factory=CopySettings)
     migration: MigrationSettings = field(default_factory=MigrationSettings)
+    cutover: CutoverSettings = field(default_factory=CutoverSettings)
 
 
 _SECTIONS: dict[str, Any] = {f.name: f.default_factory for f in fields(Settings)}

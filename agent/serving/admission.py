@@ -33,6 +33,8 @@ def check(system: System, settings: Settings, journal: Journal, where: Path) -> 
         return
     if journal.forbids_mount():
         raise is_local(where)
+    if journal.mounts_beside():
+        return
     if not system.layers(where):
         if journal.serving is Side.BUCKET:
             disk.settle(system, settings.host, journal.layout)

@@ -12,7 +12,7 @@ from ..model.layout import MOUNT_UNIT, STAGING_UNIT, WATCHDOG_UNIT
 from ..model.phases import Side
 from ..state.records import Owner
 from ..state.run import Server
-from . import playbook, probe, writers
+from . import mount_point, playbook, probe, writers
 
 #: Seconds for which a mount that ended as it was started may come up by systemd's next try, which is 2 s later.
 AGAIN_SECONDS = 10.0
@@ -92,6 +92,30 @@ def start_final(server: Server, owner: Owner) -> None:
         server.system.start([WATCHDOG_UNIT], wait=False)
 
 
+def start_beside(server: Server, owner: Owner) -> None:
+    """Have the unit of the media store mount at a place of ours, and return once the bucket answers there.
+
+    It is enabled by then, and waits for `bring`. Raises `Problem` where it does not come up.
+    """
+    system, place = server.system, server.layout.mounting
+    unit = _enable_final(server)
+    system.start([unit], wait=False)
+    if not system.wait_until(lambda: system.mounted(place), mount_point.MOUNT_SECONDS, every=0.05):
+        raise Problem(f"{unit} does not mount", f"see journalctl -u {unit} on the server")
+    probe.check_answers(system, owner, place, unit)
+
+
+def bring(server: Server) -> None:
+    """Bring the mount that `start_beside` started to our mount point. Raises `Problem` where that is not there."""
+    mount_point.bring(server.system, server.layout.mounting, server.store_path)
+
+
+def settle_beside(server: Server) -> None:
+    """Take the mount that was brought to the media store away from where it was, and watch over it."""
+    server.system.unmount(server.layout.mounting)
+    server.system.start([WATCHDOG_UNIT], wait=False)
+
+
 def bring_up(server: Server) -> None:
     """Have systemd mount the bucket as `start_final` does, but wait for nothing.
 
@@ -128,3 +152,4 @@ def stop_final(server: Server) -> None:
         sync_folder(wants)  # a power loss must not bring the mount back at boot
     with contextlib.suppress(CommandFailed):
         server.system.stop(units)
+    server.system.unmount(server.layout.mounting)  # one that waited beside the local store, and was killed

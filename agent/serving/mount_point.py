@@ -125,7 +125,18 @@ def attach(system: System, mounted_at: Path, path: Path, ended: Callable[[], boo
         return
     if not system.mounted(mounted_at):
         raise Problem("the mount ended", "see the lines before this one, or the journal of its unit")
+    bring(system, mounted_at, path)
+    system.unmount(mounted_at)
+
+
+def bring(system: System, mounted_at: Path, path: Path) -> None:
+    """Let what is mounted at `mounted_at` be seen at our mount point at `path`. Raises `Problem` where that is gone."""
     with Folder.at(path) as point:
         check(point)
         system.attach(mounted_at, point)
-    system.unmount(mounted_at)
+
+
+def wait_for(system: System, path: Path, ended: Callable[[], bool]) -> None:
+    """Return once somebody brought a mount to `path`. Raises `Problem` where nobody does, or it has `ended`."""
+    if not system.wait_until(lambda: system.mounted(path) or ended(), MOUNT_SECONDS) or not system.mounted(path):
+        raise Problem(f"the mount was not brought to {path}", "the local store serves; see the lines before this one")

@@ -8,11 +8,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..host.units import quote, render
-from ..model.layout import MOUNT_UNIT, PLAYBOOK_UNIT, RECOVER_TIMER, RECOVER_UNIT, STAGING_UNIT, WATCHDOG_UNIT
+from ..model.layout import (
+    MOUNT_UNIT,
+    PLAYBOOK_UNIT,
+    RECOVER_TIMER,
+    RECOVER_UNIT,
+    STAGING_UNIT,
+    THAW_TIMER,
+    THAW_UNIT,
+    WATCHDOG_UNIT,
+)
 from ..state.records import Owner
 from ..state.run import Server
 from ..store.rclone_conf import rclone_conf
-from . import playbook, programs, provider
+from . import hold, playbook, programs, provider
 from .writers import patterns
 
 #: What walks over all file systems each night, to find files by their names; the distributions call it so.
@@ -63,6 +72,8 @@ def unit_files(server: Server, owner: Owner) -> dict[str, bytes]:
         ),
         RECOVER_UNIT: render("recover.service", agent=str(layout.agent), before=services, parent=parent),
         RECOVER_TIMER: render("recover.timer"),
+        THAW_UNIT: render("thaw.service", agent=str(layout.agent)),
+        THAW_TIMER: render("thaw.timer", seconds=str(hold.HELD_SECONDS)),
         WATCHDOG_UNIT: render("watchdog.service", agent=str(layout.agent), parent=parent),
     }
 

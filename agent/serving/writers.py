@@ -53,11 +53,10 @@ def check_none_writes(server: Server, seconds: float = 0) -> None:
     """
     found: list[str] = []
     synapses: list[str] = []
-    folders = _folders(server)
 
     def nobody() -> bool:
         nonlocal found, synapses
-        found = [line for folder in folders for line in server.system.open_for_writing(folder)]
+        found = open_files(server)
         synapses = store_in_use.running(server)
         return not found and not synapses
 
@@ -72,6 +71,11 @@ def check_none_writes(server: Server, seconds: float = 0) -> None:
         f"{len(found)} files of the media store are open for writing, though its services are stopped: {found[0]}",
         "end that process, or name its unit in host.services; then run pulumi up again",
     )
+
+
+def open_files(server: Server) -> list[str]:
+    """Return a line for each file of the media store that a process has open for writing: who, and which file."""
+    return [line for folder in _folders(server) for line in server.system.open_for_writing(folder)]
 
 
 def _folders(server: Server) -> list[Path]:

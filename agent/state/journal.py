@@ -133,6 +133,14 @@ class Journal:
         """Return whether the bucket must not be mounted as the media store now."""
         return forbids_mount(self.serving, (self.window.name, self.window.stage) if self.window else None)
 
+    def mounts_beside(self) -> bool:
+        """Return whether a mount that starts now waits beside the local store, until it is brought to its place."""
+        return self.window is not None and (self.window.name, self.window.stage) == (Window.CUTOVER, Stage.DELTA)
+
+    def is_moving(self) -> bool:
+        """Return whether a window moves the store now, so that what is written to it may stay behind."""
+        return self.window is not None and self.window.stage in (Stage.SWAPPING, Stage.UNDOING)
+
     # Windows. Each of these is written before it returns.
 
     def open(self, name: Window, units: Iterable[str]) -> None:

@@ -171,6 +171,10 @@ class Bucket(Connections):
         """Write an object, with the stack's key for SSE-C if there is one."""
         self.open("PUT", key, body=body, customer_key=True).read()
 
+    def put_medium(self, key: str, body: bytes) -> None:
+        """Write a medium as the mount would, with the stack's key for SSE-C and its storage class."""
+        self.open("PUT", key, body=body, customer_key=True, storage_class=self.store.storage_class).read()
+
     def delete(self, key: str) -> None:
         """Delete an object; in a bucket with versions, its earlier versions stay."""
         self.open("DELETE", key).read()

@@ -65,7 +65,7 @@ class Connections:
             self._local.connection = None
 
     def _send(
-        self, method: str, key: str, query: dict[str, str], body: bytes, customer_key: bool
+        self, method: str, key: str, query: dict[str, str], body: bytes, customer_key: bool, storage_class: str
     ) -> http.client.HTTPResponse:
         path = "/" + urllib.parse.quote(
             self.store.bucket + (f"/{self.store.beginning}{key}" if key else ""), safe="/-_.~"
@@ -77,6 +77,8 @@ class Connections:
         digest = hashlib.sha256(body).hexdigest() if body else _NO_BODY
         when = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         own = {**(self._customer_key if customer_key else {})}
+        if storage_class:
+            own["x-amz-storage-class"] = storage_class
         if body:  # wanted by buckets with Object Lock
             own["content-md5"] = content_md5(body)
         headers = sign(
@@ -96,6 +98,7 @@ class Connections:
         body: bytes = b"",
         attempts: int = 0,
         customer_key: bool = False,
+        storage_class: str = "",
     ) -> http.client.HTTPResponse:
         """Send a request, and return a response with status 2xx whose body is still to be read.
 
@@ -106,7 +109,7 @@ class Connections:
         for attempt in range(1, attempts + 1):
             last = attempt == attempts
             try:
-                response = self._send(method, key, query or {}, body, customer_key)
+                response = self._send(method, key, query or {}, body, customer_key, storage_class)
             except (OSError, http.client.HTTPException) as error:
                 self.close()
                 if last:

@@ -76,7 +76,16 @@ class MediaServer(pulumi.ComponentResource):
         media_store = host_command(
             f"{name}-media-store",
             connection=connection,
-            run=text("converge", "--phase", phase, "--after", after, copy=sections.copy, migration=sections.migration),
+            run=text(
+                "converge",
+                "--phase",
+                phase,
+                "--after",
+                after,
+                copy=sections.copy,
+                migration=sections.migration,
+                cutover=sections.cutover,
+            ),
             delete=delete_text(user, "converge", *mine, "--phase", "local", "--after", "any"),
             secrets=token,
             depends_on=[*store.ready, agent, mount],

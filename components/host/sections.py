@@ -10,6 +10,7 @@ import pulumi
 
 from agent.model.settings import (
     CopySettings,
+    CutoverSettings,
     HostSettings,
     MigrationSettings,
     MountSettings,
@@ -33,6 +34,7 @@ class Sections:
     mount: Section
     copy: Section
     migration: Section
+    cutover: Section
 
 
 def host_section(settings: Settings, stack: str) -> Section:
@@ -95,6 +97,11 @@ def migration_section(settings: Settings) -> Section:
     )
 
 
+def cutover_section(settings: Settings) -> Section:
+    """Return the section on how one side takes the place of the other."""
+    return shown(CutoverSettings(method=settings.cutover.method))
+
+
 def store_section(store: Store) -> pulumi.Output[Section]:
     """Return the section on the bucket."""
 
@@ -122,6 +129,7 @@ def sections(settings: Settings, store: Store, stack: str) -> Sections:
         mount=mount_section(settings),
         copy=copy_section(settings),
         migration=migration_section(settings),
+        cutover=cutover_section(settings),
     )
 
 
@@ -132,6 +140,7 @@ def asked_with(settings: Settings, stack: str) -> dict[str, Section]:
         "mount": mount_section(settings),
         "copy": copy_section(settings),
         "migration": migration_section(settings),
+        "cutover": cutover_section(settings),
     }
 
 

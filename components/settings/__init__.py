@@ -12,7 +12,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
 
 from .fields import Section, setting
-from .host import Copy, Host, Migration, Mount
+from .host import Copy, Cutover, Host, Migration, Mount
 from .server import Server
 from .stores import STORES, AnyStore, AwsStore, B2Store, ExistingStore, kind_of
 
@@ -38,6 +38,7 @@ class Settings(Section):
     mount: Mount = setting(Mount(), "The mount", "see stacks/Pulumi.example-existing.yaml")
     copying: Copy = setting(Copy(), "Copying", "see stacks/Pulumi.example-existing.yaml", alias="copy")
     migration: Migration = setting(Migration(), "Limits", "see stacks/Pulumi.example-existing.yaml")
+    cutover: Cutover = setting(Cutover(), "The cutover", "see stacks/Pulumi.example-existing.yaml")
 
     @property
     def customer_key(self) -> str:

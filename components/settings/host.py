@@ -151,6 +151,17 @@ class Copy(Section):
     )
 
 
+class Cutover(Section):
+    """This section says how the bucket and the local copy take each other's place."""
+
+    method: Literal["auto", "hold", "restart"] = setting(
+        "auto",
+        "What the services do meanwhile: hold has them stand still for less than a second, restart stops and starts "
+        "them; auto holds them where that can be, else restarts them",
+        "use auto, hold or restart",
+    )
+
+
 class Migration(Section):
     """This section says what may go without asking."""
 

@@ -26,7 +26,8 @@ from agent.state.records import LocalStore, OpenWindow
 from agent.state.run import Run, Server
 from agent.store import ownership
 
-from .fakes import SYNAPSE, FakeBucket, FakeCopier, FakeHomeserver, FakeListener, FakeSystem, Power
+from .fake_work import FakeCopier, FakeHomeserver, FakeListener
+from .fakes import SYNAPSE, FakeBucket, FakeSystem, Power
 
 __all__ = ["SYNAPSE", "Machine"]
 

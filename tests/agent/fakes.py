@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import hashlib
-import http.client
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TypeVar
 
-from agent.media.walk import walk
 from agent.model.errors import CommandFailed, StoreError
-from agent.model.items import Entry, Object, Remainder
+from agent.model.items import Object, Remainder, View
 from agent.model.layout import MOUNT_UNIT, STAGING_UNIT
 from agent.model.ports import Layer, OpenFolder
 
@@ -112,6 +109,9 @@ class FakeBucket:
         self.objects[key] = body
         self.locked.discard(key)
 
+    def put_medium(self, key: str, body: bytes) -> None:
+        self.put(key, body)
+
     def delete(self, key: str) -> None:
         self.power.tick()
         self.objects.pop(key, None)
@@ -139,6 +139,17 @@ class FakeSystem:
     synapses: list[Path] = field(default_factory=list)
     #: What covers a mount point, with the options of its file system.
     covers: list[tuple[Path, str]] = field(default_factory=list)
+    #: Whether control groups can be frozen, which are by now, and what happens then.
+    freezable: bool = False
+    frozen: set[str] = field(default_factory=set)
+    on_freeze: Callable[[], None] = lambda: None
+    #: Whether the mount's unit mounts at `mounting` now, and what follows when the store's owner did something.
+    mounts_beside: Callable[[], bool] = lambda: False
+    mounting: Path = Path("/nowhere")
+    on_write: Callable[[], None] = lambda: None
+    #: Other mount namespaces that see the store; and those of them that see no mount there.
+    seen: list[View] = field(default_factory=list)
+    unseeing: list[View] = field(default_factory=list)
     #: Called whenever the homeserver is started, to see over what.
     on_start: Callable[[], None] = lambda: None
 
@@ -186,7 +197,7 @@ class FakeSystem:
             raise CommandFailed(["systemctl", "start"], 5, f"Unit {self.gone} not found.")
 
     def mount_units(self) -> list[tuple[str, Path]]:
-        return [(MOUNT_UNIT, self.store), (STAGING_UNIT, self.staging)]
+        return [(MOUNT_UNIT, self.mounting if self.mounts_beside() else self.store), (STAGING_UNIT, self.staging)]
 
     def mounted(self, path: Path) -> bool:
         return path in self.mounts
@@ -216,7 +227,30 @@ class FakeSystem:
         self.mounts.discard(path)
 
     def as_user(self, uid: int, gid: int, action: Callable[[], T], timeout: float = 30) -> T:
-        return action()
+        done = action()
+        self.on_write()
+        return done
+
+    def can_freeze(self) -> bool:
+        return self.freezable
+
+    def groups_of_units(self, units: Sequence[str]) -> list[str]:
+        return [f"/system.slice/{unit}" for unit in units]
+
+    def freeze(self, groups: Sequence[str], seconds: float) -> bool:
+        self.power.tick()
+        self.frozen |= set(groups)
+        self.on_freeze()
+        return True
+
+    def thaw(self, groups: Sequence[str]) -> None:
+        self.frozen -= set(groups)
+
+    def views(self, folder: Path) -> list[View]:
+        return self.seen
+
+    def blind(self, seen: Sequence[View], folder: Path) -> list[View]:
+        return [view for view in seen if view in self.unseeing]
 
     def open_for_writing(self, folder: Path) -> list[str]:
         return self.writing
@@ -232,69 +266,3 @@ class FakeSystem:
 
     def sync(self) -> None:
         return
-
-
-@dataclass
-class FakeListener:
-    """Tells as the kernel does, by comparing two walks."""
-
-    root: Path
-    before: set[Entry]
-
-    @classmethod
-    @contextlib.contextmanager
-    def listening(cls, root: Path) -> Iterator[FakeListener]:
-        yield cls(root, set(walk(root, [])))
-
-    def changed(self) -> set[str] | None:
-        return {entry.path for entry in self.before ^ set(walk(self.root, []))}
-
-
-@dataclass
-class FakeCopier:
-    """Copies file by file; each is an operation."""
-
-    bucket: FakeBucket
-    power: Power
-
-    def prepare(self) -> None:
-        return
-
-    def upload(
-        self,
-        source: Path,
-        entries: Sequence[Entry],
-        owner: Any,
-        progress: Any,
-        method: str,
-        deadline: float | None = None,
-    ) -> None:
-        for path in (entry.path for entry in entries):
-            self.power.tick()
-            if (source / path).exists():
-                self.bucket.put(path, (source / path).read_bytes())
-
-    def download(
-        self, target: Path, objects: Sequence[Object], owner: Any, progress: Any, deadline: float | None = None
-    ) -> None:
-        for path in (item.key for item in objects):
-            self.power.tick()
-            if path in self.bucket.objects:
-                (target / path).parent.mkdir(parents=True, exist_ok=True)
-                (target / path).write_bytes(self.bucket.objects[path])
-
-
-class FakeHomeserver:
-    """A homeserver that answers at once."""
-
-    def trouble(self) -> str:
-        return ""
-
-    def wait(self) -> None:
-        return
-
-    def upload(self, body: bytes) -> tuple[str, str]:
-        raise http.client.HTTPException("nobody uploads here")
-
-    def download(self, server: str, media_id: str) -> bytes:
-        raise http.client.HTTPException("nobody downloads here")

@@ -16,7 +16,8 @@ from agent.model.phases import Owed, Phase, Side
 from agent.serving import proof
 
 from .conftest import Machine
-from .fakes import SYNAPSE, FakeListener
+from .fake_work import FakeListener
+from .fakes import SYNAPSE
 from .moves import FILES, fill, go
 
 

@@ -14,7 +14,7 @@ WORKER, GENERIC = "matrix-synapse-worker-media-repository-0", "matrix-synapse-wo
 CONTAINERS = {"matrix-synapse", WORKER, "matrix-postgres", "matrix-valkey", "matrix-synapse-reverse-proxy-companion"}
 #: What else runs on a kind of server.
 MORE = {"docker": set[str](), "bullseye": {GENERIC}, "trixie": {GENERIC}}
-STOPPED = {
+HELD = {
     "docker": f"{WORKER}.service, matrix-synapse.service",
     "bullseye": f"{GENERIC}.service, {WORKER}.service, matrix-synapse.service",
     "trixie": f"{GENERIC}.service, {WORKER}.service, matrix-synapse.service",
@@ -23,6 +23,10 @@ STOPPED = {
 
 def containers() -> set[str]:
     return set(server.ssh("docker ps --format '{{.Names}}'").split())
+
+
+def started(name: str) -> str:
+    return server.ssh(f"docker inspect --format '{{{{.State.StartedAt}}}}' {name}")
 
 
 @pytest.mark.parametrize(
@@ -34,9 +38,11 @@ def test_forward_to_clean_home_and_away_with_docker_workers_and_postgresql(begin
     migration.up("mirror")
     purged = migration.media[0]
     migration.purge(purged)  # by PostgreSQL's word, in its container
+    since = {name: started(name) for name in CONTAINERS | MORE[kind]}
     preview = migration.stack.must("preview", "--diff")
     output = migration.up("live")
-    assert f"cutover: stopping {STOPPED[kind]}" in output, preview
+    assert f"cutover: holding {HELD[kind]}" in output, preview
+    assert {name: started(name) for name in since} == since, "nothing was restarted"
     migration.assert_serves_from_bucket()
     assert purged.key not in migration.objects()
     new = migration.upload()

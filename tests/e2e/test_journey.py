@@ -61,7 +61,7 @@ def test_forward_to_clean_and_back_nothing_is_lost_and_no_secret_shows(begin: Be
         for phase, step in (
             ("prepare", "local -> prepare: mount the bucket"),
             ("mirror", "prepare -> mirror: copy the local store"),
-            ("live", f"stop {stopped()}; copy the last files"),
+            ("live", f"hold {stopped()} for less than a second, none is stopped; copy the last files"),
             ("clean", "live -> clean: compare every file"),
         ):
             stack.set("phase", phase)

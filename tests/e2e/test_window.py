@@ -12,6 +12,7 @@ from .world import BACKUP, STORE, Begin, Migration, mounted, on_disk, subset, sy
 @pytest.fixture
 def mirrored(begin: Begin) -> Migration:
     migration = begin("window", thin=5)
+    migration.stack.set("cutover.method", "restart")
     migration.up("mirror")
     return migration
 

@@ -32,6 +32,8 @@ class Case:
     before: bool = False
     #: The kind of server, where it is not the one that all cases run on.
     server: str = ""
+    #: How one side takes the place of the other: most moments are of services that are stopped.
+    method: str = "restart"
     #: Also run by `make test`.
     chosen: bool = False
 
@@ -120,7 +122,27 @@ IN_CONTAINERS = [
     Case("agent killed on docker", i.agent_killed, *SWAPPING),
 ]
 
+#: While services stand still. Nothing may do so for more than ten seconds.
+HELD = [
+    Case(fault, inject, "mirror", "live", "cutover, held", method="auto")
+    for fault, inject in (
+        ("agent killed", i.agent_killed),
+        ("agent hangs", i.agent_hangs),
+        ("pulumi killed", i.pulumi_killed),
+        ("power lost", i.power_lost),
+        ("store silent for 5 s", i.store_in(Mode.SILENT, 5)),
+        ("store down for 5 s", i.store_in(Mode.REFUSING, 5)),
+        ("unit stopped by hand", i.unit_stopped),
+        ("worker restarted", i.worker_restarted),
+        ("Docker killed", i.docker_killed),
+        ("Docker restarted", i.docker_restarted),
+    )
+]
+#: Those that see another place than the homeserver's: services are stopped instead.
+UNSEEING = Case("a container that does not see the mount", i.container_sees_nothing, *READY, before=True, method="auto")
+
 CASES = [
+    *(replace(case, server="docker") for case in (*HELD, UNSEEING)),
     *(replace(case, server="docker") for case in IN_CONTAINERS),
     Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *MIRRORING),
     Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *RESTORING),

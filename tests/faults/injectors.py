@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sandbox import relay, server, stacks, store, synapse
 from sandbox.engine import Stack
+from sandbox.server import matrix
 
 from ..e2e.world import BACKUP, STORE, on_disk, server_processes
 from .scene import EVERYTHING, KEY, KEY_ID, Scene, wait_for
@@ -30,6 +31,11 @@ def kill_processes(pattern: str, how: int = signal.SIGKILL) -> None:
 def agent_killed(scene: Scene) -> None:
     """The agent in whatever verb it is, and its rclone; not the units it keeps running."""
     kill_processes(r"agent\.pyz (work|mount|unmount|converge)|install --sha256| uninstall |rclone\S* copy")
+
+
+def agent_hangs(scene: Scene) -> None:
+    """It stands still itself, for good."""
+    kill_processes(r"agent\.pyz work", signal.SIGSTOP)
 
 
 def pulumi_killed(scene: Scene) -> None:
@@ -117,6 +123,24 @@ def mount_hangs(scene: Scene) -> None:
 def docker_killed(scene: Scene) -> None:
     """What units of containers ask to stop them; it is started again, and ends what ran without it."""
     kill_processes(r"(^|/)dockerd ")
+
+
+def unit_stopped(scene: Scene) -> None:
+    """By hand, and what requires it stops too; whoever ends the window starts it again."""
+    server.ssh("systemctl stop --no-block matrix-synapse.service")
+
+
+def worker_restarted(scene: Scene) -> None:
+    """The one that comes up meanwhile waits at its guard."""
+    server.ssh("systemctl restart --no-block 'matrix-synapse-worker-*.service'")
+
+
+def container_sees_nothing(scene: Scene) -> None:
+    """Somebody's container can write to the store, and gets no mount that comes later."""
+    sees = "type=bind,src=/matrix/synapse/storage,dst=/elsewhere,bind-propagation=private"
+    image = matrix.IMAGE.format(matrix.VERSIONS[0])
+    server.ssh(f"docker run --detach --name elsewhere --mount {sees} --entrypoint sleep {image} 3600")
+    scene.healing.append(lambda: server.ssh("docker rm --force elsewhere", check=False))
 
 
 def docker_restarted(scene: Scene) -> None:

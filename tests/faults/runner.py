@@ -11,7 +11,7 @@ from sandbox import relay, server, store, synapse
 
 from ..e2e.world import BACKUP, STORE, journal, mounted, on_disk, own_disk, stage
 from .cases import Case
-from .scene import BACK, MOMENT, MOMENTS, SETTLE, Scene, wait_for
+from .scene import BACK, MOMENT, MOMENTS, SETTLE, STILL, Scene, wait_for
 
 
 @dataclass
@@ -47,7 +47,7 @@ def run_case(case: Case, trouble: relay.Relay) -> Verdict:
     started = time.monotonic()
     trouble.turn(relay.Mode.WELL)
     own_key = case.fault == "key revoked" or case.at.startswith("remount")
-    scene = Scene.make(trouble, "none" if case.own_disk else case.start, own_key, case.server)
+    scene = Scene.make(trouble, "none" if case.own_disk else case.start, own_key, case.server, case.method)
     disk = own_disk(case.own_disk, case.disk_kind) if case.own_disk else contextlib.nullcontext()
     try:
         with disk:
@@ -83,6 +83,8 @@ def _play(case: Case, scene: Scene, verdict: Verdict) -> None:
             scene.step = stage()
             case.inject(scene)
             verdict.step = scene.step
+            if case.at.endswith("held"):
+                assert wait_for(scene.nothing_stands_still, STILL), f"something stands still for {STILL:.0f} s"
         if scene.engine_killed:
             verdict.interrupted = "killed"
         else:

@@ -29,6 +29,8 @@ KEY_ID, KEY = "FAULTSKEY7Q2XW", "faults-secret-Vq8Zr3mNp5tKw2"
 EVERYTHING = [{"Effect": "Allow", "Action": ["s3:*"], "Resource": ["arn:aws:s3:::*"]}]
 #: Seconds for a moment to come, for services to be back, and for the server to settle by itself.
 MOMENT, BACK, SETTLE = 90.0, 120.0, 180.0
+#: Seconds for which services may stand still, whatever happens.
+STILL = 10.0
 #: Seconds after which an engine that did not end is a finding.
 ENGINE = 420.0
 LOG = LOGS / "faults.log"
@@ -52,10 +54,12 @@ class Scene:
     _phase: str = ""
 
     @classmethod
-    def make(cls, trouble: Relay, start: str, own_key: bool = False, kind: str = "") -> Scene:
+    def make(cls, trouble: Relay, start: str, own_key: bool = False, kind: str = "", method: str = "") -> Scene:
         """A fresh server in phase `start`; its store is behind the relay, and with `own_key` has a key to revoke."""
         migration = world.begin("faults", _stack, thin=30, kind=kind)
         stack = migration.stack
+        if method:
+            stack.set("cutover.method", method)
         if own_key:
             store.set_user(KEY_ID, KEY, EVERYTHING)
             stack.set_secret("store.accessKeyId", KEY_ID)
@@ -124,6 +128,13 @@ class Scene:
     def services_run(self) -> bool:
         return server.answers()
 
+    def nothing_stands_still(self) -> bool:
+        """Whether no control group of the server is frozen; one that boots has none."""
+        try:
+            return not server.ssh("grep -l 1 $(find /sys/fs/cgroup -name cgroup.freeze) || true").strip()
+        except RuntimeError:
+            return True
+
     def settled(self) -> bool:
         return not stage() and not server_processes(
             r"agent\.pyz (work|recover|mount|unmount)|install --sha256|uninstall"
@@ -180,6 +191,14 @@ def _beside(name: str) -> Callable[[], bool]:
     return lambda: (on_disk(STORE).parent / name).exists()
 
 
+def _held() -> bool:
+    """Whether the agent names what stands still; the file is where a reboot takes it away."""
+    for number in server_processes(r"agent\.pyz work"):
+        if Path(f"/proc/{number}/root/run/matrix-media-store.held").exists():
+            return True
+    return False
+
+
 def _stage(wanted: str) -> Callable[[], bool]:
     return lambda: stage() == wanted
 
@@ -192,6 +211,7 @@ MOMENTS: dict[str, Callable[[], bool]] = {
         for edge in EDGES
     },
     **{f"{window}, {stage}": _stage(f"{window}:{stage}") for window, stage in AFTER_CRASH},
+    "cutover, held": _held,
     "preflight": _process(r"install --sha256"),
     "install": _process(r"agent\.pyz mount "),
     "install, mounting": lambda: (on_disk(Path("/etc/systemd/system")) / "matrix-media-store.service").exists(),

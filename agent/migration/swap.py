@@ -1,0 +1,146 @@
+"""This module does the work of a cutover's window: the last files, the renames, the mount, the commit.
+
+There are two ways. Services are stopped, and the mount comes up meanwhile. Or they are held: the mount comes up beside
+the local store while they run, and they stand still for the rest alone. What came last goes through that very mount
+then, as they would write it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..model.errors import Problem
+from ..model.phases import Owed, Phase, Side, Stage, Window
+from ..serving import disk, hold, mount, playbook, writers
+from ..state import local_copy
+from ..state.run import Run
+from . import changes
+from .aside import parent_of_store
+from .held import hold_still, in_time
+from .window import Clock, window
+
+if TYPE_CHECKING:
+    from ..model.protocol import Counts
+
+#: Files that come during a round before it is the moment to hold, and rounds after which it is in any case.
+FEW, ROUNDS = 2, 8
+
+
+def swap(run: Run, known: changes.Baseline, counts: Counts) -> Clock:
+    """Let the bucket take the place of the local store, and return the times; `counts` go into the journal too.
+
+    Raises `Problem` where that fails; the local store serves then.
+    """
+    method = run.settings.cutover.method
+    if method != "restart":
+        why_not = _why_not_held(run, known)
+        if not why_not:
+            try:
+                return _held(run, known, counts)
+            except hold.Unfit as unfit:
+                why_not = unfit.what
+        if method == "hold":
+            raise hold.Unfit(f"the services cannot be held: {why_not}")
+        run.say(f"cutover: the services are stopped, since they cannot be held: {why_not}")
+    return _stopped(run, known, counts)
+
+
+def _why_not_held(run: Run, known: changes.Baseline) -> str:
+    if known.listener is None:
+        return hold.why_not(run.server) or "the kernel does not tell what changes in the media store"
+    return hold.why_not(run.server)
+
+
+def _stopped(run: Run, known: changes.Baseline, counts: Counts) -> Clock:
+    server, journal = run.server, run.journal
+    with window(run, Window.CUTOVER) as clock:
+        clock.start()
+        found = changes.in_window(run, known, clock)
+        writers.check_none_writes(server)
+        journal.advance(Stage.SWAPPING)
+        _move_aside(run)
+        playbook.choose(server)
+        mount.start_final(server, journal.owner)
+        _commit(run, found, clock, counts)
+    run.say(f"cutover: {found.changed:,} files in the window, {clock.work.seconds:.1f} s; starting the services")
+    return clock
+
+
+@dataclass
+class _Hold:
+    """This class holds the services and swaps; `known` is what is equal by now."""
+
+    run: Run
+    known: changes.Baseline
+    counts: Counts
+    came: int = 0
+
+    def before(self) -> None:
+        """Bring the mount up beside the local store, and bring over what came by now, while services run."""
+        run = self.run
+        if not run.system.mounted(run.layout.mounting):
+            mount.start_beside(run.server, run.journal.owner)
+        for _ in range(ROUNDS):
+            came, self.known = changes.catch_up(run, self.known)
+            if self.known.listener is None:
+                raise hold.Unfit("the kernel told no more what changes in the media store")
+            if came <= FEW:
+                return
+
+    def swap(self, held: hold.Held, clock: Clock) -> bool:
+        """Bring over what came last, and move the sides; return False where too much came."""
+        run, server, journal = self.run, self.run.server, self.run.journal
+        try:
+            found = changes.in_window(run, self.known, clock, few=True)
+        except changes.TooMuch:
+            return False
+        if folders := changes.new_folders(run, self.known):
+            in_time(run, "new folders cannot be made in the mount", lambda: self._make(folders), clock)
+        journal.advance(Stage.SWAPPING)
+        _move_aside(run)
+        mount.bring(server)
+        hold.check_inside(server, held)
+        _commit(run, found, clock, self.counts)
+        self.came = found.changed
+        return True
+
+    def _make(self, folders: Sequence[str]) -> None:
+        for folder in folders:
+            (self.run.layout.mounting / folder).mkdir(parents=True, exist_ok=True)
+
+
+def _held(run: Run, known: changes.Baseline, counts: Counts) -> Clock:
+    work = _Hold(run, known, counts)
+    clock = hold_still(run, Window.CUTOVER, work.before, work.swap)
+    mount.settle_beside(run.server)
+    run.say(f"cutover: {work.came:,} files came last; services stood still for {clock.held:.2f} s, and run on")
+    return clock
+
+
+def _commit(run: Run, found: changes.Found, clock: Clock, counts: Counts) -> None:
+    journal = run.journal
+    journal.stopped = journal.units
+    owed = {Owed.PROOF}
+    if not found.walked:
+        owed.add(Owed.WALK)  # a walk misses nothing
+    if found.gone:
+        owed.add(Owed.PURGES)
+    moved: Counts = {**counts, "window_seconds": clock.work.seconds, "window_files": found.changed}
+    journal.commit(Side.BUCKET, Phase.LIVE, owed, moved)
+
+
+def _move_aside(run: Run) -> None:
+    """Make the store the local copy, and our mount point what has its name.
+
+    Raises `Problem` where somebody put something else in its place just now.
+    """
+    store, backup = run.server.store_path, run.server.backup_path
+    with parent_of_store(run.server) as parent:
+        disk.move(run.server, parent, store.name, backup.name)
+        if not local_copy.is_at(parent, backup.name, run.journal.local_store):
+            raise Problem(
+                f"{store} was replaced by something else within the window",
+                "look who did that; the local store serves again",
+            )

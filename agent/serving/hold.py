@@ -1,0 +1,111 @@
+"""This module holds the services that write media: their processes stand still while the store is moved beneath them.
+
+What stands still is the control group of each such unit, and of each container that can write to the store, whoever
+started it. They know nothing of it; whoever asks them something waits for that long.
+
+What is true if the agent is killed: before anything stands still its groups are named in a file, and a timer runs. The
+unit of long work ends with recovery, which lets them go as soon as a side serves. Where that does not come, the timer
+lets them go. If the power fails, nothing stands still any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..host.control_groups import group_of, is_within
+from ..host.files import read_json, write_json
+from ..model.errors import CommandFailed, Problem
+from ..model.items import View
+from ..model.layout import THAW_TIMER, Layout
+from ..state.run import Server
+from . import disk, playbook
+
+#: Seconds after which a timer lets services go, whatever happened; and for which recovery may do so before.
+HELD_SECONDS, RECOVERY_SECONDS = 5, 3.0
+#: Seconds for the processes to stand still: one that waits for a disk, or a mount, does so once that answers.
+FREEZE_SECONDS = 0.5
+
+
+class Unfit(Problem):
+    """This `Problem` says why services cannot be held here; they can be stopped still."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what, "set cutover.method to auto or restart: the services are stopped then")
+
+
+@dataclass(frozen=True)
+class Held:
+    """A `Held` is what stands still: control groups, and how their processes see the store."""
+
+    groups: tuple[str, ...]
+    views: tuple[View, ...]
+
+
+def why_not(server: Server) -> str:
+    """Return why services cannot be held on this server; the text is empty where nothing is known against it."""
+    if not server.system.can_freeze():
+        return "this server has control groups of version 1"
+    if disk.is_one(server):
+        return "the media store is a disk of its own"
+    if playbook.may_mount(server):
+        return "mount.managedBy is playbook"
+    return ""
+
+
+def look(server: Server, units: Sequence[str]) -> Held:
+    """Return what would have to stand still now. Raises `Unfit` where that must not."""
+    system = server.system
+    seen = system.views(server.store_path)
+    groups = {*system.groups_of_units(units), *(view.group for view in seen if view.contained)}
+    if any(not group.strip("/") or is_within(group_of("self"), [group]) for group in groups):
+        raise Unfit("a process that can write to the media store is in the same control group as this program")
+    views = [view for view in seen if view.contained or is_within(view.group, groups)]
+    return Held(tuple(sorted(groups)), tuple(views))
+
+
+def take(server: Server, held: Held) -> bool:
+    """Have all that stand still, and return whether they do within FREEZE_SECONDS; where not, they are let go.
+
+    Raises `Unfit` where no timer would let them go.
+    """
+    system = server.system
+    try:
+        system.systemctl("restart", THAW_TIMER)
+    except CommandFailed as error:
+        raise Unfit(f"no timer would let the services go: {error}") from None
+    write_json(server.layout.held, {"groups": held.groups})
+    try:
+        if system.freeze(held.groups, FREEZE_SECONDS):
+            return True
+    except OSError:  # one is gone
+        pass
+    let_go(server)
+    return False
+
+
+def came_since(server: Server, held: Held) -> bool:
+    """Return whether by now a container can write to the store that does not stand still."""
+    seen = server.system.views(server.store_path)
+    return any(view.contained and not is_within(view.group, held.groups) for view in seen)
+
+
+def check_inside(server: Server, held: Held) -> None:
+    """Raise `Unfit` where a process that stands still does not see what is mounted as the media store by now."""
+    wrong = server.system.blind(held.views, server.store_path)
+    if wrong:
+        raise Unfit(f"process {wrong[0].process} does not see what is mounted at {wrong[0].paths[0]}")
+
+
+def is_on(layout: Layout) -> bool:
+    """Return whether something stands still, or may."""
+    return layout.held.exists()
+
+
+def let_go(server: Server) -> None:
+    """Let all go on that stands still, if something does."""
+    if not is_on(server.layout):
+        return
+    server.system.thaw((read_json(server.layout.held) or {}).get("groups", []))
+    server.layout.held.unlink(missing_ok=True)
+    server.system.systemctl("stop", "--no-block", THAW_TIMER, check=False)

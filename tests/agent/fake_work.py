@@ -1,0 +1,81 @@
+"""Who works on the pretended server: a listener, a copier, a homeserver."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.media.walk import walk
+from agent.model.items import Entry, Object
+
+from .fakes import FakeBucket, Power
+
+
+@dataclass
+class FakeListener:
+    """Tells as the kernel does, by comparing two walks."""
+
+    root: Path
+    before: set[Entry]
+
+    @classmethod
+    @contextlib.contextmanager
+    def listening(cls, root: Path) -> Iterator[FakeListener]:
+        yield cls(root, set(walk(root, [])))
+
+    def changed(self) -> set[str] | None:
+        return {entry.path for entry in self.before ^ set(walk(self.root, []))}
+
+
+@dataclass
+class FakeCopier:
+    """Copies file by file; each is an operation."""
+
+    bucket: FakeBucket
+    power: Power
+
+    def prepare(self) -> None:
+        return
+
+    def upload(
+        self,
+        source: Path,
+        entries: Sequence[Entry],
+        owner: Any,
+        progress: Any,
+        method: str,
+        deadline: float | None = None,
+    ) -> None:
+        for path in (entry.path for entry in entries):
+            self.power.tick()
+            if (source / path).exists():
+                self.bucket.put(path, (source / path).read_bytes())
+
+    def download(
+        self, target: Path, objects: Sequence[Object], owner: Any, progress: Any, deadline: float | None = None
+    ) -> None:
+        for path in (item.key for item in objects):
+            self.power.tick()
+            if path in self.bucket.objects:
+                (target / path).parent.mkdir(parents=True, exist_ok=True)
+                (target / path).write_bytes(self.bucket.objects[path])
+
+
+class FakeHomeserver:
+    """A homeserver that answers at once."""
+
+    def trouble(self) -> str:
+        return ""
+
+    def wait(self) -> None:
+        return
+
+    def upload(self, body: bytes) -> tuple[str, str]:
+        raise http.client.HTTPException("nobody uploads here")
+
+    def download(self, server: str, media_id: str) -> bytes:
+        raise http.client.HTTPException("nobody downloads here")

@@ -1,0 +1,279 @@
+"""The store is moved beneath services that stand still for a moment, and are never stopped."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.commands import let_go as verb
+from agent.commands.arguments import Command
+from agent.host.control_groups import is_within
+from agent.host.mounts import Mount
+from agent.host.open_files import Place
+from agent.host.views import blind
+from agent.media.walk import walk
+from agent.migration import held, recovery
+from agent.model.errors import Problem
+from agent.model.items import View
+from agent.model.layout import THAW_TIMER
+from agent.model.phases import Phase, Side
+from agent.serving import hold
+from agent.state.run import Server
+
+from .conftest import Machine, NewServer
+from .fakes import SYNAPSE, PowerLoss
+from .moves import FILES, fill, go
+
+GROUP = f"/system.slice/{SYNAPSE}"
+CONTAINER = View("4711", "/system.slice/docker-1.scope", ("/media/store",), contained=True)
+ELSEWHERE = View("4712", "/system.slice/docker-2.scope", ("/media/store",), contained=True)
+
+
+class Told:
+    """A listener that tells of files and folders."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.before = self._seen()
+
+    def _seen(self) -> set[object]:
+        folders = {str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_dir()}
+        return {*walk(self.root, []), *folders}
+
+    def changed(self) -> set[str] | None:
+        return {one if isinstance(one, str) else one.path for one in self.before ^ self._seen()}  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def listening(root: Path) -> Iterator[Told]:
+    yield Told(root)
+
+
+def fit(server: Machine) -> Machine:
+    """A server whose services can be held, with a store that is in the bucket."""
+    system, mounting = server.system, server.layout.mounting
+
+    def written() -> None:
+        for path in [each for each in mounting.rglob("*") if each.is_file()]:
+            server.bucket.objects[str(path.relative_to(mounting))] = path.read_bytes()
+            path.unlink()
+
+    mounting.mkdir(parents=True)
+    server.layout.held.parent.mkdir()
+    system.freezable, system.mounting, system.on_write = True, mounting, written
+    system.mounts_beside = lambda: server.journal.mounts_beside()
+    server.listen = listening
+    fill(server)
+    go(server, "mirror")
+    return server
+
+
+def stopped(server: Machine) -> bool:
+    return any(line.startswith("stop ") and SYNAPSE in line for line in server.system.log)
+
+
+def once(action: object) -> object:
+    """What does something at its first call alone."""
+    calls = iter([action])
+
+    def call() -> None:
+        for each in calls:
+            each()  # type: ignore[operator]
+
+    return call
+
+
+def test_services_are_held_and_never_stopped_and_what_came_last_is_in_the_bucket(server: Machine) -> None:
+    fit(server)
+    seen = []
+
+    def last() -> None:
+        server.write("local_content/zz/zz/last", b"closed just before")
+        seen.append((server.journal.serving, set(server.system.frozen)))
+
+    server.system.seen = [CONTAINER]
+    server.system.on_freeze = last
+    assert go(server, "live").phase is Phase.LIVE
+    assert seen == [(Side.NOBODY, {GROUP, CONTAINER.group})], "whoever starts meanwhile is held by its guard"
+    assert server.bucket.objects == FILES | {"local_content/zz/zz/last": b"closed just before"}
+    assert not stopped(server) and not server.system.frozen and not server.layout.held.exists()
+    assert server.system.mounts == {server.store}
+    counts = server.journal.last
+    assert "services_stopped_seconds" not in counts and 0 <= counts["services_held_seconds"] < 2
+    assert f"restart {THAW_TIMER}" in server.system.log, "somebody else would have let them go"
+
+
+def test_a_folder_whose_file_is_about_to_be_written_is_in_the_mount_too(server: Machine) -> None:
+    fit(server)
+    server.system.on_freeze = (server.store / "local_content/qq/rr").mkdir
+    (server.store / "local_content/qq").mkdir()
+    go(server, "live")
+    assert (server.layout.mounting / "local_content/qq/rr").is_dir()
+
+
+def test_while_a_file_is_being_written_it_is_not_the_moment(server: Machine) -> None:
+    fit(server)
+    server.system.writing = ["python3 (process 7): 'local_content/aa/bb/three'"]
+    freezes = []
+
+    def frozen() -> None:
+        freezes.append(1)
+        if len(freezes) == 3:
+            server.system.writing = []
+
+    server.system.on_freeze = frozen
+    go(server, "live")
+    assert len(freezes) == 3 and not stopped(server)
+
+
+@pytest.mark.parametrize("method", ["auto", "hold"])
+def test_where_there_is_no_such_moment_services_are_stopped_if_they_may_be(
+    server: Machine, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit(server)
+    server.tell(cutover={"method": method})
+    monkeypatch.setattr(held, "TRYING_SECONDS", 0)
+    server.system.writing = ["python3 (process 7): 'local_content/aa/bb/three'"]
+    server.system.on_freeze = lambda: None
+    if method == "hold":
+        with pytest.raises(Problem, match="no moment in which nobody writes .*set cutover.method to auto"):
+            go(server, "live")
+        assert not stopped(server) and server.journal.serving is Side.LOCAL
+    else:
+        with pytest.raises(Problem, match="open for writing, though its services are stopped"):
+            go(server, "live")
+        assert stopped(server)
+    assert not server.system.frozen and server.tree().items() >= FILES.items() and SYNAPSE in server.system.active
+
+
+def test_whoever_does_not_see_the_mount_makes_it_go_home_and_services_are_stopped(server: Machine) -> None:
+    fit(server)
+    server.system.seen = server.system.unseeing = [CONTAINER]
+    assert go(server, "live").phase is Phase.LIVE
+    assert stopped(server) and not server.system.frozen
+    assert any("process 4711 does not see what is mounted at /media/store" in line for line in server.said)
+
+
+def test_a_container_that_comes_while_others_stand_still_is_held_too(server: Machine) -> None:
+    fit(server)
+    server.system.seen = [CONTAINER]
+    frozen: list[set[str]] = []
+
+    def comes() -> None:
+        frozen.append(set(server.system.frozen))
+        server.system.seen = [CONTAINER, ELSEWHERE]
+
+    server.system.on_freeze = comes
+    go(server, "live")
+    assert frozen == [{GROUP, CONTAINER.group}, {GROUP, CONTAINER.group, ELSEWHERE.group}]
+
+
+def test_with_restart_nothing_is_held(server: Machine) -> None:
+    fit(server)
+    server.tell(cutover={"method": "restart"})
+    assert go(server, "live").phase is Phase.LIVE
+    assert stopped(server) and "services_stopped_seconds" in server.journal.last
+
+
+def test_the_preview_says_what_services_will_do(server: Machine) -> None:
+    from agent.migration import converge
+
+    fit(server)
+    (line,) = converge.plan(server.agent, server.journal, Phase.LIVE)
+    assert f"hold {SYNAPSE}" in line and f"stop {SYNAPSE}" not in line
+    server.system.freezable = False
+    (line,) = converge.plan(server.agent, server.journal, Phase.LIVE)
+    assert f"stop {SYNAPSE}" in line and "control groups of version 1" in line
+
+
+def test_a_power_loss_at_any_operation_loses_nothing(new_server: NewServer) -> None:
+    counted = fit(new_server())
+    before = counted.power.used
+    go(counted, "live")
+    operations = counted.power.used - before
+    assert operations > 20
+    for at in range(operations):
+        fresh = fit(new_server())
+        fresh.write("local_content/ee/ff/late", b"late")
+        fresh.power.left = at
+        with pytest.raises(PowerLoss):
+            go(fresh, "live")
+        fresh.reboot()
+        fresh.system.frozen.clear()
+        fresh.layout.held.unlink(missing_ok=True)
+        recovery.recover(fresh.run(), boot=True)
+        fresh.system.start([SYNAPSE])
+        assert go(fresh, "live").phase is Phase.LIVE
+        assert fresh.bucket.objects.items() >= (FILES | {"local_content/ee/ff/late": b"late"}).items(), at
+
+
+def test_an_agent_that_is_killed_at_any_operation_leaves_nobody_standing_still(new_server: NewServer) -> None:
+    counted = fit(new_server())
+    before = counted.power.used
+    go(counted, "live")
+    for at in range(counted.power.used - before):
+        fresh = fit(new_server())
+        fresh.power.left = at
+        with pytest.raises(PowerLoss):
+            go(fresh, "live")
+        fresh.power.left = 1_000_000
+        recovery.recover(fresh.run())
+        assert not fresh.system.frozen and fresh.journal.window is None, at
+        if fresh.journal.serving is Side.LOCAL:
+            assert fresh.tree().items() >= FILES.items() and not fresh.system.mounts - {fresh.system.staging}, at
+        assert not stopped(fresh), at
+
+
+def test_the_timer_kills_who_holds_and_lets_go_where_recovery_does_not(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit(server)
+    server.power.left = 1_000_000
+
+    def killed() -> None:
+        raise PowerLoss
+
+    server.system.on_freeze = killed
+    monkeypatch.setattr(recovery, "recover", lambda *_, **__: None)
+    with pytest.raises(PowerLoss):
+        go(server, "live")
+    assert server.system.frozen
+    monkeypatch.setattr(verb, "HERE", server.layout)
+    monkeypatch.setattr(Server, "load", lambda layout: server.agent)
+    assert verb.let_go(Command("let-go")) == {"late": True}
+    assert "kill --kill-who=main --signal=SIGKILL matrix-media-store-converge.service" in server.system.log
+    assert not server.system.frozen
+    assert verb.let_go(Command("let-go")) == {"late": False}
+
+
+def test_a_group_that_holds_this_program_is_not_frozen(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit(server)
+    monkeypatch.setattr(hold, "group_of", lambda process: "/system.slice/docker-1.scope/inner")
+    server.system.seen = [CONTAINER]
+    assert go(server, "live").phase is Phase.LIVE
+    assert stopped(server)
+
+
+@pytest.mark.parametrize(
+    ("group", "above", "within"),
+    [
+        ("/a/b", ["/a"], True),
+        ("/a", ["/a"], True),
+        ("/ab", ["/a"], False),
+        ("/a", ["/a/b"], False),
+    ],
+)
+def test_a_group_is_within_itself_and_those_above_it(group: str, above: list[str], within: bool) -> None:
+    assert is_within(group, above) is within
+
+
+def test_a_view_is_blind_where_one_of_its_paths_leads_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Mount("8:1", "/matrix/storage", "/media", "ext4", "/dev/sda1")
+    fuse = Mount("0:50", "/", "/media/store", "fuse.goofys", "bucket")
+    seen = {"1": [disk, fuse], "2": [disk]}
+    monkeypatch.setattr("agent.host.views.mounts_of", lambda process: seen[process])
+    views = [View(process, "/g", ("/media/store",), True) for process in seen]
+    assert [view.process for view in blind(views, Place("0:50", "/"))] == ["2"]

@@ -40,6 +40,7 @@ class Ground:
         _equip(endpoint)
         server.up()
         stack = stacks.existing("sandbox-bench", BUCKET, token=False)
+        stack.set("cutover.method", "restart")  # files that come late are laid as the homeserver stops
         stack.set("store.endpoint", endpoint)
         stack.phase("prepare")
         return cls(stack, endpoint, files, size)

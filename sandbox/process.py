@@ -77,7 +77,16 @@ def _control_groups() -> list[Path]:
                 if (group / each).exists() and kind == "cgroup":
                     (group / each).write_text((above / each).read_text())
             made.append(group)
+            if kind == "cgroup2":
+                _remove(group / "payload")
     return made
+
+
+def _remove(group: Path) -> None:
+    """Take away what a server left that was killed: a group that was frozen would freeze what comes into it."""
+    for folder, _, _ in os.walk(group, topdown=False):
+        with contextlib.suppress(OSError):  # in use
+            os.rmdir(folder)
 
 
 def _join(groups: Sequence[Path]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ..model.errors import Problem
 from ..model.phases import Window
 from ..serving import hold, writers
 from ..serving.hold import Held, Unfit
@@ -19,8 +18,9 @@ from .window import Clock, prepare
 
 #: Seconds that the last files may take while services stand still, and for which their store may be silent.
 WORK_SECONDS, SILENT_SECONDS = 2, 2.0
-#: Seconds for which a moment is waited for in which nobody writes, and between two tries.
-TRYING_SECONDS, PAUSE_SECONDS = 30.0, 0.1
+#: Seconds for which a moment is waited for in which nobody writes, for which services may stand still in all tries
+#: together, and between two tries.
+TRYING_SECONDS, STILL_SECONDS, PAUSE_SECONDS = 30.0, 3.0, 0.2
 
 
 def hold_still(run: Run, name: Window, before: Callable[[], None], swap: Callable[[Held, Clock], bool]) -> Clock:
@@ -35,15 +35,15 @@ def hold_still(run: Run, name: Window, before: Callable[[], None], swap: Callabl
     try:
         run.journal.open(name, units)
         run.say(f"{name}: holding {', '.join(units)} for a moment; none is stopped")
-        deadline = time.monotonic() + TRYING_SECONDS
+        deadline, still = time.monotonic() + TRYING_SECONDS, 0.0
         while True:
             before()
-            clock = _try(run, units, swap)
-            if clock:
+            clock, why_not = _try(run, units, swap)
+            if not why_not:
                 return clock
-            if time.monotonic() >= deadline:
-                files = writers.open_files(run.server)
-                raise Unfit(f"there is no moment in which nobody writes to the media store ({(files or ['?'])[0]})")
+            still += clock.work.seconds
+            if time.monotonic() >= deadline or still >= STILL_SECONDS:
+                raise Unfit(f"it was never the moment: {why_not}")
             run.system.pause(PAUSE_SECONDS)
     except BaseException:
         run.bucket.set_patience()
@@ -51,28 +51,35 @@ def hold_still(run: Run, name: Window, before: Callable[[], None], swap: Callabl
         raise
 
 
-def _try(run: Run, units: list[str], swap: Callable[[Held, Clock], bool]) -> Clock | None:
-    """Hold once; return the times where the sides were moved, else None. What is raised leaves all standing still."""
+def _try(run: Run, units: list[str], swap: Callable[[Held, Clock], bool]) -> tuple[Clock, str]:
+    """Hold once; return the times, and why the sides were not moved, if they were not.
+
+    What is raised leaves all standing still.
+    """
     server = run.server
     held = hold.look(server, units)
     run.bucket.set_patience(1, SILENT_SECONDS)
     clock = Clock(WORK_SECONDS)
     if not hold.take(server, held):
-        return None
+        return clock, "a process did not stand still"
     clock.start()
-    moved = not hold.came_since(server, held) and not writers.open_files(server) and swap(held, clock)
+    if hold.came_since(server, held):
+        why_not = "a container came that can write to the media store"
+    elif files := writers.open_files(server):
+        why_not = f"a file is being written by {files[0]}"
+    else:
+        why_not = "" if swap(held, clock) else "too many files came at once"
     hold.let_go(server)
     clock.held = clock.work.seconds
     run.bucket.set_patience()
-    return clock if moved else None
+    return clock, why_not
 
 
 def in_time(run: Run, what: str, action: Callable[[], None], clock: Clock) -> None:
-    """Do something with the rights of the store's owner, in the time that is left. Raises `Problem` where it fails."""
+    """Do something with the rights of the store's owner, in the time that is left. Raises `Unfit` where it fails."""
     owner = run.journal.owner
     left = max(0.1, (clock.deadline or 0) - time.monotonic())
     try:
         run.system.as_user(owner.uid, owner.gid, action, left)
     except OSError as error:
-        fix = "nothing was moved, and the services ran on; is the store slow? Then run pulumi up again"
-        raise Problem(f"{what}: {error}", fix) from None
+        raise Unfit(f"{what}: {error}") from None

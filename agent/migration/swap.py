@@ -8,6 +8,7 @@ then, as they would write it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -107,8 +108,12 @@ class _Hold:
         return True
 
     def _make(self, folders: Sequence[str]) -> None:
-        for folder in folders:
+        def make(folder: str) -> None:
             (self.run.layout.mounting / folder).mkdir(parents=True, exist_ok=True)
+
+        with ThreadPoolExecutor(changes.AT_ONCE) as pool:
+            for _ in pool.map(make, folders):
+                pass
 
 
 def _held(run: Run, known: changes.Baseline, counts: Counts) -> Clock:

@@ -67,7 +67,7 @@ def look(server: Server, units: Sequence[str]) -> Held:
 def take(server: Server, held: Held) -> bool:
     """Have all that stand still, and return whether they do within FREEZE_SECONDS; where not, they are let go.
 
-    Raises `Unfit` where no timer would let them go.
+    Raises `Unfit` where no timer would let them go, or nothing can be frozen here.
     """
     system = server.system
     try:
@@ -78,8 +78,11 @@ def take(server: Server, held: Held) -> bool:
     try:
         if system.freeze(held.groups, FREEZE_SECONDS):
             return True
-    except OSError:  # one is gone
+    except FileNotFoundError:  # one is gone
         pass
+    except OSError as error:
+        let_go(server)
+        raise Unfit(f"control groups cannot be frozen: {error}") from None
     let_go(server)
     return False
 

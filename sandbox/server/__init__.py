@@ -238,6 +238,13 @@ def _ssh_words() -> list[str]:
     ]  # fmt: skip
 
 
+def popen(*command: str) -> subprocess.Popen[str]:
+    """Begin a command on the server, whose output is read as it comes."""
+    return subprocess.Popen(
+        [*_ssh_words(), *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
 def ssh(*command: str, check: bool = True, stdin: str = "") -> str:
     """Run a command on the server; returns its standard output."""
     done = subprocess.run([*_ssh_words(), *command], input=stdin, capture_output=True, text=True)

@@ -127,6 +127,7 @@ def test_a_customer_key_works_with_goofys_which_warns_that_it_shows_it(begin: Be
     assert new.key in synapse.tree()
 
 
+@pytest.mark.nightly
 def test_objects_stored_without_the_customer_key_are_found_before_the_window(begin: Begin) -> None:
     migration = begin("mixed", stacks.at_aws, thin=40, customer_key=CUSTOMER_KEY)
     migration.up("prepare")

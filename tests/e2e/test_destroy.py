@@ -53,6 +53,7 @@ def test_a_bucket_to_be_deleted_goes_with_all_in_it_from_every_phase_once_the_me
         assert not on_disk(Path("/usr/local/lib/matrix-media-store")).exists()
 
 
+@pytest.mark.nightly
 def test_a_retained_bucket_stays_with_all_in_it_from_every_phase(begin: Begin) -> None:
     migration = begin("retain", stacks.at_aws, thin=20)
     for phase in ("prepare", "mirror", "live", "clean"):

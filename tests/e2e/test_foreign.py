@@ -66,6 +66,7 @@ def test_other_things_in_the_bucket_stay_as_they_are_forward_and_home(begin: Beg
     assert touched == set() and foreign(migration.bucket) == before
 
 
+@pytest.mark.nightly
 def test_a_bucket_with_other_things_in_it_is_not_deleted(begin: Begin) -> None:
     migration = begin("foreign-delete", stacks.at_aws, thin=5)
     migration.stack.set("store.prefix", "matrix/media")

@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
 import yaml
 
 from agent.model.layout import MOUNT_UNIT, PLAYBOOK_UNIT
@@ -52,6 +53,7 @@ def acknowledged(migration: Migration) -> bool:
     return True
 
 
+@pytest.mark.nightly
 def test_the_playbook_takes_the_mount_over_and_gives_it_back_and_nothing_is_lost(begin: Begin) -> None:
     migration = begin("handover", thin=40)
     migration.up("live")

@@ -6,6 +6,8 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from sandbox import server, store, synapse
 from sandbox.world import ROOT
 
@@ -15,6 +17,7 @@ UNITS = Path("/etc/systemd/system")
 GUARD = UNITS / "matrix-synapse.service.d/matrix-media-store.conf"
 
 
+@pytest.mark.nightly
 def test_rollback_from_live_by_history_number_serves_new_uploads_from_local_disk(begin: Begin) -> None:
     migration = begin("rollback")
     for phase in ("prepare", "mirror", "live"):

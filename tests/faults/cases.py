@@ -82,11 +82,9 @@ ROTATION = [
 
 def _chosen(fault: str, at: str) -> bool:
     return (fault, at) in {
-        ("agent killed", "cutover, swapping"),
         ("agent killed", "restore, swapping"),
         ("agent killed", "clean, removing"),
         ("pulumi killed", "restore, swapping"),
-        ("power lost", "cutover, swapping"),
     }
 
 
@@ -124,7 +122,7 @@ IN_CONTAINERS = [
 
 #: While services stand still. Nothing may do so for more than ten seconds.
 HELD = [
-    Case(fault, inject, "mirror", "live", "cutover, held", method="auto")
+    Case(fault, inject, "mirror", "live", "cutover, held", method="auto", chosen=fault in ("agent hangs", "power lost"))
     for fault, inject in (
         ("agent killed", i.agent_killed),
         ("agent hangs", i.agent_hangs),
@@ -168,10 +166,10 @@ CASES = [
     Case("disk full", i.disk_full(STORE.parent), "clean", "prepare", "refill", own_disk=STORE.parent),
     Case("mount killed", i.mount_killed, *AT_REST),
     Case("mount killed", i.mount_killed, "mirror", "live", "cutover, starting"),
-    Case("mount hangs", i.mount_hangs, *AT_REST, chosen=True),
+    Case("mount hangs", i.mount_hangs, *AT_REST),
     Case("homeserver does not stop", i.homeserver_does_not_stop, *READY, before=True),
     Case("homeserver does not stop", i.homeserver_does_not_stop, *RESTORING, before=True),
-    Case("homeserver does not start", i.homeserver_does_not_start_on("bucket"), *READY, before=True, chosen=True),
+    Case("homeserver does not start", i.homeserver_does_not_start_on("bucket"), *READY, before=True),
     Case("homeserver does not start", i.homeserver_does_not_start_on("local"), *RESTORING, waits=True, before=True),
     Case("file purged", i.file_purged, "prepare", "live", "mirror, copying"),
     Case("file half-written", i.file_half_written, "prepare", "live", "mirror, copying"),

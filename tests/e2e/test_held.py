@@ -17,8 +17,8 @@ from sandbox.server.image import MATRIX_ID
 
 from .world import Begin, on_disk
 
-#: Seconds that a client may wait longer than without a cutover, and for which services may stand still. It is one run, on
-#: a machine that does much else: mostly these are 0.5 and 0.15.
+#: Seconds that a client may wait longer than without a cutover, and for which services may stand still. It is one run,
+#: on a machine that does much else: mostly these are 0.5 and 0.15.
 LONGER, STILL = 2.0, 1.0
 #: Writers of each kind, and how often they are held.
 WRITERS, ROUNDS = 13, 4

@@ -51,7 +51,15 @@ class ControlGroups(Processes):
         groups = list(groups)
         for group in groups:
             _write(group, "1")
-        return self.wait_until(lambda: all(map(_is_still, groups)), seconds, every=LOOK_SECONDS)
+        return self.wait_until(lambda: self.are_still(groups), seconds, every=LOOK_SECONDS)
+
+    def frozen(self, groups: Iterable[str]) -> list[str]:
+        """Return those of the groups that were told to stand still."""
+        return [group for group in groups if _read(group, "cgroup.freeze").strip() == "1"]
+
+    def are_still(self, groups: Iterable[str]) -> bool:
+        """Return whether all processes of the groups stand still now; a group that is gone does not."""
+        return all("frozen 1" in _read(group, "cgroup.events") for group in groups)
 
     def thaw(self, groups: Iterable[str]) -> None:
         """Let the processes of the groups go on; a group that is gone has none."""
@@ -64,11 +72,11 @@ def _write(group: str, state: str) -> None:
     (_folder(group) / "cgroup.freeze").write_text(state)
 
 
-def _is_still(group: str) -> bool:
+def _read(group: str, name: str) -> str:
     try:
-        return "frozen 1" in (_folder(group) / "cgroup.events").read_text()
+        return (_folder(group) / name).read_text()
     except OSError:  # its last process ended
-        return True
+        return ""
 
 
 def _folder(group: str) -> Path:

@@ -82,18 +82,18 @@ def seen_as(place: Place, seen: list[Mount]) -> list[str]:
 def _of_process(process: Path, prefixes: list[str]) -> Iterator[Writer]:
     if not prefixes:
         return
-    for path in {*_open(process), *_mapped(process)}:
+    for path in {*_open(process, prefixes), *_mapped(process)}:
         prefix = next((each for each in prefixes if _is_in(path, each)), None)
         if prefix is not None and not path.endswith(DELETED):
             program = (process / "comm").read_text(errors="replace").strip()
             yield Writer(int(process.name), program, path[len(prefix) :].lstrip("/"))
 
 
-def _open(process: Path) -> Iterator[str]:
+def _open(process: Path, prefixes: list[str]) -> Iterator[str]:
     for number in os.listdir(process / "fd"):
         with contextlib.suppress(OSError, ValueError):  # it was closed
             path = os.readlink(process / "fd" / number)
-            if path.startswith("/") and _writes((process / "fdinfo" / number).read_text()):
+            if any(_is_in(path, each) for each in prefixes) and _writes((process / "fdinfo" / number).read_text()):
                 yield path
 
 

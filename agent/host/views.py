@@ -41,12 +41,14 @@ def views(place: Place) -> list[View]:
 def blind(seen: Sequence[View], place: Place) -> list[View]:
     """Return those of the views in which a path does not lead to the place where the folder is now.
 
-    One whose process ended is left out.
+    One whose process ended shows nothing, and counts among them.
     """
-    wrong = []
-    for view in seen:
-        with contextlib.suppress(OSError):
+
+    def is_blind(view: View) -> bool:
+        try:
             mounts = mounts_of(view.process)
-            if any(place_in(path, mounts) != place for path in view.paths):
-                wrong.append(view)
-    return wrong
+        except OSError:
+            return True
+        return any(place_in(path, mounts) != place for path in view.paths)
+
+    return [view for view in seen if is_blind(view)]

@@ -29,7 +29,9 @@ from ..media.snapshot import Snapshot
 from ..media.walk import files_below, walk
 from ..model.errors import CommandFailed, Problem
 from ..model.items import Entry
+from ..serving.hold import Unfit
 from ..state.run import Run
+from ..store.bucket import STORE_TROUBLE
 from . import unaccounted
 from .window import Clock
 
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 #: Files, and bytes of them, that are sent one by one; and so many of them at once.
 MOST_FILES, MOST_BYTES, AT_ONCE = 32, 16 << 20, 8
+#: Seconds that a look at what changed may take while services stand still.
+LOOK_SECONDS = 0.5
 #: Nanoseconds in which a file may change again and have the same times still.
 TICK = 20_000_000
 
@@ -99,10 +103,11 @@ def before_window(run: Run, listener: Listener | None) -> tuple[int, Baseline]:
         return len(changed), Baseline(equal, manifest.unknown_files(), manifest.uploaded_count(), gone, listener)
 
 
-def catch_up(run: Run, known: Baseline) -> tuple[int, Baseline]:
+def catch_up(run: Run, known: Baseline, clock: Clock | None = None) -> tuple[int, Baseline]:
     """Send and compare what changed by now, while services still write; return how much, and what is known then.
 
-    What does not become equal, and what is being written this very moment, is left to the window.
+    What does not become equal in time, and what is being written this very moment, is left to the window. Raises
+    `Unfit` where so much changed that to look at it takes long.
     """
     root = run.server.store_path
     told = known.listener.changed() if known.listener else None
@@ -110,12 +115,18 @@ def catch_up(run: Run, known: Baseline) -> tuple[int, Baseline]:
         return 0, replace(known, listener=None)
     with run.server.manifest() as manifest, run.server.manifest_in_memory() as late:
         before = time.time_ns() - TICK
+        looking = time.monotonic()
         changed = [entry for entry in _changed_at(run, manifest, known, told)[0] if entry.ctime < before]
+        if time.monotonic() - looking > LOOK_SECONDS:
+            raise Unfit(f"{len(told):,} files and folders changed since the mirror: to look at them takes long")
         late.load_local(changed)
         manifest.add_sent(entry.path for entry in changed)
-        with contextlib.suppress(CommandFailed):
-            _send(run, late, root, changed, None, one_by_one=True)
-        _compare(run, late, root, changed)
+        try:
+            with contextlib.suppress(CommandFailed):
+                _send(run, late, root, changed, clock, one_by_one=True)
+            _compare(run, late, root, changed)
+        except STORE_TROUBLE:
+            return len(changed), known
         wrong = {*late.missing_remotely(), *late.different()}
         late.mark_equal()
         manifest.merge_from(late, [])
@@ -160,6 +171,8 @@ def in_window(run: Run, known: Baseline, clock: Clock, *, few: bool = False) -> 
     # A manifest of their own: asking the whole one takes the longer the larger the store.
     with run.server.manifest() as manifest, run.server.manifest_in_memory() as late:
         told = known.listener.changed() if known.listener else None
+        if told is None and few:
+            raise TooMuch
         if told is None:
             changed, gone = _changed_by_walk(run, manifest, known)
         else:

@@ -23,17 +23,20 @@ WORK_SECONDS, SILENT_SECONDS = 2, 2.0
 TRYING_SECONDS, STILL_SECONDS, PAUSE_SECONDS = 30.0, 3.0, 0.2
 
 
-def hold_still(run: Run, name: Window, before: Callable[[], None], swap: Callable[[Held, Clock], bool]) -> Clock:
+def hold_still(run: Run, name: Window, before: Callable[[], None], swap: Callable[[Held, Clock], str]) -> Clock:
     """Have all stand still that writes; `swap` moves the sides and ends with the journal's `commit`; return the times.
 
-    `before` is called before each try, while services run. Where `swap` returns False, it is not the moment: nothing
-    was moved, and it is tried again. Whatever fails is undone, and the services go on; the error is raised. Raises
+    `before` is called before each try, while services run. Where `swap` returns why it is not the moment, nothing was
+    moved, and it is tried again. Whatever fails is undone, and the services go on; the error is raised. Raises
     `Unfit` where they cannot be held.
     """
     prepare(run, name)
-    units = writers.required(run.server)
+    server, journal = run.server, run.journal
+    units = writers.required(server)
     try:
-        run.journal.open(name, units)
+        journal.open(name, units)
+        units = writers.running(server)  # what came just before had passed its guard
+        journal.add_units(units, dearly=False)
         run.say(f"{name}: holding {', '.join(units)} for a moment; none is stopped")
         deadline, still = time.monotonic() + TRYING_SECONDS, 0.0
         while True:
@@ -41,7 +44,7 @@ def hold_still(run: Run, name: Window, before: Callable[[], None], swap: Callabl
             clock, why_not = _try(run, units, swap)
             if not why_not:
                 return clock
-            still += clock.work.seconds
+            still += clock.held or 0
             if time.monotonic() >= deadline or still >= STILL_SECONDS:
                 raise Unfit(f"it was never the moment: {why_not}")
             run.system.pause(PAUSE_SECONDS)
@@ -51,7 +54,7 @@ def hold_still(run: Run, name: Window, before: Callable[[], None], swap: Callabl
         raise
 
 
-def _try(run: Run, units: list[str], swap: Callable[[Held, Clock], bool]) -> tuple[Clock, str]:
+def _try(run: Run, units: list[str], swap: Callable[[Held, Clock], str]) -> tuple[Clock, str]:
     """Hold once; return the times, and why the sides were not moved, if they were not.
 
     What is raised leaves all standing still.
@@ -59,17 +62,16 @@ def _try(run: Run, units: list[str], swap: Callable[[Held, Clock], bool]) -> tup
     server = run.server
     held = hold.look(server, units)
     run.bucket.set_patience(1, SILENT_SECONDS)
-    clock = Clock(WORK_SECONDS)
-    if not hold.take(server, held):
-        return clock, "a process did not stand still"
-    clock.start()
-    if hold.came_since(server, held):
-        why_not = "a container came that can write to the media store"
-    elif files := writers.open_files(server):
-        why_not = f"a file is being written by {files[0]}"
-    else:
-        why_not = "" if swap(held, clock) else "too many files came at once"
-    hold.let_go(server)
+    clock, why_not = Clock(WORK_SECONDS), "a process did not stand still"
+    if hold.take(server, held):
+        if hold.came_since(server, held):
+            why_not = "a container came that can write to the media store"
+        elif files := writers.open_files(server):
+            why_not = f"a file is being written by {files[0]}"
+        else:
+            clock.start()
+            why_not = swap(held, clock)
+        hold.let_go(server)
     clock.held = clock.work.seconds
     run.bucket.set_patience()
     return clock, why_not

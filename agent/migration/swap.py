@@ -7,26 +7,30 @@ then, as they would write it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..model.errors import Problem
+from ..model.errors import CommandFailed, Problem
 from ..model.phases import Owed, Phase, Side, Stage, Window
-from ..serving import disk, hold, mount, playbook, writers
+from ..serving import disk, hold, mount, playbook, probe, writers
 from ..state import local_copy
 from ..state.run import Run
+from ..store.bucket import STORE_TROUBLE
 from . import changes
 from .aside import parent_of_store
 from .held import hold_still, in_time
-from .window import Clock, window
+from .window import Clock, Late, window
 
 if TYPE_CHECKING:
     from ..model.protocol import Counts
 
 #: Files that come during a round before it is the moment to hold, and rounds after which it is in any case.
 FEW, ROUNDS = 2, 8
+#: Seconds for such rounds while the mount waits, and for the mount to answer while services stand still.
+ROUND_SECONDS, ANSWER_SECONDS = 10, 1.0
 
 
 def swap(run: Run, known: changes.Baseline, counts: Counts) -> Clock:
@@ -78,34 +82,53 @@ class _Hold:
     counts: Counts
     came: int = 0
 
+    def catch_up(self) -> None:
+        """Bring over what came by now, in shorter and shorter rounds, while services run and no window is open."""
+        for _ in range(ROUNDS):
+            if self._round(None) <= FEW:
+                return
+
     def before(self) -> None:
-        """Bring the mount up beside the local store, and bring over what came by now, while services run."""
+        """Bring the mount up beside the local store, and bring over what came meanwhile."""
         run = self.run
         if not run.system.mounted(run.layout.mounting):
             mount.start_beside(run.server, run.journal.owner)
-        for _ in range(ROUNDS):
-            came, self.known = changes.catch_up(run, self.known)
-            if self.known.listener is None:
-                raise hold.Unfit("the kernel told no more what changes in the media store")
-            if came <= FEW:
-                return
+        clock = Clock(ROUND_SECONDS)
+        clock.start()
+        with contextlib.suppress(Late):  # what did not arrive is found while services stand still
+            for _ in range(ROUNDS):
+                if self._round(clock) <= FEW:
+                    return
 
-    def swap(self, held: hold.Held, clock: Clock) -> bool:
-        """Bring over what came last, and move the sides; return False where too much came."""
+    def _round(self, clock: Clock | None) -> int:
+        came, self.known = changes.catch_up(self.run, self.known, clock)
+        if self.known.listener is None:
+            raise hold.Unfit("the kernel told no more what changes in the media store")
+        return came
+
+    def swap(self, held: hold.Held, clock: Clock) -> str:
+        """Bring over what came last, and move the sides; return why it is not the moment, if it is not."""
         run, server, journal = self.run, self.run.server, self.run.journal
         try:
             found = changes.in_window(run, self.known, clock, few=True)
+            if folders := changes.new_folders(run, self.known):
+                in_time(run, "new folders cannot be made in the mount", lambda: self._make(folders), clock)
+            if dead := probe.why_dead(run.system, journal.owner, run.layout.mounting, ANSWER_SECONDS):
+                return f"the mount does not answer: {dead}"
         except changes.TooMuch:
-            return False
-        if folders := changes.new_folders(run, self.known):
-            in_time(run, "new folders cannot be made in the mount", lambda: self._make(folders), clock)
+            return "too many files came at once"
+        except hold.Unfit:
+            raise
+        except (Problem, CommandFailed, *STORE_TROUBLE) as error:
+            return str(error)
+        hold.check_still(server, held)
         journal.advance(Stage.SWAPPING)
         _move_aside(run)
         mount.bring(server)
         hold.check_inside(server, held)
         _commit(run, found, clock, self.counts)
         self.came = found.changed
-        return True
+        return ""
 
     def _make(self, folders: Sequence[str]) -> None:
         def make(folder: str) -> None:
@@ -118,6 +141,7 @@ class _Hold:
 
 def _held(run: Run, known: changes.Baseline, counts: Counts) -> Clock:
     work = _Hold(run, known, counts)
+    work.catch_up()
     clock = hold_still(run, Window.CUTOVER, work.before, work.swap)
     mount.settle_beside(run.server)
     run.say(f"cutover: {work.came:,} files came last; services stood still for {clock.held:.2f} s, and run on")

@@ -29,6 +29,10 @@ ATTEMPTS = 3
 SILENT_SECONDS = 10.0
 
 
+class Late(Problem):
+    """This `Problem` says that the time for the last files is over."""
+
+
 class Stopwatch:
     """A `Stopwatch` tells how many seconds ago it was made."""
 
@@ -68,7 +72,7 @@ class Clock:
     def check(self) -> None:
         """Raise `Problem` where the time for copying is over."""
         if self.deadline is not None and time.monotonic() >= self.deadline:
-            raise Problem(
+            raise Late(
                 f"the last files did not arrive within {self.limit} s",
                 "the window was given up, nothing was moved; look why the store is slow, or set "
                 "migration.windowSeconds higher",

@@ -122,6 +122,12 @@ class System(Protocol):
     def freeze(self, groups: Sequence[str], seconds: float) -> bool:
         """Freeze control groups; return whether all their processes stand still within `seconds`. Raises OSError."""
 
+    def frozen(self, groups: Sequence[str]) -> list[str]:
+        """Return those of the control groups that were told to stand still."""
+
+    def are_still(self, groups: Sequence[str]) -> bool:
+        """Return whether all processes of the control groups stand still now; a group that is gone does not."""
+
     def thaw(self, groups: Sequence[str]) -> None:
         """Let the processes of control groups go on; one that is gone is none."""
 

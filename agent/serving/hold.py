@@ -10,6 +10,7 @@ lets them go. If the power fails, nothing stands still any more.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,8 +19,9 @@ from ..host.files import read_json, write_json
 from ..model.errors import CommandFailed, Problem
 from ..model.items import View
 from ..model.layout import THAW_TIMER, Layout
+from ..state.journal import Journal
 from ..state.run import Server
-from . import disk, playbook
+from . import disk, mount_point, playbook, store_in_use
 
 #: Seconds after which a timer lets services go, whatever happened; and for which recovery may do so before.
 HELD_SECONDS, RECOVERY_SECONDS = 5, 3.0
@@ -60,6 +62,12 @@ def look(server: Server, units: Sequence[str]) -> Held:
     groups = {*system.groups_of_units(units), *(view.group for view in seen if view.contained)}
     if any(not group.strip("/") or is_within(group_of("self"), [group]) for group in groups):
         raise Unfit("a process that can write to the media store is in the same control group as this program")
+    if paused := system.frozen(sorted(groups)):
+        raise Unfit(f"somebody else paused {paused[0]}")
+    for process in store_in_use.running(server):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended
+            if not is_within(group_of(process), groups):
+                raise Unfit(f"Synapse (process {process}) uses the media store, and no service of host.services is its")
     views = [view for view in seen if view.contained or is_within(view.group, groups)]
     return Held(tuple(sorted(groups)), tuple(views))
 
@@ -94,10 +102,18 @@ def came_since(server: Server, held: Held) -> bool:
 
 
 def check_inside(server: Server, held: Held) -> None:
-    """Raise `Unfit` where a process that stands still does not see what is mounted as the media store by now."""
+    """Raise `Unfit` where a process that stands still, or a Synapse that reads, does not see what is mounted by now."""
     wrong = server.system.blind(held.views, server.store_path)
     if wrong:
         raise Unfit(f"process {wrong[0].process} does not see what is mounted at {wrong[0].paths[0]}")
+    if blind := store_in_use.without_mount(server):
+        raise Unfit(f"Synapse (process {blind[0]}) does not see what is mounted at {server.store_path}")
+
+
+def check_still(server: Server, held: Held) -> None:
+    """Raise `Unfit` where something that should stand still does not: a container may have been made anew."""
+    if not server.system.are_still(held.groups):
+        raise Unfit("something that stood still was ended or thawed by somebody else")
 
 
 def is_on(layout: Layout) -> bool:
@@ -106,9 +122,26 @@ def is_on(layout: Layout) -> bool:
 
 
 def let_go(server: Server) -> None:
-    """Let all go on that stands still, if something does."""
+    """Let all go on that stands still, if something does.
+
+    Where neither side serves yet, nothing is left mounted at the store's path first: what is written there would stay
+    behind.
+    """
     if not is_on(server.layout):
         return
-    server.system.thaw((read_json(server.layout.held) or {}).get("groups", []))
-    server.layout.held.unlink(missing_ok=True)
-    server.system.systemctl("stop", "--no-block", THAW_TIMER, check=False)
+    try:
+        if _is_moving(server):
+            server.system.unmount(server.store_path)
+            mount_point.make_if_gone(server.store_path)
+    finally:
+        server.system.thaw((read_json(server.layout.held) or {}).get("groups", []))
+        server.layout.held.unlink(missing_ok=True)
+        server.system.systemctl("stop", "--no-block", THAW_TIMER, check=False)
+
+
+def _is_moving(server: Server) -> bool:
+    """Return whether the journal on disk, and not one in memory, says that the store is being moved."""
+    try:
+        return Journal.load(server.layout).is_moving()
+    except (Problem, OSError):
+        return True

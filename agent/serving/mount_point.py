@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MODE = 0o000
 #: Seconds for which a program may take to mount.
 MOUNT_SECONDS = 60
+#: Seconds for which a mount may wait beside the local store; its unit may take 120 to start.
+BESIDE_SECONDS = 100
 
 
 def make(parent: Folder, name: str) -> None:
@@ -123,14 +125,14 @@ def attach(system: System, mounted_at: Path, path: Path, ended: Callable[[], boo
         raise Problem(f"nothing was mounted within {MOUNT_SECONDS} s", "see the lines before this one")
     if system.mounted(path):
         return
-    if not system.mounted(mounted_at):
-        raise Problem("the mount ended", "see the lines before this one, or the journal of its unit")
     bring(system, mounted_at, path)
     system.unmount(mounted_at)
 
 
 def bring(system: System, mounted_at: Path, path: Path) -> None:
-    """Let what is mounted at `mounted_at` be seen at our mount point at `path`. Raises `Problem` where that is gone."""
+    """Let what is mounted at `mounted_at` be seen at our mount point `path`. Raises `Problem` where either is gone."""
+    if not system.mounted(mounted_at):  # a bare folder would be shown in its place
+        raise Problem("the mount ended", "see the lines before this one, or the journal of its unit")
     with Folder.at(path) as point:
         check(point)
         system.attach(mounted_at, point)
@@ -138,5 +140,5 @@ def bring(system: System, mounted_at: Path, path: Path) -> None:
 
 def wait_for(system: System, path: Path, ended: Callable[[], bool]) -> None:
     """Return once somebody brought a mount to `path`. Raises `Problem` where nobody does, or it has `ended`."""
-    if not system.wait_until(lambda: system.mounted(path) or ended(), MOUNT_SECONDS) or not system.mounted(path):
+    if not system.wait_until(lambda: system.mounted(path) or ended(), BESIDE_SECONDS) or not system.mounted(path):
         raise Problem(f"the mount was not brought to {path}", "the local store serves; see the lines before this one")

@@ -207,6 +207,13 @@ def kill() -> None:
     process.stop(PROCESS, signal.SIGKILL)
 
 
+def inside(path: Path) -> Path:
+    """A path as the server itself sees it, its /run too; one that leads nowhere while it does not run."""
+    nspawn = process.pid(PROCESS)
+    first = next(iter(_children(nspawn)), 0) if nspawn else 0
+    return Path(f"/proc/{first}/root") / path.relative_to("/")
+
+
 def _children(number: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{number}/task/{number}/children").read_text().split()]
 

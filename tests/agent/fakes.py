@@ -141,7 +141,7 @@ class FakeSystem:
     covers: list[tuple[Path, str]] = field(default_factory=list)
     #: Whether control groups can be frozen, which are by now, and what happens then.
     freezable: bool = False
-    frozen: set[str] = field(default_factory=set)
+    frozen_groups: set[str] = field(default_factory=set)
     on_freeze: Callable[[], None] = lambda: None
     #: Whether the mount's unit mounts at `mounting` now, and what follows when the store's owner did something.
     mounts_beside: Callable[[], bool] = lambda: False
@@ -162,6 +162,8 @@ class FakeSystem:
         environment: Mapping[str, str] | None = None,
     ) -> str:
         self.power.tick()
+        if argv[0] == "systemctl":
+            self.log.append(" ".join(argv[1:]))
         return ""
 
     def systemctl(self, *arguments: str, check: bool = True) -> str:
@@ -239,12 +241,18 @@ class FakeSystem:
 
     def freeze(self, groups: Sequence[str], seconds: float) -> bool:
         self.power.tick()
-        self.frozen |= set(groups)
+        self.frozen_groups |= set(groups)
         self.on_freeze()
         return True
 
+    def are_still(self, groups: Sequence[str]) -> bool:
+        return self.frozen_groups >= set(groups)
+
+    def frozen(self, groups: Sequence[str]) -> list[str]:
+        return sorted(self.frozen_groups & set(groups))
+
     def thaw(self, groups: Sequence[str]) -> None:
-        self.frozen -= set(groups)
+        self.frozen_groups -= set(groups)
 
     def views(self, folder: Path) -> list[View]:
         return self.seen

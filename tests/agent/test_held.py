@@ -2,84 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from agent.commands import let_go as verb
 from agent.commands.arguments import Command
-from agent.media.walk import walk
 from agent.migration import held, recovery, window
 from agent.model.errors import Problem
-from agent.model.items import View
 from agent.model.layout import THAW_TIMER
 from agent.model.phases import Phase, Side
-from agent.serving import hold
+from agent.serving import hold, store_in_use
 from agent.state.run import Server
 
 from .conftest import Machine, NewServer
 from .fakes import SYNAPSE, PowerLoss
-from .moves import FILES, fill, go
-
-GROUP = f"/system.slice/{SYNAPSE}"
-CONTAINER = View("4711", "/system.slice/docker-1.scope", ("/media/store",), contained=True)
-ELSEWHERE = View("4712", "/system.slice/docker-2.scope", ("/media/store",), contained=True)
-
-
-class Told:
-    """A listener that tells of files and folders."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.before = self._seen()
-
-    def _seen(self) -> set[object]:
-        folders = {str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_dir()}
-        return {*walk(self.root, []), *folders}
-
-    def changed(self) -> set[str] | None:
-        return {one if isinstance(one, str) else one.path for one in self.before ^ self._seen()}  # type: ignore[attr-defined]
-
-
-@contextlib.contextmanager
-def listening(root: Path) -> Iterator[Told]:
-    yield Told(root)
-
-
-def fit(server: Machine) -> Machine:
-    """A server whose services can be held, with a store that is in the bucket."""
-    system, mounting = server.system, server.layout.mounting
-
-    def written() -> None:
-        for path in [each for each in mounting.rglob("*") if each.is_file()]:
-            server.bucket.objects[str(path.relative_to(mounting))] = path.read_bytes()
-            path.unlink()
-
-    mounting.mkdir(parents=True)
-    server.layout.held.parent.mkdir()
-    system.freezable, system.mounting, system.on_write = True, mounting, written
-    system.mounts_beside = lambda: server.journal.mounts_beside()
-    server.listen = listening
-    fill(server)
-    go(server, "mirror")
-    return server
-
-
-def stopped(server: Machine) -> bool:
-    return any(line.startswith("stop ") and SYNAPSE in line for line in server.system.log)
-
-
-def once(action: object) -> object:
-    """What does something at its first call alone."""
-    calls = iter([action])
-
-    def call() -> None:
-        for each in calls:
-            each()  # type: ignore[operator]
-
-    return call
+from .holding import CONTAINER, ELSEWHERE, GROUP, fit, stopped
+from .moves import FILES, go
 
 
 def test_services_are_held_and_never_stopped_and_what_came_last_is_in_the_bucket(server: Machine) -> None:
@@ -88,14 +25,14 @@ def test_services_are_held_and_never_stopped_and_what_came_last_is_in_the_bucket
 
     def last() -> None:
         server.write("local_content/zz/zz/last", b"closed just before")
-        seen.append((server.journal.serving, set(server.system.frozen)))
+        seen.append((server.journal.serving, set(server.system.frozen_groups)))
 
     server.system.seen = [CONTAINER]
     server.system.on_freeze = last
     assert go(server, "live").phase is Phase.LIVE
     assert seen == [(Side.NOBODY, {GROUP, CONTAINER.group})], "whoever starts meanwhile is held by its guard"
     assert server.bucket.objects == FILES | {"local_content/zz/zz/last": b"closed just before"}
-    assert not stopped(server) and not server.system.frozen and not server.layout.held.exists()
+    assert not stopped(server) and not server.system.frozen_groups and not server.layout.held.exists()
     assert server.system.mounts == {server.store}
     counts = server.journal.last
     assert "services_stopped_seconds" not in counts and 0 <= counts["services_held_seconds"] < 2
@@ -144,14 +81,16 @@ def test_where_there_is_no_such_moment_services_are_stopped_if_they_may_be(
         with pytest.raises(Problem, match="open for writing, though its services are stopped"):
             go(server, "live")
         assert stopped(server)
-    assert not server.system.frozen and server.tree().items() >= FILES.items() and SYNAPSE in server.system.active
+    assert (
+        not server.system.frozen_groups and server.tree().items() >= FILES.items() and SYNAPSE in server.system.active
+    )
 
 
 def test_whoever_does_not_see_the_mount_makes_it_go_home_and_services_are_stopped(server: Machine) -> None:
     fit(server)
     server.system.seen = server.system.unseeing = [CONTAINER]
     assert go(server, "live").phase is Phase.LIVE
-    assert stopped(server) and not server.system.frozen
+    assert stopped(server) and not server.system.frozen_groups
     assert any("process 4711 does not see what is mounted at /media/store" in line for line in server.said)
 
 
@@ -161,7 +100,7 @@ def test_a_container_that_comes_while_others_stand_still_is_held_too(server: Mac
     frozen: list[set[str]] = []
 
     def comes() -> None:
-        frozen.append(set(server.system.frozen))
+        frozen.append(set(server.system.frozen_groups))
         server.system.seen = [CONTAINER, ELSEWHERE]
 
     server.system.on_freeze = comes
@@ -200,7 +139,7 @@ def test_a_power_loss_at_any_operation_loses_nothing(new_server: NewServer) -> N
         with pytest.raises(PowerLoss):
             go(fresh, "live")
         fresh.reboot()
-        fresh.system.frozen.clear()
+        fresh.system.frozen_groups.clear()
         fresh.layout.held.unlink(missing_ok=True)
         recovery.recover(fresh.run(), boot=True)
         fresh.system.start([SYNAPSE])
@@ -219,7 +158,7 @@ def test_an_agent_that_is_killed_at_any_operation_leaves_nobody_standing_still(n
             go(fresh, "live")
         fresh.power.left = 1_000_000
         recovery.recover(fresh.run())
-        assert not fresh.system.frozen and fresh.journal.window is None, at
+        assert not fresh.system.frozen_groups and fresh.journal.window is None, at
         if fresh.journal.serving is Side.LOCAL:
             assert fresh.tree().items() >= FILES.items() and not fresh.system.mounts - {fresh.system.staging}, at
         assert not stopped(fresh), at
@@ -238,12 +177,12 @@ def test_the_timer_kills_who_holds_and_lets_go_where_recovery_does_not(
     monkeypatch.setattr(recovery, "recover", lambda *_, **__: None)
     with pytest.raises(PowerLoss):
         go(server, "live")
-    assert server.system.frozen
+    assert server.system.frozen_groups
     monkeypatch.setattr(verb, "HERE", server.layout)
     monkeypatch.setattr(Server, "load", lambda layout: server.agent)
     assert verb.let_go(Command("let-go")) == {"late": True}
     assert "kill --kill-who=main --signal=SIGKILL matrix-media-store-converge.service" in server.system.log
-    assert not server.system.frozen
+    assert not server.system.frozen_groups
     assert verb.let_go(Command("let-go")) == {"late": False}
 
 
@@ -278,3 +217,14 @@ def test_services_do_not_stand_still_again_and_again(server: Machine, monkeypatc
     monkeypatch.setattr(window.Stopwatch, "seconds", property(lambda self: 1.1))
     assert go(server, "live").phase is Phase.LIVE
     assert len(tries) == 3 and stopped(server), "three seconds in all"
+
+
+def test_a_synapse_of_no_known_unit_would_not_stand_still(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit(server)
+    frozen: list[int] = []
+    server.system.on_freeze = lambda: frozen.append(1)
+    monkeypatch.setattr(store_in_use, "running", lambda server: ["4713"])
+    monkeypatch.setattr(hold, "group_of", lambda process: "/user.slice/session-1.scope")
+    with pytest.raises(Problem, match="Synapse .process 4713. runs and uses the media store"):
+        go(server, "live")
+    assert not frozen and SYNAPSE in server.system.active

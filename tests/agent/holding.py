@@ -1,0 +1,61 @@
+"""A pretended server whose services can be held."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.media.walk import walk
+from agent.model.items import View
+
+from .conftest import Machine
+from .fakes import SYNAPSE
+from .moves import fill, go
+
+GROUP = f"/system.slice/{SYNAPSE}"
+CONTAINER = View("4711", "/system.slice/docker-1.scope", ("/media/store",), contained=True)
+ELSEWHERE = View("4712", "/system.slice/docker-2.scope", ("/media/store",), contained=True)
+
+
+class Told:
+    """A listener that tells of files and folders."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.before = self._seen()
+
+    def _seen(self) -> set[object]:
+        folders = {str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_dir()}
+        return {*walk(self.root, []), *folders}
+
+    def changed(self) -> set[str] | None:
+        return {one if isinstance(one, str) else one.path for one in self.before ^ self._seen()}  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def listening(root: Path) -> Iterator[Told]:
+    yield Told(root)
+
+
+def fit(server: Machine) -> Machine:
+    """A server whose services can be held, with a store that is in the bucket."""
+    system, mounting = server.system, server.layout.mounting
+
+    def written() -> None:
+        for path in [each for each in mounting.rglob("*") if each.is_file()]:
+            server.bucket.objects[str(path.relative_to(mounting))] = path.read_bytes()
+            path.unlink()
+
+    mounting.mkdir(parents=True)
+    server.layout.held.parent.mkdir()
+    system.freezable, system.mounting, system.on_write = True, mounting, written
+    system.mounts_beside = lambda: server.journal.mounts_beside()
+    server.listen = listening
+    fill(server)
+    go(server, "mirror")
+    return server
+
+
+def stopped(server: Machine) -> bool:
+    return any(line.startswith("stop ") and SYNAPSE in line for line in server.system.log)

@@ -30,7 +30,7 @@ PROCESS = "server"
 PORT = 8008
 #: With which statuses it says that it is there, and the worker that serves media, to who shows no token.
 ALIVE = {"/_matrix/client/versions": 200, "/_matrix/client/v1/media/config": 401}
-BOOT_SECONDS, SYNAPSE_SECONDS = 120, 60
+BOOT_SECONDS, SYNAPSE_SECONDS = 120, 240
 #: What root may do on a real server, and nspawn forbids.
 SYSTEM_CALLS = "fanotify_init fanotify_mark open_by_handle_at"
 #: And what Docker needs besides.

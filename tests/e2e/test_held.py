@@ -22,6 +22,7 @@ from .world import Begin, on_disk
 LONGER, STILL = 2.0, 1.0
 #: Writers of each kind, and how often they are held.
 WRITERS, ROUNDS = 13, 4
+CONFIGURATION = Path("/matrix/synapse/config")
 
 
 def invocations() -> str:
@@ -55,13 +56,21 @@ def test_nobody_who_uploads_or_looks_at_media_notices_the_cutover(begin: Begin) 
 def test_writers_that_are_held_in_their_middle_end_with_what_they_wrote(begin: Begin) -> None:
     """Between makedirs and open, between open and the last write, and before the database knows: fifty times each."""
     migration = begin("halves", thin=5, kind="docker")
-    shutil.copy(Path(__file__).with_name("writers_at_work.py"), on_disk(Path("/matrix/synapse/config")))
+    shutil.copy(Path(__file__).with_name("writers_at_work.py"), on_disk(CONFIGURATION))
     known: dict[str, str] = {}
     for turn in range(ROUNDS):
         migration.up("mirror")
-        with writers(f"w{turn}") as process:
+        signal = CONFIGURATION / f"held{turn}"
+        with writers(f"w{turn}", signal.name) as process:
             assert process.stdout and process.stdout.readline() == "ready\n"
-            output = migration.up("live")
+            migration.stack.set("phase", "live")
+            output = ""
+            with migration.stack.popen("up", "--yes", "--skip-preview", stdout=subprocess.PIPE) as up:
+                assert up.stdout
+                for line in up.stdout:
+                    output += line
+                    if "cutover: holding" in line:
+                        on_disk(signal).touch()
             assert "services stood still for" in output, output[-3000:]
             said = process.stdout.readline()
             assert said.startswith("{"), said
@@ -71,12 +80,12 @@ def test_writers_that_are_held_in_their_middle_end_with_what_they_wrote(begin: B
     assert [name for name, digest in known.items() if objects.get(name) != digest] == []
 
 
-def writers(word: str) -> subprocess.Popen[str]:
+def writers(word: str, signal: str) -> subprocess.Popen[str]:
     """In a container that sees the store as the homeserver's does."""
     sees = "type=bind,src=/matrix/synapse/storage,dst=/media,bind-propagation=slave"
     image, program = matrix.IMAGE.format(matrix.VERSIONS[0]), "/data/writers_at_work.py"
     return server.popen(
         f"docker run --rm --network none --user {MATRIX_ID}:{MATRIX_ID} --mount {sees} "
         "--mount type=bind,src=/matrix/synapse/config,dst=/data,ro "
-        f"--entrypoint python3 {image} {program} /media/media-store {word} {WRITERS}"
+        f"--entrypoint python3 {image} {program} /media/media-store {word} {WRITERS} /data/{signal}"
     )

@@ -1,7 +1,8 @@
 """Stands in for writers that are held exactly where it hurts; runs on the server as the homeserver's user.
 
-Arguments: the media store, a word for the names, how many of each kind. Prints `ready` once all are where they wait,
-and in the end a JSON object of what a database would know: names with the SHA-256 of their content.
+Arguments: the media store, a word for the names, how many of each kind, and a file that comes once services are about
+to be held. Prints `ready` once it waits for that, and in the end a JSON object of what a database would know: names with
+the SHA-256 of their content.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ import sys
 import threading
 import time
 
-#: Seconds for which nobody who runs is kept waiting, and between two looks at the clock.
-GAP, LOOK = 0.045, 0.005
+#: Seconds between two looks.
+LOOK = 0.005
 CONTENT = 5_000
 
 
 def main() -> None:
-    root, word, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    root, word, count, signal = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
     here = os.stat(root).st_dev
     known: dict[str, str] = {}
     errors: list[str] = []
     opened, parked = threading.Barrier(count + 1), threading.Barrier(3 * count)
-    held = threading.Event()
+    about = threading.Event()
 
     def moved() -> None:
         while os.stat(root).st_dev == here:
@@ -34,7 +35,7 @@ def main() -> None:
         name = f"local_content/{word}/{kind}{number:02}/file"
         path, content = f"{root}/{name}", os.urandom(CONTENT)
         if kind != "b":
-            held.wait()
+            about.wait()
         os.makedirs(os.path.dirname(path), exist_ok=True)
         if kind == "a":  # between makedirs and open
             parked.wait()
@@ -44,7 +45,7 @@ def main() -> None:
             file.flush()
             if kind == "b":  # between open and the last write: nothing is moved before these are closed
                 opened.wait()
-                held.wait()
+                about.wait()
                 parked.wait()
             file.write(content[CONTENT // 2 :])
         if kind == "c":  # between the last write and the database
@@ -63,11 +64,9 @@ def main() -> None:
         thread.start()
     opened.wait()
     print("ready", flush=True)
-    before = time.monotonic()
-    while time.monotonic() - before < GAP:
-        before = time.monotonic()
+    while not os.path.exists(signal):
         time.sleep(LOOK)
-    held.set()  # this process stood still for the first time
+    about.set()
     for thread in threads:
         thread.join()
     print(json.dumps(known) if not errors else f"failed: {errors}", flush=True)

@@ -1,8 +1,8 @@
 """Stands in for writers that are held exactly where it hurts; runs on the server as the homeserver's user.
 
 Arguments: the media store, a word for the names, how many of each kind, and a file that comes once services are about
-to be held. Prints `ready` once it waits for that, and in the end a JSON object of what a database would know: names with
-the SHA-256 of their content.
+to be held. Prints `ready` once it waits for that, and in the end a JSON object of what a database would know: names
+with the SHA-256 of their content.
 """
 
 from __future__ import annotations

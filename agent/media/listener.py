@@ -25,7 +25,7 @@ from ..host.mounts import mounts
 #: File systems of one machine alone, of which each change is told. Others are walked.
 LOCAL = ("ext4", "xfs")
 #: Seconds to catch up with a disk on which others write all the time; then a walk is better.
-PATIENCE = 2.0
+PATIENCE = 4.0
 
 # From linux/fanotify.h
 _CLOEXEC, _NONBLOCK, _UNLIMITED_QUEUE, _REPORT_FOLDER_AND_NAME = 0x1, 0x2, 0x10, 0xC00

@@ -58,9 +58,9 @@ def prove(before: dict[str, str], token: str, media: list[synapse.Media]) -> dic
     return {"lost": len(lost), "mismatches": len(mismatches) + len(differing)}
 
 
-def started() -> dict[str, str]:
-    """What systemd makes anew whenever it starts one of the homeserver's services, by the service."""
-    told = server.ssh("systemctl show --property=Id,InvocationID 'matrix-synapse*.service'")
+def started(services: str = "'matrix-synapse*.service'") -> dict[str, str]:
+    """What systemd makes anew whenever it starts one of these services, by the service."""
+    told = server.ssh(f"systemctl show --property=Id,InvocationID {services}")
     units = [dict(line.split("=", 1) for line in part.splitlines()) for part in told.strip().split("\n\n")]
     return {unit["Id"]: unit["InvocationID"] for unit in units}
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ..model.layout import HERE, MOUNT_UNIT
-from ..serving import hold, mount_point, playbook, probe
+from ..serving import mount_point, playbook, probe
 from ..state.journal import Journal
 from ..state.run import Server
 from . import Answer
@@ -23,7 +23,7 @@ def answers(command: Command) -> Answer:
     server = Server.load(HERE)
     journal, unit = Journal.load(HERE), playbook.serving_unit(server)
     owner = journal.owner
-    if command.where == server.store_path and (journal.mounts_beside() or hold.is_on(HERE)):
+    if command.where == server.store_path and (journal.mounts_beside() or HERE.held.exists()):
         mount_point.wait_for(server.system, command.where, ended)
     elif command.where == server.store_path and unit == MOUNT_UNIT:
         mount_point.attach(server.system, HERE.mounting, command.where, ended)

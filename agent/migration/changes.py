@@ -272,7 +272,7 @@ def _put(run: Run, root: Path, files: Sequence[Entry]) -> None:
         # A hard link to somebody else's file would give its content away.
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), top.file(file.path) as opened:
             if os.fstat(opened.fileno()).st_uid == owner.uid:
-                run.bucket.put_medium(file.path, opened.read())
+                run.bucket.put_medium(file.path, opened.read(file.size))  # it may grow without end
 
     with Store.at(root) as top, ThreadPoolExecutor(AT_ONCE) as pool:
         for _ in pool.map(put, files):

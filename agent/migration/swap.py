@@ -1,8 +1,7 @@
 """This module does the work of a cutover's window: the last files, the renames, the mount, the commit.
 
 There are two ways. Services are stopped, and the mount comes up meanwhile. Or they are held: the mount comes up beside
-the local store while they run, and they stand still for the rest alone. What came last goes through that very mount
-then, as they would write it.
+the local store while they run, and they stand still for the rest alone.
 """
 
 from __future__ import annotations
@@ -53,9 +52,8 @@ def swap(run: Run, known: changes.Baseline, counts: Counts) -> Clock:
 
 
 def _why_not_held(run: Run, known: changes.Baseline) -> str:
-    if known.listener is None:
-        return hold.why_not(run.server) or "the kernel does not tell what changes in the media store"
-    return hold.why_not(run.server)
+    unheard = "" if known.listener else "the kernel does not tell what changes in the media store"
+    return hold.why_not(run.server) or unheard
 
 
 def _stopped(run: Run, known: changes.Baseline, counts: Counts) -> Clock:
@@ -119,7 +117,9 @@ class _Hold:
             return "too many files came at once"
         except hold.Unfit:
             raise
-        except (Problem, CommandFailed, *STORE_TROUBLE) as error:
+        except Problem as problem:
+            return problem.what  # its remedy is for services that are stopped
+        except (CommandFailed, *STORE_TROUBLE) as error:
             return str(error)
         hold.check_still(server, held)
         journal.advance(Stage.SWAPPING)

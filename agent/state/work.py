@@ -118,7 +118,7 @@ def follow(layout: Layout, system: System, request: Request, say: Say) -> dict[s
     if not verdict or verdict.get("id") != request["id"]:
         raise EndedFromOutside(
             "the work on the server was ended from outside before it was done; services were brought back",
-            "see journalctl -u matrix-media-store-converge there, then run pulumi up again",
+            "see journalctl -u matrix-media-store-converge -u matrix-media-store-thaw there, then run pulumi up again",
         )
     return dict(verdict)
 

@@ -11,7 +11,7 @@ from agent.store.bucket import STORE_TROUBLE
 
 from .conftest import Machine
 from .fakes import FakeBucket
-from .holding import CONTAINER, GROUP, fit, stopped
+from .holding import CONTAINER, GROUP, Told, fit, stopped
 from .moves import FILES, go
 
 
@@ -57,8 +57,6 @@ def test_a_store_that_refuses_while_all_stand_still_is_asked_again(
 def test_what_the_kernel_lost_while_all_stand_still_is_not_walked_then(
     server: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from .holding import Told
-
     fit(server)
     told = Told.changed
     monkeypatch.setattr(Told, "changed", lambda self: None if server.system.frozen_groups else told(self))

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from agent.media.heard import hearing
 from agent.media.listener import listening
 from agent.media.walk import walk
 from agent.migration import changes, mirror
@@ -82,7 +83,7 @@ def main() -> None:
     layout.var.mkdir(parents=True)
     bucket = Echo(root)
     server = Server(layout, settings, connect=lambda store: bucket)  # type: ignore[arg-type, return-value]
-    run = Run(server, Journal(layout), Nothing(bucket), NoHomeserver(), listening, say=tell)  # type: ignore[arg-type]
+    run = Run(server, Journal(layout), Nothing(bucket), NoHomeserver(), listening, hearing, say=tell)  # type: ignore[arg-type]
     record: dict[str, Any] = {"late": LATE}
     bucket.holds = False  # the first copy
     record["first_mirror"] = timed(lambda: mirror.mirror(run))

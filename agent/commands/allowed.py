@@ -6,7 +6,7 @@ from ..host.files import read_json
 from ..host.system import System
 from ..model.layout import HERE
 from ..model.settings import of_any_format, parse
-from ..serving import admission
+from ..serving import admission, mount_point
 from ..state.journal import Journal
 from . import Answer
 from .arguments import Command
@@ -21,8 +21,9 @@ def allowed(command: Command) -> Answer:
     journal = Journal.load(HERE)
     admission.check(system, settings, journal, command.where)
     admission.back_off(system, command.unit)
-    for path in [HERE.staging] if command.where == HERE.staging else [HERE.mounting, command.where]:
-        system.unmount(path)
+    if command.where != HERE.staging:
+        system.unmount(HERE.mounting)
+    mount_point.clear(system, HERE.staging, command.where)
     if journal.window is None and command.where != HERE.staging:  # a window asked before it began
         admission.check_owner(settings.store, journal)
     return {"allowed": str(command.where)}

@@ -7,7 +7,7 @@ from ..migration import recovery
 from ..model.errors import Problem
 from ..model.layout import HERE
 from ..model.phases import REMOUNT, Owed, Side
-from ..serving.mount import keep_running
+from ..serving.mount import keep_running, take_over
 from ..setup import mount as setup
 from ..state import work
 from ..state.lock import locked
@@ -25,6 +25,8 @@ def mount(command: Command) -> Answer:
     with locked(HERE):
         # First the new settings: they may be what a mount that does not come up was waiting for.
         run = run_here(command.document)
+        if run.journal.serving is Side.BUCKET:
+            take_over(run.server, run.journal.owner)
         setup.install(run, command.document)
         recovery.recover(run)
         journal = run.journal

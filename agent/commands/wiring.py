@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..copying.transfer import Transfer
 from ..host import console
 from ..host.beneath import target_of
+from ..media.heard import hearing
 from ..media.listener import listening
 from ..migration import evidence
 from ..model.layout import HERE
@@ -43,6 +44,7 @@ def run_here(
         copier=Transfer(server, say),
         homeserver=Homeserver(server.settings.host, server.system),
         listen=listening,
+        hear=hearing,
         say=say,
         reached=reached,
     )

@@ -213,14 +213,16 @@ class Folder:
                         folder.remove_tree(inner, depth - 1)
             self.remove_empty(name)
 
-    def write(self, name: str, data: bytes, mode: int = 0o600) -> None:
-        """Make a file of root's in this folder, and return once it is on disk. Raises FileExistsError."""
+    def write(self, path: str, data: bytes, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:
+        """Make a file of root's, or of `owner`'s, and return once it is on disk. Raises FileExistsError."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(name, flags, mode, dir_fd=self.number), "wb") as file:
+        with self._parent(path) as (parent, name), os.fdopen(os.open(name, flags, mode, dir_fd=parent), "wb") as file:
+            if owner:
+                os.fchown(file.fileno(), *owner)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.fsync(self.number)
+            os.fsync(parent)
 
     def sync(self) -> None:
         """Make renames in this folder survive a power loss."""

@@ -96,6 +96,11 @@ class Mounts(Processes):
         found = _mounts_at(path)
         return found[-1].kind if found else ""
 
+    def shows_same(self, path: Path, other: Path) -> bool:
+        """Return whether what is mounted exactly at one path is what is mounted exactly at the other."""
+        found, others = _mounts_at(path), _mounts_at(other)
+        return bool(found and others) and found[-1].device == others[-1].device
+
     def attach(self, source: Path, point: OpenFolder) -> None:
         """Let what is mounted at `source` be seen at the open folder `point` too. Raises OSError.
 

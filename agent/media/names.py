@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator
 
 from ..model.layout import RESERVED
 
@@ -35,6 +36,14 @@ def trouble(path: str) -> str:
 def is_media(top: str) -> bool:
     """Return whether what has that name at the top of the store may be media, and not this program's or the disk's."""
     return not top.startswith(RESERVED) and top != LOST_AND_FOUND
+
+
+def ends(path: str, tops: Collection[str]) -> Iterator[str]:
+    """Yield each end of a path that begins with one of the names in `tops`, as a file of the store may be called."""
+    found = path.split("/")
+    for place, part in enumerate(found):
+        if part in tops:
+            yield "/".join(found[place:])
 
 
 def _trouble_of_parts(path: str) -> str:

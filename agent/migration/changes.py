@@ -28,7 +28,7 @@ from ..media.names import is_media
 from ..media.snapshot import Snapshot
 from ..media.walk import files_below, walk
 from ..model.errors import CommandFailed, Problem
-from ..model.items import Entry
+from ..model.items import Entry, Object
 from ..serving.hold import Unfit
 from ..state.run import Run
 from ..store.bucket import STORE_TROUBLE
@@ -259,7 +259,7 @@ def _send(
         run.copier.upload(root, changed, run.journal.owner, progress, "rclone", clock.deadline if clock else None)
 
 
-def are_few(files: Sequence[Entry]) -> bool:
+def are_few(files: Sequence[Entry] | Sequence[Object]) -> bool:
     """Return whether these files are sent one by one: sooner than a program that copies has begun."""
     return len(files) <= MOST_FILES and sum(file.size for file in files) <= MOST_BYTES
 

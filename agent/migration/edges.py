@@ -12,7 +12,7 @@ from ..state.journal import Journal
 from ..state.run import Run
 from ..store import ownership
 from ..store.bucket import STORE_TROUBLE
-from . import clean, cutover, mirror, restore, survey
+from . import clean, cutover, mirror, restore, settle, survey
 
 if TYPE_CHECKING:
     from ..model.protocol import Counts
@@ -83,7 +83,9 @@ EDGES = (
     Edge(
         Phase.LIVE, Phase.MIRROR, restore.back_to_local,
         "fetch what is new; stop {services}; fetch the last files; the local copy becomes the media store "
-        "again; start them",
+        "again; start them; list the bucket once more",
+        "fetch what is new; hold {services} for less than a second, none is stopped; fetch the last files; the local "
+        "copy becomes the media store again; list the bucket once more",
     ),
     Edge(Phase.MIRROR, Phase.PREPARE, _keep_copies, "nothing on the server; the copies in the bucket stay"),
     Edge(Phase.PREPARE, Phase.LOCAL, _local, "unmount the staging path; give the bucket free"),
@@ -92,6 +94,10 @@ EDGES = (
 #: The transition of a server that is live, and whose cutover was not proven yet.
 UNPROVEN = Edge(
     Phase.LIVE, Phase.LIVE, cutover.prove_live, "prove that the bucket serves (old files, a new file, the homeserver)"
+)
+#: The transition of a server that came home, and did not look yet whether all did.
+UNLISTED = Edge(
+    Phase.MIRROR, Phase.MIRROR, settle.settle_owed, "list the bucket once more for what nobody told of on the way home"
 )
 
 _BY_ENDS: Mapping[tuple[Phase, Phase], Edge] = MappingProxyType({(edge.begins, edge.ends): edge for edge in EDGES})
@@ -103,4 +109,6 @@ def way(journal: Journal, target: Phase) -> list[Edge]:
     unproven = journal.phase is Phase.LIVE and Owed.PROOF in journal.owed
     if unproven and target in (Phase.LIVE, Phase.CLEAN):
         return [UNPROVEN, *edges]
+    if journal.phase is Phase.MIRROR and Owed.LISTING in journal.owed:
+        return [UNLISTED, *edges]
     return edges

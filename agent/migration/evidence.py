@@ -46,7 +46,7 @@ def _put_right(server: Server, journal: Journal) -> None:
     ):
         journal.correct(Side.BUCKET, _phase_of_bucket(server), {Owed.PROOF}, _generation(server.backup_path))
     elif journal.serving is Side.BUCKET and _local_copy_came_home(server, journal):
-        journal.correct(Side.LOCAL, Phase.MIRROR, (), _generation(server.store_path))
+        journal.correct(Side.LOCAL, Phase.MIRROR, {Owed.LISTING}, _generation(server.store_path))
 
 
 def _is_disk_there(server: Server, known: LocalStore | None) -> bool:

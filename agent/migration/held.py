@@ -9,11 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from ..model.errors import CommandFailed, Problem
 from ..model.phases import Window
 from ..serving import hold, writers
 from ..serving.hold import Held, Unfit
 from ..state.run import Run
+from ..store.bucket import STORE_TROUBLE
 from . import recovery
+from .changes import TooMuch
 from .window import Clock, prepare
 
 #: Seconds that the last files may take while services stand still, and for which their store may be silent.
@@ -21,6 +24,29 @@ WORK_SECONDS, SILENT_SECONDS = 2, 2.0
 #: Seconds for which a moment is waited for in which nobody writes, for which services may stand still in all tries
 #: together, and between two tries.
 TRYING_SECONDS, STILL_SECONDS, PAUSE_SECONDS = 30.0, 3.0, 0.2
+#: Files that come during a round before it is the moment to hold, rounds after which it is in any case, and seconds for
+#: them.
+FEW, ROUNDS, ROUND_SECONDS = 2, 8, 10
+
+
+def held_or_stopped(
+    run: Run, name: Window, why_not: str, held: Callable[[], Clock], stopped: Callable[[], Clock]
+) -> Clock:
+    """Do the work of a window in the one or the other way, as cutover.method says, and return its times.
+
+    `why_not` says why services cannot be held, if they cannot. Raises `Unfit` where they must not be stopped then.
+    """
+    method = run.settings.cutover.method
+    if method != "restart":
+        if not why_not:
+            try:
+                return held()
+            except Unfit as unfit:
+                why_not = unfit.what
+        if method == "hold":
+            raise Unfit(f"the services cannot be held: {why_not}")
+        run.say(f"{name}: the services are stopped, since they cannot be held: {why_not}")
+    return stopped()
 
 
 def hold_still(run: Run, name: Window, before: Callable[[], None], swap: Callable[[Held, Clock], str]) -> Clock:
@@ -75,6 +101,21 @@ def _try(run: Run, units: list[str], swap: Callable[[Held, Clock], str]) -> tupl
     clock.held = clock.work.seconds
     run.bucket.set_patience()
     return clock, why_not
+
+
+def not_the_moment(action: Callable[[], object]) -> str:
+    """Do what must be done while services stand still; return why that failed, if it did. Raises `Unfit`."""
+    try:
+        action()
+    except TooMuch:
+        return "too many files came at once"
+    except Unfit:
+        raise
+    except Problem as problem:
+        return problem.what  # its remedy is for services that are stopped
+    except (CommandFailed, *STORE_TROUBLE) as error:
+        return str(error)
+    return ""
 
 
 def in_time(run: Run, what: str, action: Callable[[], None], clock: Clock) -> None:

@@ -8,12 +8,13 @@ rights of the store's owner and no others, so what it writes to is the owner's; 
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..copying.progress import Progress
 from ..host.beneath import NEW, Folder
@@ -36,6 +37,8 @@ from .window import Clock
 ARRIVING = "files"
 #: Files fetched before they are checked and moved into place.
 LOT = 5000
+#: Files fetched at once where each is one request.
+AT_ONCE = 8
 #: Rounds of fetching before an object that never arrives whole is an error.
 ROUNDS = 4
 
@@ -82,10 +85,8 @@ def pull(run: Run, root: Path, clock: Clock | None = None) -> int:
                 )
             if turn > 1:  # the first round may be of a million
                 tries.update(manifest.remote(wanted))
-            size = manifest.remote_bytes(wanted)
-            _check_space(run, manifest, root, wanted)
-            run.say(f"restore: {len(wanted):,} files, {size / 1e6:,.1f} MB to fetch")
-            fetched += _fetch(run, manifest, root, wanted, Progress(len(wanted), size), clock)
+            run.say(f"restore: {len(wanted):,} files, {manifest.remote_bytes(wanted) / 1e6:,.1f} MB to fetch")
+            fetched += fetch(run, manifest, root, wanted, clock)
     raise AssertionError("unreachable")
 
 
@@ -116,16 +117,30 @@ def no_room(size: int, free: int, where: Path) -> Problem:
     )
 
 
-def _fetch(run: Run, manifest: Manifest, root: Path, wanted: list[str], progress: Progress, clock: Clock | None) -> int:
-    """Download beside the local copy, check, then move each file into place, lot by lot; return how many were moved."""
+def fetch(
+    run: Run, manifest: Manifest, root: Path, wanted: list[str], clock: Clock | None, one_by_one: bool = False
+) -> int:
+    """Download beside the local copy, check, then move each file into place, lot by lot; return how many were moved.
+
+    The manifest has what the bucket says of them. With `one_by_one` they are few: sooner than a program that copies has
+    begun. Raises `Problem` where the disk has no room.
+    """
+    progress = Progress(len(wanted), manifest.remote_bytes(wanted))
+    _check_space(run, manifest, root, wanted)
     manifest.add_sent(wanted)
     with Store.at(root) as copy:
         by_disk = _by_disk(copy, wanted).values()
-        return sum([_fetch_to_disk(run, manifest, copy, names, progress, clock) for names in by_disk])
+        return sum([_fetch_to_disk(run, manifest, copy, names, progress, clock, one_by_one) for names in by_disk])
 
 
 def _fetch_to_disk(
-    run: Run, manifest: Manifest, copy: Store, wanted: list[str], progress: Progress, clock: Clock | None
+    run: Run,
+    manifest: Manifest,
+    copy: Store,
+    wanted: list[str],
+    progress: Progress,
+    clock: Clock | None,
+    one_by_one: bool,
 ) -> int:
     place, prefix = place_beside(run, copy, wanted[0])
     name = f"{prefix}.incoming"
@@ -137,7 +152,7 @@ def _fetch_to_disk(
             )
         work.make(ARRIVING, run.journal.owner, 0o700)
         with work.folder(ARRIVING) as incoming:
-            fetch, placed = _Fetch(run, manifest, copy, incoming, work), 0
+            fetch, placed = _Fetch(run, manifest, copy, incoming, work, one_by_one), 0
             for start in range(0, len(wanted), LOT):
                 placed += fetch.lot(wanted[start : start + LOT], progress, clock)
         holder.remove_tree(name)
@@ -153,6 +168,7 @@ class _Fetch:
     copy: Store
     incoming: Folder
     work: Folder
+    one_by_one: bool
 
     def lot(self, lot: list[str], progress: Progress, clock: Clock | None) -> int:
         """Fetch these files and move them into place; return how many were moved."""
@@ -165,11 +181,31 @@ class _Fetch:
             try:
                 objects = list(manifest.remote(rest))
                 deadline = clock.deadline if clock else None
-                run.copier.download(self.incoming.path, objects, run.journal.owner, progress, deadline)
+                if self.one_by_one:
+                    self._get(rest)
+                else:
+                    run.copier.download(self.incoming.path, objects, run.journal.owner, progress, deadline)
             except CommandFailed as error:
                 run.say(f"restore: {error}; trying again")  # the next round sees what is missing
                 next(run.bucket.list(page=1), None)  # a store that is gone ends it here, not lot by lot
         return len(here) + len(self._place_arrived(rest, check))
+
+    def _get(self, paths: Sequence[str]) -> None:
+        """Fetch files of the owner's, each by one request."""
+        owner = self.run.journal.owner
+
+        def get(path: str) -> None:
+            body = self.run.bucket.get(path)
+            if body is not None:  # else it is deleted by now
+                with contextlib.suppress(OSError):  # left by an interrupted run
+                    self.incoming.remove_file(path)
+                self.incoming.write(path, body, 0o600, owner)
+
+        for above in {path.rpartition("/")[0] for path in paths} - {""}:
+            self.incoming.make(above, owner, 0o700)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for _ in pool.map(get, paths):
+                pass
 
     def _place_arrived(self, paths: list[str], check: Callable[[], None]) -> set[str]:
         """Move those into place that lie in `incoming` with the object's content, and return their names.
@@ -190,14 +226,23 @@ class _Fetch:
 
         with ThreadPoolExecutor(checksums.THREADS) as pool:
             arrived = [row for rows in pool.map(compare, paths) for row in rows]
-        if arrived:
+        if arrived and not self.one_by_one:
             self.run.system.sync()  # what is in place must be whole after a power loss
         replaced = [kept for path, _ in arrived for kept in self._place(path)]
         if replaced:
             many = f"{len(replaced):,} files here were not as in the bucket"
             self.run.say(f"restore: {many}; the old ones are kept in {', '.join(sorted({*map(str, replaced)}))}")
+        if self.one_by_one:
+            self._sync_folders([path for path, _ in arrived])
         self.manifest.add_read((path, expected[path].etag, md5) for path, md5 in arrived)
         return {path for path, _ in arrived}
+
+    def _sync_folders(self, paths: Sequence[str]) -> None:
+        """Return once the files have their names on disk, and so have the folders that they are in."""
+        above = {str(folder) for path in paths for folder in PurePosixPath(path).parents}
+        for folder in sorted(above):
+            with self.copy.folder("" if folder == "." else folder) as opened:
+                opened.sync()
 
     def _place(self, path: str) -> list[Path]:
         """Move a file into place, and return where another one is kept that it replaced, if it did."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from ..host.beneath import Folder
 from ..model.errors import CommandFailed, Problem
+from ..model.layout import RECOVER_UNIT
 from ..model.phases import NEXT, Side, Stage, after_crash
 from ..serving import disk, hold, mount, mount_point, playbook, writers
 from ..state import local_copy
@@ -47,7 +48,13 @@ def recover(run: Run, boot: bool = False) -> None:
     if not boot:
         if journal.serving is Side.BUCKET:
             mount.start_final(run.server, journal.owner)
+        call_off(run)
         _start(run, units, wait=True)
+
+
+def call_off(run: Run) -> None:
+    """End whoever waits to recover after this: services start after that unit only, and it waits for this process."""
+    run.system.systemctl("stop", RECOVER_UNIT, check=False)
 
 
 def _settle_what_disk_says(run: Run, boot: bool) -> None:
@@ -82,6 +89,8 @@ def _choose_side(run: Run) -> None:
     elif outcome.serves is Side.LOCAL:
         hold.let_go(run.server)  # nothing was moved
         mount.stop_final(run.server)  # which may wait beside the local store
+    else:
+        mount.bring_back(run.server)
     journal.recover()
 
 
@@ -99,8 +108,15 @@ def bring_local_copy_home(run: Run) -> None:
     The local copy is known by what the journal says of it: no other folder that happens to have its name is taken for
     it, and a disk that is not mounted yet is not taken for an empty store. Raises `Problem` where it is nowhere.
     """
-    store, backup, known = run.server.store_path, run.server.backup_path, run.journal.local_store
     end_mount(run)
+    lay_home(run)
+    # A start that was under way may have seen the folder that lay here before; one from now on sees a local store.
+    _clear(run)
+
+
+def lay_home(run: Run) -> None:
+    """Let the local copy be the media store again, where nothing is mounted. Raises `Problem` where it is nowhere."""
+    store, backup, known = run.server.store_path, run.server.backup_path, run.journal.local_store
     try:
         parent = parent_of_store(run.server)
     except FileNotFoundError:
@@ -114,8 +130,6 @@ def bring_local_copy_home(run: Run) -> None:
             raise _nowhere(run)
         with parent.folder(store.name) as home:
             local_copy.came_home(run.journal, home)
-    # A start that was under way may have seen the folder that lay here before; one from now on sees a local store.
-    _clear(run)
 
 
 def _take_its_place(run: Run, parent: Folder) -> None:

@@ -1,8 +1,9 @@
-"""This module brings changed mount settings or keys into use while the bucket serves: in a short window.
+"""This module brings changed mount settings or keys into use while the bucket serves, in a short window or in two.
 
-They were tried at the staging path before. If the power fails or the mount does not come back, the bucket stays the
-media store: recovery starts the mount and the services, which their guard holds until the mount answers. Settings that
-do not prove themselves give way to the earlier ones, which were laid aside on disk.
+They were tried at the staging path before. Where services can be held, the mount there serves meanwhile: it comes to
+the media store's place in one window, and our own, mounted anew, in another. If the power fails or the mount does not
+come back, the bucket stays the media store: recovery starts the mount and the services, which their guard holds until
+the mount answers. Settings that do not prove themselves give way to the earlier ones, which were laid aside on disk.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..model.errors import Problem
+from ..model.layout import MOUNT_UNIT, STAGING_UNIT
 from ..model.phases import Owed, Side, Window
-from ..serving import proof
+from ..serving import hold, mount, proof, writers
 from ..state import earlier
-from ..state.run import Run
+from ..state.run import Run, Server
 from . import recovery
-from .window import window
+from .held import held_or_stopped, hold_still
+from .window import Clock, start_services, window
 
 
 def remount(run: Run, load: Callable[[], Run]) -> None:
@@ -48,14 +51,53 @@ def _settle(run: Run) -> None:
 
 
 def _once(run: Run) -> None:
+    if not writers.running(run.server):
+        _stopped(run)
+        return
+    why_not = hold.why_not(run.server)
+    clock = held_or_stopped(run, Window.REMOUNT, why_not, lambda: _held(run), lambda: _stopped(run))
+    run.homeserver.wait()
+    if clock.held is None:
+        run.say(f"remount: the homeserver answers after {clock.down.seconds:.1f} s")
+    proof.prove(run.server, run.journal.owner, run.homeserver)
+    run.say("remount: proven; old files read back, a probe went through the mount into the bucket")
+
+
+def _stopped(run: Run) -> Clock:
     journal = run.journal
     with window(run, Window.REMOUNT) as clock:
-        units = journal.units
         recovery.end_mount(run)
         journal.commit(Side.BUCKET, journal.phase, journal.owed)
     recovery.recover(run)
-    if units:
-        run.homeserver.wait()
-        run.say(f"remount: the homeserver answers after {clock.down.seconds:.1f} s")
-        proof.prove(run.server, journal.owner, run.homeserver)
-        run.say("remount: proven; old files read back, a probe went through the mount into the bucket")
+    mount.stop_staging(run.server)  # where services could not be held after all
+    return clock
+
+
+def _held(run: Run) -> Clock:
+    """Have the mount at the staging path serve, which has the new settings, while ours is mounted anew.
+
+    Twice services stand still; the times are those of the longer one.
+    """
+    server, journal = run.server, run.journal
+    mount.start_staging(server, journal.owner)
+    clocks = [_swap(run, mount.show_staging)]
+    mount.end_unread(server, MOUNT_UNIT)
+    mount.start_anew(server, journal.owner)
+    clocks.append(_swap(run, mount.show_beside))
+    mount.settle_beside(server)
+    mount.end_unread(server, STAGING_UNIT)
+    longest = max(clocks, key=lambda clock: clock.held or 0)
+    run.say(f"remount: services stood still for {longest.held:.2f} s at most, twice, and run on")
+    return longest
+
+
+def _swap(run: Run, show: Callable[[Server, Callable[[], None]], None]) -> Clock:
+    def swap(held: hold.Held, clock: Clock) -> str:
+        hold.check_still(run.server, held)
+        show(run.server, lambda: hold.check_inside(run.server, held))
+        run.journal.commit(Side.BUCKET, run.journal.phase, run.journal.owed)
+        return ""
+
+    clock = hold_still(run, Window.REMOUNT, lambda: None, swap)
+    start_services(run)
+    return clock

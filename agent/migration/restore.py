@@ -13,18 +13,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..host.beneath import Folder
-from ..host.linked import Store, lay_links
-from ..media import checksums
-from ..media.walk import walk
+from ..host.linked import lay_links
 from ..model.errors import Problem
-from ..model.phases import Milestone, Phase, Side, Stage, Window
-from ..serving import disk, mount, writers
+from ..model.phases import Milestone, Window
+from ..serving import disk, mount
 from ..state import local_copy
 from ..state.run import Run
-from . import recovery, unaccounted
+from . import unaccounted
 from .aside import parent_of_store
+from .homeward import Arrivals
 from .pull import pull
-from .window import Clock, start_services, window
+from .settle import settle
+from .swap_home import swap_home
+from .window import Clock, start_services
 
 if TYPE_CHECKING:
     from ..model.protocol import Counts
@@ -78,35 +79,22 @@ def _give_away(run: Run, parent: Folder, name: str) -> None:
             copy.give(run.journal.owner, run.journal.mode)
 
 
-def back_to_local(run: Run, start: Sequence[str] = ()) -> Counts:
-    """Go from live to mirror, and return the numbers; `start` names units to start even if they do not run now.
+def back_to_local(run: Run, start: Sequence[str] | None = None) -> Counts:
+    """Go from live to mirror, and return the numbers.
 
-    Raises `Problem` where that fails; before the swap, the bucket serves on.
+    `start` names units to start even if they do not run now, after a cutover that failed. Raises `Problem` where that
+    fails; before the swap, the bucket serves on.
     """
     unaccounted.pay_purges(run)
     refill(run)
-    pull(run, run.server.backup_path)
-    run.copier.prepare()
-    with window(run, Window.RESTORE, start) as clock:
-        _swap(run, clock)
+    with run.hear(run.server.store_path) as heard:
+        pull(run, run.server.backup_path)
+        run.copier.prepare()
+        clock = swap_home(run, Arrivals.since_listing(run, heard), start)
     counts = _serve(run, clock)
+    files, size = settle(run)
     mount.start_staging(run.server, run.journal.owner)
-    files, size = _settle(run)
     return {**counts, "files": files, "bytes": size}
-
-
-def _swap(run: Run, clock: Clock) -> None:
-    """Do the work of the window up to the commit: the last uploads come home, the local copy is the store again."""
-    journal, backup = run.journal, run.server.backup_path
-    fetched = pull(run, backup, clock)
-    run.system.sync()
-    writers.check_none_writes(run.server)
-    with Folder.at(backup) as copy:
-        local_copy.mark(journal, copy)
-    journal.advance(Stage.SWAPPING)
-    recovery.bring_local_copy_home(run)
-    counts: Counts = {"window_seconds": clock.work.seconds, "window_files": fetched}
-    journal.commit(Side.LOCAL, Phase.MIRROR, (), counts)
 
 
 def _serve(run: Run, clock: Clock) -> Counts:
@@ -114,24 +102,10 @@ def _serve(run: Run, clock: Clock) -> Counts:
     start_services(run)
     if units:
         run.homeserver.wait()
-    counts: Counts = {**run.journal.last, "services_stopped_seconds": clock.down.seconds}
+    counts: Counts = {**run.journal.last, **clock.stopped()}
     run.journal.last = counts
     run.journal.save()
-    run.say(f"restore: the local store serves again; services were stopped for {clock.down.seconds:.1f} s")
+    if clock.held is None:
+        run.say(f"restore: the local store serves again; services were stopped for {clock.down.seconds:.1f} s")
     run.reached(Milestone.SERVING_AGAIN, Window.RESTORE)
     return counts
-
-
-def _settle(run: Run) -> tuple[int, int]:
-    """Set aside what was purged while live, and remember what is equal on both sides; return files and bytes.
-
-    So later deletions are understood. If the power fails, the next `mirror` sets it aside.
-    """
-    root = run.server.store_path
-    with run.server.manifest() as manifest, Store.at(root) as store:
-        unaccounted.set_aside_here(run, manifest, store, manifest.gone_remotely())
-        files, size = manifest.load_local(walk(root, run.settings.copy.exclude))
-        checksums.settle(manifest, run.bucket, root)
-        manifest.mark_equal()
-    run.checked("restore")
-    return files, size

@@ -12,24 +12,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..model.errors import CommandFailed, Problem
+from ..model.errors import Problem
 from ..model.phases import Owed, Phase, Side, Stage, Window
 from ..serving import disk, hold, mount, playbook, probe, writers
 from ..state import local_copy
 from ..state.run import Run
-from ..store.bucket import STORE_TROUBLE
 from . import changes
 from .aside import parent_of_store
-from .held import hold_still, in_time
+from .held import FEW, ROUND_SECONDS, ROUNDS, held_or_stopped, hold_still, in_time, not_the_moment
 from .window import Clock, Late, window
 
 if TYPE_CHECKING:
     from ..model.protocol import Counts
 
-#: Files that come during a round before it is the moment to hold, and rounds after which it is in any case.
-FEW, ROUNDS = 2, 8
-#: Seconds for such rounds while the mount waits, and for the mount to answer while services stand still.
-ROUND_SECONDS, ANSWER_SECONDS = 10, 1.0
+#: Seconds for the mount to answer while services stand still.
+ANSWER_SECONDS = 1.0
 
 
 def swap(run: Run, known: changes.Baseline, counts: Counts) -> Clock:
@@ -37,23 +34,11 @@ def swap(run: Run, known: changes.Baseline, counts: Counts) -> Clock:
 
     Raises `Problem` where that fails; the local store serves then.
     """
-    method = run.settings.cutover.method
-    if method != "restart":
-        why_not = _why_not_held(run, known)
-        if not why_not:
-            try:
-                return _held(run, known, counts)
-            except hold.Unfit as unfit:
-                why_not = unfit.what
-        if method == "hold":
-            raise hold.Unfit(f"the services cannot be held: {why_not}")
-        run.say(f"cutover: the services are stopped, since they cannot be held: {why_not}")
-    return _stopped(run, known, counts)
-
-
-def _why_not_held(run: Run, known: changes.Baseline) -> str:
     unheard = "" if known.listener else "the kernel does not tell what changes in the media store"
-    return hold.why_not(run.server) or unheard
+    return held_or_stopped(
+        run, Window.CUTOVER, hold.why_not(run.server) or unheard,
+        lambda: _held(run, known, counts), lambda: _stopped(run, known, counts),
+    )  # fmt: skip
 
 
 def _stopped(run: Run, known: changes.Baseline, counts: Counts) -> Clock:
@@ -78,7 +63,7 @@ class _Hold:
     run: Run
     known: changes.Baseline
     counts: Counts
-    came: int = 0
+    found: changes.Found | None = None
 
     def catch_up(self) -> None:
         """Bring over what came by now, in shorter and shorter rounds, while services run and no window is open."""
@@ -107,28 +92,24 @@ class _Hold:
     def swap(self, held: hold.Held, clock: Clock) -> str:
         """Bring over what came last, and move the sides; return why it is not the moment, if it is not."""
         run, server, journal = self.run, self.run.server, self.run.journal
-        try:
-            found = changes.in_window(run, self.known, clock, few=True)
-            if folders := changes.new_folders(run, self.known):
-                in_time(run, "new folders cannot be made in the mount", lambda: self._make(folders), clock)
-            if dead := probe.why_dead(run.system, journal.owner, run.layout.mounting, ANSWER_SECONDS):
-                return f"the mount does not answer: {dead}"
-        except changes.TooMuch:
-            return "too many files came at once"
-        except hold.Unfit:
-            raise
-        except Problem as problem:
-            return problem.what  # its remedy is for services that are stopped
-        except (CommandFailed, *STORE_TROUBLE) as error:
-            return str(error)
+        if why_not := not_the_moment(lambda: self._last(clock)):
+            return why_not
         hold.check_still(server, held)
         journal.advance(Stage.SWAPPING)
         _move_aside(run)
         mount.bring(server)
         hold.check_inside(server, held)
-        _commit(run, found, clock, self.counts)
-        self.came = found.changed
+        assert self.found
+        _commit(run, self.found, clock, self.counts)
         return ""
+
+    def _last(self, clock: Clock) -> None:
+        run = self.run
+        self.found = changes.in_window(run, self.known, clock, few=True)
+        if folders := changes.new_folders(run, self.known):
+            in_time(run, "new folders cannot be made in the mount", lambda: self._make(folders), clock)
+        if dead := probe.why_dead(run.system, run.journal.owner, run.layout.mounting, ANSWER_SECONDS):
+            raise Problem(f"the mount does not answer: {dead}", "look at its unit's journal")
 
     def _make(self, folders: Sequence[str]) -> None:
         def make(folder: str) -> None:
@@ -144,7 +125,8 @@ def _held(run: Run, known: changes.Baseline, counts: Counts) -> Clock:
     work.catch_up()
     clock = hold_still(run, Window.CUTOVER, work.before, work.swap)
     mount.settle_beside(run.server)
-    run.say(f"cutover: {work.came:,} files came last; services stood still for {clock.held:.2f} s, and run on")
+    came = work.found.changed if work.found else 0
+    run.say(f"cutover: {came:,} files came last; services stood still for {clock.held:.2f} s, and run on")
     return clock
 
 

@@ -105,7 +105,7 @@ def prepare(run: Run, name: Window) -> None:
     if name is not Window.RESTORE:  # the way home only reads
         ownership.check_serves(run.bucket, run.server.ids, run.settings.store.bucket, run.journal.epoch)
     # Should this process be killed, and whoever recovers too, the services must not wait for ever.
-    run.system.systemctl("start", "--no-block", RECOVER_TIMER, check=False)
+    run.system.systemctl("restart", "--no-block", RECOVER_TIMER, check=False)
 
 
 def _take_down(run: Run, name: Window, start: Sequence[str]) -> None:
@@ -127,5 +127,7 @@ def start_services(run: Run) -> None:
 
     Raises CommandFailed, or subprocess.TimeoutExpired after host.startSeconds.
     """
+    recovery.call_off(run)
     run.system.start(run.journal.units, timeout=run.settings.host.start_seconds)
     run.journal.close()
+    run.system.systemctl("stop", "--no-block", RECOVER_TIMER, check=False)

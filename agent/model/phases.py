@@ -72,6 +72,8 @@ class Owed(Word):
     WALK = "walk"
     #: What was purged in the window is still in the bucket: nothing is removed there while services are down.
     PURGES = "purges"
+    #: The bucket was not listed yet for what nobody told of on the way home.
+    LISTING = "listing"
     #: The mount runs with earlier settings than those that lie on the server.
     REMOUNT = "remount"
 

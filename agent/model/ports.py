@@ -89,6 +89,9 @@ class System(Protocol):
     def kind(self, path: Path) -> str:
         """Return the type of the file system that is mounted exactly at `path`; it is empty where none is."""
 
+    def shows_same(self, path: Path, other: Path) -> bool:
+        """Return whether what is mounted exactly at one path is what is mounted exactly at the other."""
+
     def attach(self, source: Path, point: OpenFolder) -> None:
         """Let what is mounted at `source` be seen at the open folder `point` too. Raises OSError."""
 
@@ -253,6 +256,20 @@ class Listener(Protocol):
 
 #: Begins to listen at a folder; gives None where nobody can.
 Listen = Callable[[Path], AbstractContextManager["Listener | None"]]
+
+
+class Heard(Protocol):
+    """A `Heard` tells which files were written to through a mount; `media.heard` has the real one."""
+
+    def take(self) -> set[str] | None:
+        """Return the paths of the files that were written to since this was last asked, as their writers saw them.
+
+        Return None where some may have been missed.
+        """
+
+
+#: Begins to hear of a mount; gives None where nobody can.
+Hear = Callable[[Path], AbstractContextManager["Heard | None"]]
 
 
 class Homeserver(Protocol):

@@ -38,10 +38,11 @@ class Unfit(Problem):
 
 @dataclass(frozen=True)
 class Held:
-    """A `Held` is what stands still: control groups, and how their processes see the store."""
+    """A `Held` is what stands still: control groups, how their processes see the store, and which are Synapse's."""
 
     groups: tuple[str, ...]
     views: tuple[View, ...]
+    synapses: tuple[str, ...]
 
 
 def why_not(server: Server) -> str:
@@ -64,12 +65,13 @@ def look(server: Server, units: Sequence[str]) -> Held:
         raise Unfit("a process that can write to the media store is in the same control group as this program")
     if paused := system.frozen(sorted(groups)):
         raise Unfit(f"somebody else paused {paused[0]}")
-    for process in store_in_use.running(server):
+    synapses = store_in_use.running(server)
+    for process in synapses:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended
             if not is_within(group_of(process), groups):
                 raise Unfit(f"Synapse (process {process}) uses the media store, and no service of host.services is its")
     views = [view for view in seen if view.contained or is_within(view.group, groups)]
-    return Held(tuple(sorted(groups)), tuple(views))
+    return Held(tuple(sorted(groups)), tuple(views), tuple(synapses))
 
 
 def take(server: Server, held: Held) -> bool:
@@ -102,12 +104,14 @@ def came_since(server: Server, held: Held) -> bool:
 
 
 def check_inside(server: Server, held: Held) -> None:
-    """Raise `Unfit` where a process that stands still, or a Synapse that reads, does not see what is mounted by now."""
+    """Raise `Unfit` where a process that stands still, or a Synapse that reads, does not see what the store is by now:
+    what was mounted there, or what lies beneath.
+    """
     wrong = server.system.blind(held.views, server.store_path)
     if wrong:
-        raise Unfit(f"process {wrong[0].process} does not see what is mounted at {wrong[0].paths[0]}")
-    if blind := store_in_use.without_mount(server):
-        raise Unfit(f"Synapse (process {blind[0]}) does not see what is mounted at {server.store_path}")
+        raise Unfit(f"process {wrong[0].process} does not see what was done at {wrong[0].paths[0]}")
+    if blind := {*held.synapses} - {*store_in_use.running(server)}:
+        raise Unfit(f"Synapse (process {min(blind)}) does not see what was done at {server.store_path}")
 
 
 def check_still(server: Server, held: Held) -> None:

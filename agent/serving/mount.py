@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+from ..host.beneath import Folder
 from ..host.files import sync_folder
 from ..model.errors import CommandFailed, Problem
 from ..model.layout import MOUNT_UNIT, STAGING_UNIT, WATCHDOG_UNIT
@@ -16,6 +18,8 @@ from . import mount_point, playbook, probe, writers
 
 #: Seconds for which a mount that ended as it was started may come up by systemd's next try, which is 2 s later.
 AGAIN_SECONDS = 10.0
+#: Seconds for which whoever reads a large file may go on, once its mount is the media store no more.
+LEAVE_SECONDS = 120.0
 
 
 def ours_serves(server: Server, serving: Side) -> bool:
@@ -116,6 +120,94 @@ def settle_beside(server: Server) -> None:
     server.system.start([WATCHDOG_UNIT], wait=False)
 
 
+def take_beside(server: Server) -> None:
+    """Take our mount from the media store to a place of ours, where it lives on for whoever reads from it still."""
+    _keep_beside(server)
+    server.system.unmount(server.store_path)
+
+
+def _keep_beside(server: Server) -> None:
+    with Folder.at(server.store_path) as mounted, Folder.at(server.layout.mounting) as place:
+        server.system.attach(Path(mounted.magic_link), place)
+
+
+def bring_back(server: Server) -> None:
+    """Bring our mount back to the media store, where `take_beside` was the last that was done."""
+    system, path = server.system, server.store_path
+    if system.mounted(server.layout.mounting) and mount_point.is_bare(system, path):
+        with contextlib.suppress(Problem):  # it ended: its unit starts it anew
+            mount_point.bring(system, server.layout.mounting, path)
+            system.unmount(server.layout.mounting)
+
+
+def show_staging(server: Server, check: Callable[[], None]) -> None:
+    """Let the mount at the staging path be the media store, and take ours beside; nobody may write meanwhile.
+
+    Where `check` raises, ours is the media store still.
+    """
+    _keep_beside(server)
+    _replace(server, server.layout.mounting, server.layout.staging, check)
+
+
+def show_beside(server: Server, check: Callable[[], None]) -> None:
+    """Let our mount that `start_anew` started be the media store, in the place of the one at the staging path.
+
+    Nobody may write meanwhile. Where `check` raises, that of the staging path is the media store still.
+    """
+    _replace(server, server.layout.staging, server.layout.mounting, check)
+
+
+def _replace(server: Server, old: Path, new: Path, check: Callable[[], None]) -> None:
+    system, path = server.system, server.store_path
+    system.unmount(path)
+    try:
+        mount_point.bring(system, new, path)
+        check()
+    except BaseException:
+        system.unmount(path)
+        mount_point.bring(system, old, path)
+        raise
+
+
+def end_unread(server: Server, unit: str) -> None:
+    """End our mount at a place of ours, or the one at the staging path, once nobody reads from it; the unit says which.
+
+    After LEAVE_SECONDS it ends in any case.
+    """
+    system = server.system
+    system.unmount(server.layout.staging if unit == STAGING_UNIT else server.layout.mounting)
+    system.wait_until(lambda: not system.is_active(unit), LEAVE_SECONDS, every=0.1)
+    system.stop([unit])
+
+
+def leave(server: Server) -> None:
+    """End our mount of a media store that is local again, once nobody reads from it."""
+    if server.system.is_active(MOUNT_UNIT):
+        end_unread(server, MOUNT_UNIT)
+    stop_final(server)
+
+
+def start_anew(server: Server, owner: Owner) -> None:
+    """Start our unit while another mount is the media store, and return once it answers at a place of ours.
+
+    Raises `Problem` where it does not come up.
+    """
+    _start(server, owner, _enable_final(server), server.layout.mounting)
+
+
+def take_over(server: Server, owner: Owner) -> None:
+    """Have our own mount serve where that of the staging path does, since a change of settings was interrupted.
+
+    Raises what `start_final` does.
+    """
+    system = server.system
+    if system.shows_same(server.layout.staging, server.store_path):
+        system.unmount(server.store_path)
+        system.unmount(server.layout.mounting)
+        system.stop([MOUNT_UNIT])
+        start_final(server, owner)
+
+
 def bring_up(server: Server) -> None:
     """Have systemd mount the bucket as `start_final` does, but wait for nothing.
 
@@ -144,12 +236,18 @@ def stop_final(server: Server) -> None:
     """
     if playbook.serving_unit(server) == MOUNT_UNIT:
         server.system.unmount(server.store_path)  # the program then ends by itself, before systemd need ask it to
-    # Neither fails where somebody removed a unit's file: what matters is what is mounted.
-    units = [WATCHDOG_UNIT, MOUNT_UNIT]
-    server.system.systemctl("disable", "--quiet", "--no-reload", *units, check=False)
+    disable_final(server)
+    with contextlib.suppress(CommandFailed):
+        server.system.stop([WATCHDOG_UNIT, MOUNT_UNIT])
+    server.system.unmount(server.layout.mounting)  # one that waited beside the local store, and was killed
+
+
+def disable_final(server: Server) -> None:
+    """See that neither our mount of the media store nor the watchdog is started at boot. Whoever serves enables them.
+
+    It does not fail where somebody removed a unit's file: what matters is what is mounted.
+    """
+    server.system.systemctl("disable", "--quiet", "--no-reload", WATCHDOG_UNIT, MOUNT_UNIT, check=False)
     wants = server.layout.units / "multi-user.target.wants"
     if wants.is_dir():
         sync_folder(wants)  # a power loss must not bring the mount back at boot
-    with contextlib.suppress(CommandFailed):
-        server.system.stop(units)
-    server.system.unmount(server.layout.mounting)  # one that waited beside the local store, and was killed

@@ -138,6 +138,15 @@ def bring(system: System, mounted_at: Path, path: Path) -> None:
         system.attach(mounted_at, point)
 
 
+def clear(system: System, staging: Path, path: Path) -> None:
+    """Unmount what a program mounted at `path`. What the staging path's shows there serves in its place, and stays.
+
+    Raises `Problem` where something stays mounted that should not.
+    """
+    if path == staging or not system.shows_same(staging, path):
+        system.unmount(path)
+
+
 def wait_for(system: System, path: Path, ended: Callable[[], bool]) -> None:
     """Return once somebody brought a mount to `path`. Raises `Problem` where nobody does, or it has `ended`."""
     if not system.wait_until(lambda: system.mounted(path) or ended(), BESIDE_SECONDS) or not system.mounted(path):

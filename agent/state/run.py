@@ -133,6 +133,7 @@ class Run:
     copier: ports.Copier
     homeserver: ports.Homeserver
     listen: ports.Listen
+    hear: ports.Hear
     #: Says a line of progress.
     say: ports.Say = console.say
     #: Tells programs that a moment has come.

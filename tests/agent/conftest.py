@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -43,6 +44,7 @@ class Machine:
     settings: Settings
     copier: FakeCopier
     listen: ports.Listen = FakeListener.listening
+    hear: ports.Hear = lambda mount: contextlib.nullcontext()
     homeserver: FakeHomeserver = field(default_factory=FakeHomeserver)
     said: list[str] = field(default_factory=list)
     #: The milestones that runs reached, with what each was about.
@@ -71,7 +73,8 @@ class Machine:
 
     def run(self, journal: Journal | None = None) -> Run:
         return Run(
-            self.agent, journal or self.journal, self.copier, self.homeserver, self.listen, say=self.said.append,
+            self.agent, journal or self.journal, self.copier, self.homeserver, self.listen, self.hear,
+            say=self.said.append,
             reached=lambda milestone, about: self.reached.append((milestone, about)),
         )  # fmt: skip
 

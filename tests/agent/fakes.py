@@ -127,6 +127,8 @@ class FakeSystem:
     active: set[str] = field(default_factory=lambda: {SYNAPSE})
     mounts: set[Path] = field(default_factory=set)
     log: list[str] = field(default_factory=list)
+    #: Which unit's program is seen at a path.
+    origin: dict[Path, str] = field(default_factory=dict)
     #: A state that systemd reports instead of the true one, and a unit that is gone.
     reported: str = ""
     gone: str = ""
@@ -152,6 +154,8 @@ class FakeSystem:
     unseeing: list[View] = field(default_factory=list)
     #: Called whenever the homeserver is started, to see over what.
     on_start: Callable[[], None] = lambda: None
+    #: Called whenever the homeserver is told to stop.
+    on_stop: Callable[[], None] = lambda: None
 
     def run(
         self,
@@ -185,8 +189,10 @@ class FakeSystem:
     def stop(self, units: Sequence[str], timeout: float = 0) -> None:
         self.power.tick()
         self.log.append(f"stop {' '.join(units)}")
+        if SYNAPSE in units:
+            self.on_stop()
         self.active -= set(units)
-        self.mounts -= {path for unit, path in self.mount_units() if unit in units}
+        self.mounts -= {path for path in self.mounts if self.origin.get(path) in units}
 
     def start(self, units: Sequence[str], wait: bool = True, timeout: float = 0) -> None:
         self.power.tick()
@@ -194,12 +200,15 @@ class FakeSystem:
         if SYNAPSE in units:
             self.on_start()
         self.active |= set(units)
-        self.mounts |= {path for unit, path in self.mount_units() if unit in units}
+        begun = {path: unit for unit, path in self.mount_units() if unit in units}
+        self.mounts |= begun.keys()
+        self.origin.update(begun)
         if self.gone in units:
             raise CommandFailed(["systemctl", "start"], 5, f"Unit {self.gone} not found.")
 
     def mount_units(self) -> list[tuple[str, Path]]:
-        return [(MOUNT_UNIT, self.mounting if self.mounts_beside() else self.store), (STAGING_UNIT, self.staging)]
+        beside = self.mounts_beside() or self.store in self.mounts and self.mounting != Path("/nowhere")
+        return [(MOUNT_UNIT, self.mounting if beside else self.store), (STAGING_UNIT, self.staging)]
 
     def mounted(self, path: Path) -> bool:
         return path in self.mounts
@@ -219,6 +228,10 @@ class FakeSystem:
     def attach(self, source: Path, point: OpenFolder) -> None:
         self.power.tick()
         self.mounts.add(point.path)
+        self.origin[point.path] = self.origin.get(source if source in self.origin else source.resolve(), "")
+
+    def shows_same(self, path: Path, other: Path) -> bool:
+        return {path, other} <= self.mounts and self.origin[path] == self.origin[other]
 
     def cover(self, point: OpenFolder, options: str, layer: Layer = Layer.BUCKET) -> None:
         self.power.tick()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.media.walk import walk
 from agent.model.items import View
+from agent.model.ports import Hear
 
 from .conftest import Machine
-from .fakes import SYNAPSE
+from .fakes import SYNAPSE, FakeBucket
 from .moves import fill, go
 
 GROUP = f"/system.slice/{SYNAPSE}"
@@ -36,6 +38,32 @@ class Told:
 @contextlib.contextmanager
 def listening(root: Path) -> Iterator[Told]:
     yield Told(root)
+
+
+@dataclass
+class Heard:
+    """Tells of each object that was written since it was last asked, by the path that a container sees."""
+
+    bucket: FakeBucket
+    before: dict[str, bytes]
+    #: Names of which it does not tell.
+    unheard: set[str]
+
+    def take(self) -> set[str] | None:
+        now = dict(self.bucket.objects)
+        written = {key for key, body in now.items() if self.before.get(key) is not body}
+        self.before = now
+        return {f"/media/store/{key}" for key in written - self.unheard}
+
+
+def hearing(server: Machine, unheard: set[str]) -> Hear:
+    """What hears of that server's mount."""
+
+    @contextlib.contextmanager
+    def hear(mount: Path) -> Iterator[Heard]:
+        yield Heard(server.bucket, dict(server.bucket.objects), unheard)
+
+    return hear
 
 
 def fit(server: Machine) -> Machine:

@@ -91,7 +91,7 @@ def test_whoever_does_not_see_the_mount_makes_it_go_home_and_services_are_stoppe
     server.system.seen = server.system.unseeing = [CONTAINER]
     assert go(server, "live").phase is Phase.LIVE
     assert stopped(server) and not server.system.frozen_groups
-    assert any("process 4711 does not see what is mounted at /media/store" in line for line in server.said)
+    assert any("process 4711 does not see what was done at /media/store" in line for line in server.said)
 
 
 def test_a_container_that_comes_while_others_stand_still_is_held_too(server: Machine) -> None:

@@ -10,7 +10,7 @@ from agent.serving import hold, mount_point, store_in_use
 from agent.store.bucket import STORE_TROUBLE
 
 from .conftest import Machine
-from .fakes import FakeBucket
+from .fakes import SYNAPSE, FakeBucket
 from .holding import CONTAINER, GROUP, Told, fit, stopped
 from .moves import FILES, go
 
@@ -82,8 +82,10 @@ def test_a_synapse_that_only_reads_and_does_not_see_the_mount_has_it_go_home(
     server: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit(server)
-    monkeypatch.setattr(store_in_use, "without_mount", lambda agent: ["4714"] if server.system.frozen_groups else [])
-    assert gives_up(server, "Synapse (process 4714) does not see what is mounted")
+    system = server.system
+    before = lambda agent: ["4714"] if SYNAPSE in system.active and not system.mounted(server.store) else []  # noqa: E731
+    monkeypatch.setattr(store_in_use, "running", before)
+    assert gives_up(server, "Synapse (process 4714) does not see what was done at")
 
 
 @pytest.mark.parametrize("stage", [Stage.SWAPPING, Stage.UNDOING])

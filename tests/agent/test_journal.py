@@ -212,5 +212,5 @@ def test_the_states_of_a_window_are_words_that_stay() -> None:
     """They stand in journals on servers."""
     assert [str(word) for word in (*Phase, *Side, *Window, *Stage, *Owed)] == [
         "local", "prepare", "mirror", "live", "clean", "local", "bucket", "none", "cutover", "restore", "remount",
-        "delta", "swapping", "undoing", "starting", "undone", "proof", "walk", "purges", "remount",
+        "delta", "swapping", "undoing", "starting", "undone", "proof", "walk", "purges", "listing", "remount",
     ]  # fmt: skip

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.host import fanotify
+from agent.host.fanotify import Lost
 from agent.media import listener
-from agent.media.listener import Lost, listening, parse
+from agent.media.listener import listening, parse
 
 CREATE, DELETE, CLOSE_WRITE, ATTRIB, ON_FOLDER, OVERFLOW = 0x100, 0x200, 0x8, 0x4, 0x40000000, 0x4000
 HANDLE = struct.pack("=Ii", 8, 1) + b"\x01\x00Q\x00\xed9\x0f\xab"
@@ -65,7 +67,7 @@ def test_where_the_kernel_may_not_be_asked_there_is_no_listener(
     def refuse() -> None:
         raise error
 
-    monkeypatch.setattr(listener, "_kernel", refuse)
+    monkeypatch.setattr(fanotify, "_kernel", refuse)
     with listening(tmp_path) as found:
         assert found is None
 

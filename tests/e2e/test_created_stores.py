@@ -63,7 +63,7 @@ def test_forward_to_clean_and_back_with_a_new_key_on_the_way_nothing_is_lost(beg
         (second,) = set(access_keys(kind)) - set(before)
         assert second != first, "the old key is gone"
         assert second in on_disk(Path("/etc/matrix-media-store/rclone.conf")).read_text()
-        assert "remount: proven" in said and "remount: the homeserver answers after" in said
+        assert "remount: proven" in said and "remount: services stood still for" in said
         migration.assert_serves_from_bucket()
 
         said += migration.up("clean")

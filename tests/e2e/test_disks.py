@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -20,14 +19,7 @@ BIG = Path("/matrix/big")
 def reboot() -> None:
     server.kill()
     server.up(wait=False)
-    wait_for(answers, seconds=120, every=0.5)
-
-
-def answers() -> bool:
-    with contextlib.suppress(OSError):
-        synapse.call("GET", "/_matrix/client/versions")
-        return True
-    return False
+    wait_for(server.answers, seconds=120, every=0.5)
 
 
 def forward_and_home(migration: Migration, store: Path) -> None:
@@ -49,13 +41,13 @@ def forward_and_home(migration: Migration, store: Path) -> None:
 def test_a_store_behind_a_link_goes_forward_and_home_with_a_reboot_in_every_phase(begin: Begin) -> None:
     """Review, entry 23."""
     migration = begin("linked", thin=10)
-    server.ssh("systemctl stop matrix-synapse")
+    server.down()
     on_disk(BIG).mkdir()
     shutil.move(on_disk(STORE), on_disk(BIG / "media"))
     os.chown(on_disk(BIG), 991, 991)
     on_disk(STORE).symlink_to(BIG / "media")
     os.chown(on_disk(STORE), 991, 991, follow_symlinks=False)
-    server.ssh("systemctl start matrix-synapse")
+    server.up()
     forward_and_home(migration, BIG / "media")
     assert os.readlink(on_disk(STORE)) == str(BIG / "media")
     assert not [path.name for path in on_disk(BIG).iterdir() if path.name != "media" and "removed" not in path.name]
@@ -66,7 +58,7 @@ def test_a_store_that_is_a_disk_goes_forward_and_home_with_a_reboot_in_every_pha
     migration = begin("volume", thin=10)
     with own_disk(STORE, "ext4"):
         before = on_disk(STORE).stat()
-        wait_for(answers, seconds=120, every=0.5)
+        wait_for(server.answers, seconds=120, every=0.5)
         migration.up("live")
         assert server.ssh(f"cat {BACKUP}/.matrix-media-store.name") == BACKUP.name
         forward_and_home(migration, STORE)
@@ -93,7 +85,7 @@ def test_a_store_with_a_folder_on_another_disk_goes_forward_and_home_with_a_rebo
         link.symlink_to(target)
         before = link.lstat()
         server.up()
-        wait_for(answers, seconds=120, every=0.5)
+        wait_for(server.answers, seconds=120, every=0.5)
         assert migration.differing() == []
         migration.up("live")
         wanted = {path: digest for path, digest in migration.before.items() if path.startswith("local_thumbnails/")}

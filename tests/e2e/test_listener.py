@@ -167,7 +167,7 @@ def test_a_disk_that_is_written_to_faster_than_can_be_heard_is_not_waited_for(mo
     with listening(STORE) as listener:
         assert listener
         monkeypatch.setattr(listener, "_read", lambda: True)
-        monkeypatch.setattr("agent.media.listener.PATIENCE", 0.05)
+        monkeypatch.setattr("agent.host.fanotify.PATIENCE", 0.05)
         assert listener.changed() is None
 
 

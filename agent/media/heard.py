@@ -1,0 +1,78 @@
+"""This module has the kernel tell which files were written to through a mount, so that no bucket need be listed.
+
+fanotify gives each file that was closed after writing as an open file, in whatever namespace that was: other forms it
+has not for FUSE before Linux 6.8. It does not tell of folders, nor of what was removed or renamed. Nothing rests on it
+alone: the whole bucket is listed afterwards, see `migration.settle`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..host.fanotify import CLOSE_WRITE, UNFIT, Hearing, Lost, events, path_of
+from ..host.mounts import mounts
+from ..host.open_files import DELETED
+
+#: How it shows that a file is gone again.
+_GONE = (errno.ENOENT, errno.ESTALE)
+
+
+class WrittenFiles(Hearing):
+    """A `WrittenFiles` collects the paths of files that were closed after writing."""
+
+    def __init__(self, mount: Path) -> None:
+        """Begin to listen. Raises one of `UNFIT` where a right, the kernel's support or a library is missing."""
+        self._paths: set[str] = set()
+        super().__init__(mount, 0, CLOSE_WRITE)
+
+    def take(self) -> set[str] | None:
+        """Return the paths of the files that were written to since this was last asked, as their writers saw them.
+
+        Of a file whose writer's mount namespace is gone, it is the path below the mount. Return None where some may
+        have been missed.
+        """
+        return self._ask(self._taken)
+
+    def _taken(self) -> set[str]:
+        taken, self._paths = self._paths, set()
+        return taken
+
+    def _check(self) -> None:
+        device = os.fstat(self._root).st_dev
+        number = f"{os.major(device)}:{os.minor(device)}"
+        if not any(mount.device == number and mount.kind.startswith("fuse") for mount in mounts()):
+            raise OSError(errno.ENODEV, "no bucket is mounted there", self._top)
+
+    def _read(self) -> bool:
+        try:
+            return super()._read()
+        except OSError as error:
+            if error.errno in _GONE:
+                return True
+            raise
+
+    def _hear(self, block: bytes) -> None:
+        for _, number, _, _ in events(block):
+            if number < 0:
+                raise Lost
+            try:
+                path = path_of(number)
+            finally:
+                os.close(number)
+            self._paths |= {path, path[: -len(DELETED)] if path.endswith(DELETED) else path}
+
+
+@contextlib.contextmanager
+def hearing(mount: Path) -> Iterator[WrittenFiles | None]:
+    """Give what hears of each file written to through a mount from here on, or None where nothing can."""
+    try:
+        heard = WrittenFiles(mount)
+    except UNFIT:
+        yield None
+        return
+    with contextlib.closing(heard):
+        yield heard

@@ -1,0 +1,117 @@
+"""This module brings home what came to the bucket since it was listed: before the window of the way home, and in it.
+
+No listing is asked for. The kernel tells what was written through the mount, whatever the store's size; where it does
+not, the window lists the whole bucket, see `pull`. That this program's mount alone writes to the bucket is what the
+mark of ownership says; nobody else's word is taken for it: once the local store serves, all of the bucket is listed
+once more, see `settle`.
+
+What is true if the power fails: as for `pull`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..host.linked import Store
+from ..media import checksums
+from ..media.listing import SYNAPSES_OWN, rebuilt
+from ..media.names import ends, trouble
+from ..media.walk import file_at
+from ..model.errors import Problem
+from ..model.items import Entry
+from ..serving.hold import Unfit
+from ..state.run import Run
+from . import changes
+from .pull import fetch
+from .window import Clock
+
+if TYPE_CHECKING:
+    from ..media.equality import Manifest
+    from ..model.ports import Heard
+
+#: Names that are asked for while services stand still.
+MOST_NAMES = 64
+#: Rounds of fetching while services are stopped.
+ROUNDS = 3
+
+
+@dataclass
+class Arrivals:
+    """These are what came to the bucket since `pull` listed it; `heard` must have heard since before that."""
+
+    run: Run
+    #: None where nobody tells what is written.
+    heard: Heard | None
+    #: The names at the top of the store.
+    tops: frozenset[str]
+    #: Names that somebody told of, and that are not the same here yet.
+    open: set[str] = field(default_factory=set)
+
+    @classmethod
+    def since_listing(cls, run: Run, heard: Heard | None) -> Arrivals:
+        """Return what comes from now on, after the local copy was compared with a listing."""
+        with run.server.manifest() as manifest:
+            tops = {*SYNAPSES_OWN, *manifest.tops()} - {*rebuilt(run.settings.copy.exclude)}
+        return cls(run, heard, frozenset(tops))
+
+    def catch_up(self, clock: Clock | None = None) -> int:
+        """Bring home what came by now, while services still write, and return how much that was.
+
+        What does not arrive is left to the window. Raises `Unfit` where the kernel lost what it had to tell.
+        """
+        return self._round(clock)
+
+    def in_window(self, clock: Clock, *, few: bool = False) -> int:
+        """Bring home what came last, while nobody writes, and return how many files that was.
+
+        Raises `Problem` where one is not the same here then, `Unfit` where the kernel lost what it had to tell, and
+        with `few`, changes.TooMuch where there is more to fetch than that.
+        """
+        fetched = self._round(clock, few=few)
+        for _ in range(0 if few else ROUNDS - 1):
+            if self.open:
+                fetched += self._round(clock)
+        if self.open:
+            raise Problem(
+                f"{len(self.open):,} objects that came last did not arrive whole, {min(self.open)!r} among them",
+                "see journalctl -u matrix-media-store-converge on the server; the bucket serves on",
+            )
+        return fetched
+
+    def _round(self, clock: Clock | None, few: bool = False) -> int:
+        told = self.heard.take() if self.heard else None
+        if told is None:
+            self.heard = None
+            raise Unfit("the kernel told no more what is written through the mount")
+        self.open |= {end for path in told for end in ends(path, self.tops) if not trouble(end)}
+        if not self.open:
+            return 0
+        run, root, names = self.run, self.run.server.backup_path, sorted(self.open)
+        if few and len(names) > MOST_NAMES:
+            raise changes.TooMuch
+        # A manifest of their own: asking the whole one takes the longer the larger the store.
+        with run.server.manifest() as manifest, run.server.manifest_in_memory() as late, Store.at(root) as copy:
+            late.load_local(_files(copy, names))
+            late.add_checksums(manifest.checksums([*late.all_local()]))
+            checksums.ask(late, run.bucket, names)
+            wanted = self._wanted(late)
+            if wanted:
+                if few and not changes.are_few([*late.remote(wanted)]):
+                    raise changes.TooMuch
+                fetch(run, late, root, wanted, clock, one_by_one=changes.are_few([*late.remote(wanted)]))
+                late.load_local(_files(copy, names))
+            self.open = {*self._wanted(late)}
+            late.mark_equal()
+            manifest.merge_from(late)
+        return len(wanted)
+
+    def _wanted(self, late: Manifest) -> list[str]:
+        checksums.settle(late, self.run.bucket, self.run.server.backup_path)
+        return late.missing_locally() + late.different()
+
+
+def _files(copy: Store, names: list[str]) -> Iterator[Entry]:
+    for name in names:
+        yield from file_at(copy, name)

@@ -156,8 +156,8 @@ class Cutover(Section):
 
     method: Literal["auto", "hold", "restart"] = setting(
         "auto",
-        "What the services do meanwhile: hold has them stand still for less than a second, restart stops and starts "
-        "them; auto holds them where that can be, else restarts them",
+        "What the services do at a cutover, on the way home and as the mount changes: hold has them stand still for "
+        "less than a second, restart stops and starts them; auto holds them where that can be, else restarts them",
         "use auto, hold or restart",
     )
 

@@ -27,7 +27,7 @@ ALLOWED = {
     "commands/status.py": "the manifest",
     "media/catalog.py": "the manifest",
     "serving/playbook.py": "units, the playbook's environment file, a file of the agent's own",
-    "serving/mount.py:stop_final": "a folder of systemd's",
+    "serving/mount.py:disable_final": "a folder of systemd's",
     "serving/mount.py:stop_staging": "a unit's file",
     "serving/probe.py:_look": "done as the store's owner",
     "serving/probe.py:_read_anew": "done as the store's owner",

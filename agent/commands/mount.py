@@ -25,7 +25,7 @@ def mount(command: Command) -> Answer:
     with locked(HERE):
         # First the new settings: they may be what a mount that does not come up was waiting for.
         run = run_here(command.document)
-        if run.journal.serving is Side.BUCKET:
+        if run.journal.serving is not Side.LOCAL:
             take_over(run.server, run.journal.owner)
         setup.install(run, command.document)
         recovery.recover(run)

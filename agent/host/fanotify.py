@@ -28,6 +28,8 @@ _CLOEXEC, _NONBLOCK, _UNLIMITED_QUEUE = 0x1, 0x2, 0x10
 _ADD, _FLUSH, _FILESYSTEM = 0x1, 0x80, 0x100
 MODIFY, ATTRIB, CLOSE_WRITE = 0x2, 0x4, 0x8
 _OVERFLOW, _VERSION = 0x4000, 3
+#: From linux/fcntl.h: no folder in particular, since none is asked for.
+_HERE = -100
 #: Length, version, reserved, length of this, mask, file descriptor, process.
 _EVENT = struct.Struct("=IBBHQii")
 _BLOCK = 1 << 18
@@ -61,21 +63,25 @@ class Hearing(ABC):
     It tells of what was done in every mount namespace.
     """
 
-    def __init__(self, root: Path, form: int, about: int) -> None:
+    def __init__(self, root: Path, form: int, about: int, stays_open: bool = True) -> None:
         """Begin to listen; `form` are further flags of fanotify_init(2), `about` those of fanotify_mark(2).
 
-        Raises one of `UNFIT` where a right, the kernel's support or a library is missing.
+        Without `stays_open` the folder is closed at once: a mount ends only when nobody has anything of it open. Raises
+        one of `UNFIT` where a right, the kernel's support or a library is missing.
         """
         self._lock, self._lost = threading.Lock(), False
         with contextlib.ExitStack() as opened:
             self._call = _kernel()
-            self._root = opened.enter_context(Folder.at(root)).number
+            folder = opened.enter_context(contextlib.ExitStack())
+            self._root = folder.enter_context(Folder.at(root)).number
             self._top = path_of(self._root)
             self._check()
             flags = _CLOEXEC | _NONBLOCK | _UNLIMITED_QUEUE | form
             self._queue = self._call("fanotify_init", flags, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             opened.callback(os.close, self._queue)
             self._call("fanotify_mark", self._queue, _ADD | _FILESYSTEM, about, self._root, b".")
+            if not stays_open:
+                folder.close()
             asleep, waker = os.pipe()
             opened.callback(os.close, asleep)
             self._thread = threading.Thread(target=self._collect, args=(asleep,), daemon=True)
@@ -129,7 +135,7 @@ class Hearing(ABC):
         except Exception:
             self._lost = True
             with contextlib.suppress(OSError):
-                self._call("fanotify_mark", self._queue, _FLUSH | _FILESYSTEM, 0, self._root, b".")
+                self._call("fanotify_mark", self._queue, _FLUSH | _FILESYSTEM, 0, _HERE, b".")
 
     def _read(self) -> bool:
         """Read some of what the kernel holds, and return whether there was any."""

@@ -27,7 +27,7 @@ class WrittenFiles(Hearing):
     def __init__(self, mount: Path) -> None:
         """Begin to listen. Raises one of `UNFIT` where a right, the kernel's support or a library is missing."""
         self._paths: set[str] = set()
-        super().__init__(mount, 0, CLOSE_WRITE)
+        super().__init__(mount, 0, CLOSE_WRITE, stays_open=False)
 
     def take(self) -> set[str] | None:
         """Return the paths of the files that were written to since this was last asked, as their writers saw them.
@@ -38,13 +38,15 @@ class WrittenFiles(Hearing):
         return self._ask(self._taken)
 
     def _taken(self) -> set[str]:
+        if _device_at(self._top) != self._device:
+            raise Lost  # another program mounted there since, which nobody listened to
         taken, self._paths = self._paths, set()
         return taken
 
     def _check(self) -> None:
         device = os.fstat(self._root).st_dev
-        number = f"{os.major(device)}:{os.minor(device)}"
-        if not any(mount.device == number and mount.kind.startswith("fuse") for mount in mounts()):
+        self._device = f"{os.major(device)}:{os.minor(device)}"
+        if _device_at(self._top) != self._device:
             raise OSError(errno.ENODEV, "no bucket is mounted there", self._top)
 
     def _read(self) -> bool:
@@ -64,6 +66,12 @@ class WrittenFiles(Hearing):
             finally:
                 os.close(number)
             self._paths |= {path, path[: -len(DELETED)] if path.endswith(DELETED) else path}
+
+
+def _device_at(path: str) -> str:
+    """Return which bucket's mount is the topmost at a path; the text is empty where none is."""
+    found = [mount for mount in mounts() if mount.place == path]
+    return found[-1].device if found and found[-1].kind.startswith("fuse") else ""
 
 
 @contextlib.contextmanager

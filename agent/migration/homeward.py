@@ -10,6 +10,7 @@ What is true if the power fails: as for `pull`.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
     from ..media.equality import Manifest
     from ..model.ports import Heard
 
-#: Names that are asked for while services stand still.
-MOST_NAMES = 64
+#: Names that are asked for while services stand still: so many at once.
+MOST_NAMES = checksums.THREADS
 #: Rounds of fetching while services are stopped.
 ROUNDS = 3
+#: Files that come during a round before it is the moment for a window, and rounds after which it is in any case.
+FEW, FEW_ROUNDS = 2, 8
 
 
 @dataclass
@@ -48,6 +51,8 @@ class Arrivals:
     tops: frozenset[str]
     #: Names that somebody told of, and that are not the same here yet.
     open: set[str] = field(default_factory=set)
+    #: Whether files were moved into place whose names may not be on disk yet.
+    unsynced: bool = True
 
     @classmethod
     def since_listing(cls, run: Run, heard: Heard | None) -> Arrivals:
@@ -55,6 +60,23 @@ class Arrivals:
         with run.server.manifest() as manifest:
             tops = {*SYNAPSES_OWN, *manifest.tops()} - {*rebuilt(run.settings.copy.exclude)}
         return cls(run, heard, frozenset(tops))
+
+    def catch_up_at_leisure(self) -> None:
+        """Bring home all that came since the listing began, before any window: that may be hours ago.
+
+        Where the kernel lost what it had to tell, nobody hears from then on.
+        """
+        with contextlib.suppress(Unfit):
+            for _ in range(FEW_ROUNDS):
+                if self.catch_up() <= FEW:
+                    break
+        self.sync()
+
+    def sync(self) -> None:
+        """Return once all files that came home have their names on disk."""
+        if self.unsynced:
+            self.run.system.sync()
+            self.unsynced = False
 
     def catch_up(self, clock: Clock | None = None) -> int:
         """Bring home what came by now, while services still write, and return how much that was.
@@ -96,11 +118,14 @@ class Arrivals:
             late.load_local(_files(copy, names))
             late.add_checksums(manifest.checksums([*late.all_local()]))
             checksums.ask(late, run.bucket, names)
+            few_of_all = changes.are_few([*late.remote(names)])
+            if few and not few_of_all:
+                raise changes.TooMuch
             wanted = self._wanted(late)
             if wanted:
-                if few and not changes.are_few([*late.remote(wanted)]):
-                    raise changes.TooMuch
-                fetch(run, late, root, wanted, clock, one_by_one=changes.are_few([*late.remote(wanted)]))
+                manifest.add_sent(wanted)
+                self.unsynced |= not few_of_all
+                fetch(run, late, root, wanted, clock, one_by_one=few_of_all)
                 late.load_local(_files(copy, names))
             self.open = {*self._wanted(late)}
             late.mark_equal()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from ..host.beneath import Folder
 from ..model.errors import CommandFailed, Problem
-from ..model.layout import RECOVER_UNIT
+from ..model.layout import RECOVER_TIMER, RECOVER_UNIT
 from ..model.phases import NEXT, Side, Stage, after_crash
 from ..serving import disk, hold, mount, mount_point, playbook, writers
 from ..state import local_copy
@@ -53,8 +53,12 @@ def recover(run: Run, boot: bool = False) -> None:
 
 
 def call_off(run: Run) -> None:
-    """End whoever waits to recover after this: services start after that unit only, and it waits for this process."""
-    run.system.systemctl("stop", RECOVER_UNIT, check=False)
+    """End whoever waits to recover after this, and what would start that: services start after that unit only.
+
+    It waits for this process, which would wait for the services. Should this be killed now, the unit of long work ends
+    with recovery, and the services' guard asks for one too.
+    """
+    run.system.systemctl("stop", RECOVER_TIMER, RECOVER_UNIT, check=False)
 
 
 def _settle_what_disk_says(run: Run, boot: bool) -> None:

@@ -81,11 +81,11 @@ def _held(run: Run) -> Clock:
     server, journal = run.server, run.journal
     mount.start_staging(server, journal.owner)
     clocks = [_swap(run, mount.show_staging)]
-    mount.end_unread(server, MOUNT_UNIT)
+    mount.end_unread(server, MOUNT_UNIT, run.say)
     mount.start_anew(server, journal.owner)
     clocks.append(_swap(run, mount.show_beside))
     mount.settle_beside(server)
-    mount.end_unread(server, STAGING_UNIT)
+    mount.end_unread(server, STAGING_UNIT, run.say)
     longest = max(clocks, key=lambda clock: clock.held or 0)
     run.say(f"remount: services stood still for {longest.held:.2f} s at most, twice, and run on")
     return longest

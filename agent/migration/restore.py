@@ -8,6 +8,7 @@ folder too.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from ..host.beneath import Folder
 from ..host.linked import lay_links
 from ..model.errors import Problem
 from ..model.phases import Milestone, Window
-from ..serving import disk, mount
+from ..serving import disk, mount, probe
 from ..state import local_copy
 from ..state.run import Run
 from . import unaccounted
@@ -29,6 +30,9 @@ from .window import Clock, start_services
 
 if TYPE_CHECKING:
     from ..model.protocol import Counts
+
+#: Seconds for the mount to answer.
+ANSWER_SECONDS = 10.0
 
 
 def refill(run: Run) -> None:
@@ -87,10 +91,15 @@ def back_to_local(run: Run, start: Sequence[str] | None = None) -> Counts:
     """
     unaccounted.pay_purges(run)
     refill(run)
-    with run.hear(run.server.store_path) as heard:
+    # A mount that hangs would keep whoever listens to it waiting; so might one that proved no good.
+    path, owner = run.server.store_path, run.journal.owner
+    hears = start is None and not probe.why_dead(run.system, owner, path, ANSWER_SECONDS)
+    with run.hear(path) if hears else contextlib.nullcontext() as heard:
         pull(run, run.server.backup_path)
         run.copier.prepare()
-        clock = swap_home(run, Arrivals.since_listing(run, heard), start)
+        arrivals = Arrivals.since_listing(run, heard)
+        arrivals.catch_up_at_leisure()
+        clock = swap_home(run, arrivals, start)
     counts = _serve(run, clock)
     files, size = settle(run)
     mount.start_staging(run.server, run.journal.owner)

@@ -14,6 +14,7 @@ from ..media.equality import Manifest
 from ..media.listing import load_media, rebuilt
 from ..media.walk import file_at, walk
 from ..model.errors import Problem
+from ..model.items import Entry
 from ..model.phases import Owed
 from ..serving import mount
 from ..state.run import Run
@@ -27,17 +28,17 @@ def settle(run: Run) -> tuple[int, int]:
     Return how many files are in the local store, and their bytes. Raises `Problem` where something did not come home.
     """
     root, journal = run.server.store_path, run.journal
-    mount.leave(run.server)
+    mount.leave(run.server, run.say)
     with run.server.manifest() as manifest, Store.at(root) as store:
         if Owed.LISTING in journal.owed:
             _look_again(run, manifest, store)
+            journal.owed.discard(Owed.LISTING)
+            journal.save()
         unaccounted.set_aside_here(run, manifest, store, _unchanged(manifest, store, manifest.gone_remotely()))
         files, size = manifest.load_local(walk(root, run.settings.copy.exclude))
         checksums.settle(manifest, run.bucket, root)
         manifest.mark_equal()
     run.checked("restore")
-    journal.owed.discard(Owed.LISTING)
-    journal.save()
     return files, size
 
 
@@ -70,4 +71,8 @@ def _look_again(run: Run, manifest: Manifest, store: Store) -> None:
 
 def _unchanged(manifest: Manifest, store: Store, paths: Iterable[str]) -> list[str]:
     """Return those of the paths whose files here are what the manifest's walk saw."""
-    return [entry.path for entry in manifest.local(paths) if file_at(store, entry.path) == [entry]]
+
+    def same(known: Entry) -> bool:  # on some file systems inodes follow from the path, which is another one by now
+        return [found._replace(inode=known.inode) for found in file_at(store, known.path)] == [known]
+
+    return [entry.path for entry in manifest.local(paths) if same(entry)]

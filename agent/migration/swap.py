@@ -19,12 +19,14 @@ from ..state import local_copy
 from ..state.run import Run
 from . import changes
 from .aside import parent_of_store
-from .held import FEW, ROUND_SECONDS, ROUNDS, held_or_stopped, hold_still, in_time, not_the_moment
+from .held import ROUND_SECONDS, held_or_stopped, hold_still, in_time, not_the_moment
 from .window import Clock, Late, window
 
 if TYPE_CHECKING:
     from ..model.protocol import Counts
 
+#: Files that come during a round before it is the moment to hold, and rounds after which it is in any case.
+FEW, ROUNDS = 2, 8
 #: Seconds for the mount to answer while services stand still.
 ANSWER_SECONDS = 1.0
 

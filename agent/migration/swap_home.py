@@ -16,9 +16,10 @@ from ..model.phases import Owed, Phase, Side, Stage, Window
 from ..serving import hold, mount, writers
 from ..state import local_copy
 from ..state.run import Run
+from ..store.bucket import STORE_TROUBLE
 from . import recovery
-from .held import FEW, ROUND_SECONDS, ROUNDS, held_or_stopped, hold_still, not_the_moment
-from .homeward import Arrivals
+from .held import ROUND_SECONDS, held_or_stopped, hold_still, not_the_moment
+from .homeward import FEW, FEW_ROUNDS, Arrivals
 from .pull import pull
 from .window import Clock, Late, window
 
@@ -88,13 +89,13 @@ class _Hold:
             self.marked = True
         clock = Clock(ROUND_SECONDS)
         clock.start()
-        with contextlib.suppress(Late):  # what did not arrive is fetched while services stand still
-            for _ in range(ROUNDS):
+        with contextlib.suppress(Late, *STORE_TROUBLE):  # what did not arrive is fetched while services stand still
+            for _ in range(FEW_ROUNDS):
                 came = self.arrivals.catch_up(clock)
                 self.fetched += came
                 if came <= FEW:
                     break
-        run.system.sync()
+        self.arrivals.sync()
 
     def swap(self, held: hold.Held, clock: Clock) -> str:
         """Bring home what came last, and move the sides; return why it is not the moment, if it is not."""

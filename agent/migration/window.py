@@ -130,4 +130,3 @@ def start_services(run: Run) -> None:
     recovery.call_off(run)
     run.system.start(run.journal.units, timeout=run.settings.host.start_seconds)
     run.journal.close()
-    run.system.systemctl("stop", "--no-block", RECOVER_TIMER, check=False)

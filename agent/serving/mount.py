@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..host.beneath import Folder
 from ..host.files import sync_folder
@@ -16,10 +17,15 @@ from ..state.records import Owner
 from ..state.run import Server
 from . import mount_point, playbook, probe, writers
 
+if TYPE_CHECKING:
+    from ..model.ports import Say
+
 #: Seconds for which a mount that ended as it was started may come up by systemd's next try, which is 2 s later.
 AGAIN_SECONDS = 10.0
 #: Seconds for which whoever reads a large file may go on, once its mount is the media store no more.
 LEAVE_SECONDS = 120.0
+#: Seconds after which that is told.
+SOON_SECONDS = 3.0
 
 
 def ours_serves(server: Server, serving: Side) -> bool:
@@ -127,6 +133,8 @@ def take_beside(server: Server) -> None:
 
 
 def _keep_beside(server: Server) -> None:
+    if not server.system.mounted(server.store_path):  # or a bare folder would be kept
+        raise Problem("the mount ended", "see the journal of its unit; it comes back by itself")
     with Folder.at(server.store_path) as mounted, Folder.at(server.layout.mounting) as place:
         server.system.attach(Path(mounted.magic_link), place)
 
@@ -169,21 +177,27 @@ def _replace(server: Server, old: Path, new: Path, check: Callable[[], None]) ->
         raise
 
 
-def end_unread(server: Server, unit: str) -> None:
+def end_unread(server: Server, unit: str, say: Say) -> None:
     """End our mount at a place of ours, or the one at the staging path, once nobody reads from it; the unit says which.
 
     After LEAVE_SECONDS it ends in any case.
     """
     system = server.system
     system.unmount(server.layout.staging if unit == STAGING_UNIT else server.layout.mounting)
-    system.wait_until(lambda: not system.is_active(unit), LEAVE_SECONDS, every=0.1)
+
+    def has_ended() -> bool:
+        return not system.is_active(unit)
+
+    if not system.wait_until(has_ended, SOON_SECONDS):
+        say(f"somebody still reads from the mount that was replaced: it ends after that, or in {LEAVE_SECONDS:.0f} s")
+        system.wait_until(has_ended, LEAVE_SECONDS)
     system.stop([unit])
 
 
-def leave(server: Server) -> None:
+def leave(server: Server, say: Say) -> None:
     """End our mount of a media store that is local again, once nobody reads from it."""
     if server.system.is_active(MOUNT_UNIT):
-        end_unread(server, MOUNT_UNIT)
+        end_unread(server, MOUNT_UNIT, say)
     stop_final(server)
 
 
@@ -198,14 +212,15 @@ def start_anew(server: Server, owner: Owner) -> None:
 def take_over(server: Server, owner: Owner) -> None:
     """Have our own mount serve where that of the staging path does, since a change of settings was interrupted.
 
-    Raises what `start_final` does.
+    It comes up beside first; nobody is held meanwhile. Raises what `start_anew` does.
     """
     system = server.system
     if system.shows_same(server.layout.staging, server.store_path):
-        system.unmount(server.store_path)
-        system.unmount(server.layout.mounting)
-        system.stop([MOUNT_UNIT])
-        start_final(server, owner)
+        if not system.mounted(server.layout.mounting):
+            system.stop([MOUNT_UNIT])  # its program may still be there for somebody who reads
+        start_anew(server, owner)
+        show_beside(server, lambda: None)
+        settle_beside(server)
 
 
 def bring_up(server: Server) -> None:
@@ -235,7 +250,8 @@ def stop_final(server: Server) -> None:
     The playbook's unit may mount on, see `recovery.end_mount`.
     """
     if playbook.serving_unit(server) == MOUNT_UNIT:
-        server.system.unmount(server.store_path)  # the program then ends by itself, before systemd need ask it to
+        for path in (server.store_path, server.layout.mounting):
+            server.system.unmount(path)  # the program then ends by itself, before systemd need ask it to
     disable_final(server)
     with contextlib.suppress(CommandFailed):
         server.system.stop([WATCHDOG_UNIT, MOUNT_UNIT])

@@ -26,6 +26,7 @@ def told(*blocks: bytes | OSError) -> WrittenFiles:
     heard = WrittenFiles.__new__(WrittenFiles)
     heard._paths, heard._lock, heard._lost = set(), threading.Lock(), False
     heard._queue, heard._root, heard._call = -1, -1, lambda *_: 0
+    heard._top, heard._device = "/", ""
     rest = list(blocks)
 
     def read() -> bool:
@@ -89,6 +90,12 @@ def test_a_thread_that_hangs_in_the_mount_keeps_nobody_waiting(monkeypatch: pyte
     heard = told()
     heard._lock.acquire()
     monkeypatch.setattr("agent.host.fanotify.PATIENCE", 0.01)
+    assert heard.take() is None
+
+
+def test_what_another_program_mounted_there_since_was_not_listened_to(tmp_path: Path) -> None:
+    heard = told(event(opened(tmp_path / "one")))
+    heard._device = "0:99"
     assert heard.take() is None
 
 

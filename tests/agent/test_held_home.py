@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agent.media import walk
 from agent.migration import recovery, settle
 from agent.model.errors import Problem
 from agent.model.items import Object
@@ -214,6 +215,8 @@ def test_a_power_loss_at_any_operation_loses_nothing(new_server: NewServer) -> N
         fresh.system.frozen_groups.clear()
         fresh.layout.held.unlink(missing_ok=True)
         recovery.recover(fresh.run(), boot=True)
+        if fresh.journal.serving is Side.BUCKET:
+            fresh.system.start([MOUNT_UNIT])  # it is enabled, or recovery began its start
         fresh.system.start([SYNAPSE])
         assert go(fresh, "mirror").settled(Phase.MIRROR)
         assert fresh.tree().items() >= (FILES | {LAST: b"last"}).items(), at
@@ -238,3 +241,54 @@ def test_an_agent_that_is_killed_at_any_operation_leaves_nobody_standing_still(n
         assert not stopped(fresh), at
         assert go(fresh, "mirror").settled(Phase.MIRROR)
         assert fresh.tree().items() >= FILES.items(), at
+
+
+def test_what_came_during_a_pull_of_hours_is_fetched_before_any_window(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live(server)
+    server.tell(cutover={"method": "restart"})
+    for number in range(100):
+        upload(server, f"local_content/zz/zz/{number}", b"%d" % number)
+    real, asked = server.bucket.head, []
+
+    def head(key: str) -> Object | None:
+        asked.append(SYNAPSE in server.system.active)
+        return real(key)
+
+    monkeypatch.setattr(server.bucket, "head", head)
+    listed = server.bucket.list
+    late = iter(range(100, 300))
+
+    def meanwhile(*args: Any, **options: Any) -> Iterator[Object]:
+        yield from listed(*args, **options)
+        for number in [*zip(range(50), late)]:
+            upload(server, f"local_content/zz/zz/{number[1]}", b"late")
+
+    monkeypatch.setattr(server.bucket, "list", meanwhile)
+    go(server, "mirror")
+    assert len(asked) > 50 and all(asked), "while services run"
+    assert {path for path in server.bucket.objects if "zz/zz" in path} <= server.tree().keys()
+
+
+def test_a_mount_that_ends_before_it_is_taken_away_is_not_taken_for_a_bare_folder(server: Machine) -> None:
+    live(server)
+    server.system.on_freeze = lambda: server.system.mounts.discard(server.store)
+    with pytest.raises(Problem, match="the mount ended"):
+        go(server, "mirror")
+    assert server.journal.serving is Side.BUCKET and server.store in server.system.mounts
+    assert not server.system.frozen_groups and SYNAPSE in server.system.active
+
+
+def test_purged_media_are_set_aside_where_inodes_follow_from_the_path(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live(server)
+    for number in range(50):
+        upload(server, f"local_content/cc/cc/{number}", b"%d" % number)
+    del server.bucket.objects["local_content/aa/bb/one"]
+    monkeypatch.setattr(
+        "agent.migration.settle.file_at", lambda *at: [each._replace(inode=7) for each in walk.file_at(*at)]
+    )
+    go(server, "mirror")
+    assert "local_content/aa/bb/one" not in server.tree()

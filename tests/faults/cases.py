@@ -136,11 +136,24 @@ HELD = [
         ("Docker restarted", i.docker_restarted),
     )
 ]
+#: The same on the way home, and as a new key comes into use.
+HELD_TOO = [
+    Case(fault, inject, *way, method="auto")
+    for way in (("live", "prepare", "restore, held"), ("live", "live", "remount, held"))
+    for fault, inject in (
+        ("agent killed", i.agent_killed),
+        ("agent hangs", i.agent_hangs),
+        ("power lost", i.power_lost),
+        ("store silent for 5 s", i.store_in(Mode.SILENT, 5)),
+        ("unit stopped by hand", i.unit_stopped),
+        ("Docker killed", i.docker_killed),
+    )
+]
 #: Those that see another place than the homeserver's: services are stopped instead.
 UNSEEING = Case("a container that does not see the mount", i.container_sees_nothing, *READY, before=True, method="auto")
 
 CASES = [
-    *(replace(case, server="docker") for case in (*HELD, UNSEEING)),
+    *(replace(case, server="docker") for case in (*HELD, *HELD_TOO, UNSEEING)),
     *(replace(case, server="docker") for case in IN_CONTAINERS),
     Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *MIRRORING),
     Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *RESTORING),

@@ -211,7 +211,7 @@ MOMENTS: dict[str, Callable[[], bool]] = {
         for edge in EDGES
     },
     **{f"{window}, {stage}": _stage(f"{window}:{stage}") for window, stage in AFTER_CRASH},
-    "cutover, held": _held,
+    **{f"{window}, held": _held for window in Window},
     "preflight": _process(r"install --sha256"),
     "install": _process(r"agent\.pyz mount "),
     "install, mounting": lambda: (on_disk(Path("/etc/systemd/system")) / "matrix-media-store.service").exists(),

@@ -15,8 +15,11 @@ from .mounts import mounts_of
 from .open_files import PROC, Place, place_in, seen_as
 
 
-def views(place: Place) -> list[View]:
-    """Return the views of a folder in other namespaces than this process's; one for each, and each control group."""
+def views(place: Place, but_for: Sequence[Place] = ()) -> list[View]:
+    """Return the views of a folder in other namespaces than this process's; one for each, and each control group.
+
+    What is mounted over the folders `but_for` is not counted: these are this program's own.
+    """
     found: dict[tuple[str, str], View] = {}
     paths: dict[str, tuple[str, ...]] = {}
     own, top = os.readlink(PROC / "self/ns/mnt"), os.stat("/")
@@ -29,7 +32,8 @@ def views(place: Place) -> list[View]:
                 continue
             if namespace not in paths:
                 writable = [mount for mount in mounts_of(process.name) if mount.writable]
-                paths[namespace] = tuple(seen_as(place, writable))
+                ours = {path for each in but_for for path in seen_as(each, writable)}
+                paths[namespace] = tuple(path for path in seen_as(place, writable) if path not in ours)
             group = group_of(process.name)
             if paths[namespace] and (namespace, group) not in found:
                 root = os.stat(process / "root")

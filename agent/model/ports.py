@@ -134,8 +134,11 @@ class System(Protocol):
     def thaw(self, groups: Sequence[str]) -> None:
         """Let the processes of control groups go on; one that is gone is none."""
 
-    def views(self, folder: Path) -> list[View]:
-        """Return the mount namespaces in which the folder can be written to, but for this process's own."""
+    def views(self, folder: Path, but_for: Sequence[Path] = ()) -> list[View]:
+        """Return the mount namespaces in which the folder can be written to, but for this process's own.
+
+        What is mounted at the paths `but_for` is not counted.
+        """
 
     def blind(self, seen: Sequence[View], folder: Path) -> list[View]:
         """Return those of these views in which what is mounted at the folder by now is not seen."""

@@ -59,7 +59,7 @@ def why_not(server: Server) -> str:
 def look(server: Server, units: Sequence[str]) -> Held:
     """Return what would have to stand still now. Raises `Unfit` where that must not."""
     system = server.system
-    seen = system.views(server.store_path)
+    seen = _views(server)
     groups = {*system.groups_of_units(units), *(view.group for view in seen if view.contained)}
     if any(not group.strip("/") or is_within(group_of("self"), [group]) for group in groups):
         raise Unfit("a process that can write to the media store is in the same control group as this program")
@@ -72,6 +72,11 @@ def look(server: Server, units: Sequence[str]) -> Held:
                 raise Unfit(f"Synapse (process {process}) uses the media store, and no service of host.services is its")
     views = [view for view in seen if view.contained or is_within(view.group, groups)]
     return Held(tuple(sorted(groups)), tuple(views), tuple(synapses))
+
+
+def _views(server: Server) -> list[View]:
+    """Return who sees the store; that some see its mount at our own places too does not matter."""
+    return server.system.views(server.store_path, [server.layout.staging, server.layout.mounting])
 
 
 def take(server: Server, held: Held) -> bool:
@@ -99,7 +104,7 @@ def take(server: Server, held: Held) -> bool:
 
 def came_since(server: Server, held: Held) -> bool:
     """Return whether by now a container can write to the store that does not stand still."""
-    seen = server.system.views(server.store_path)
+    seen = _views(server)
     return any(view.contained and not is_within(view.group, held.groups) for view in seen)
 
 

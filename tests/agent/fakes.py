@@ -267,7 +267,7 @@ class FakeSystem:
     def thaw(self, groups: Sequence[str]) -> None:
         self.frozen_groups -= set(groups)
 
-    def views(self, folder: Path) -> list[View]:
+    def views(self, folder: Path, but_for: Sequence[Path] = ()) -> list[View]:
         return self.seen
 
     def blind(self, seen: Sequence[View], folder: Path) -> list[View]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agent.migration import held
 from agent.model.errors import StoreError
 from agent.model.phases import Phase, Side, Stage, Window
 from agent.serving import hold, mount_point, store_in_use
@@ -22,8 +23,11 @@ def gives_up(server: Machine, why: str) -> bool:
     return stopped(server) and any("cannot be held" in line and why in line for line in server.said)
 
 
-def test_a_mount_that_ended_beside_is_not_brought_and_no_bare_folder_takes_its_place(server: Machine) -> None:
+def test_a_mount_that_ended_beside_is_not_brought_and_no_bare_folder_takes_its_place(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fit(server)
+    monkeypatch.setattr(held, "TRYING_SECONDS", 0)
     server.system.on_freeze = lambda: server.system.mounts.discard(server.layout.mounting)
     assert gives_up(server, "the mount does not answer: nothing is mounted there")
     server.system.mounts.clear()

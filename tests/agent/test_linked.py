@@ -131,14 +131,14 @@ def test_links_are_laid_where_nothing_has_their_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("start", "target"), [("live", "clean"), ("clean", "prepare"), ("mirror", "live")])
-def test_a_power_loss_at_any_operation_leaves_links_and_files_to_the_next_run(
+def test_a_power_loss_at_every_third_operation_leaves_links_and_files_to_the_next_run(
     new_server: NewServer, start: str, target: str
 ) -> None:
     counted = new_server()
     move_away(counted)
     operations = operations_of(counted, start, target)
     assert operations > 5
-    for at in range(operations):
+    for at in range(0, operations, 3):  # test_transitions strikes at each
         fresh = new_server()
         far = move_away(fresh)
         text, before = os.readlink(fresh.store / "remote_content"), names(fresh.store) - {PREVIEW}

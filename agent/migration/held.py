@@ -57,7 +57,9 @@ def hold_still(run: Run, name: Window, before: Callable[[], None], swap: Callabl
     """
     prepare(run, name)
     server, journal = run.server, run.journal
-    units = writers.required(server)
+    units = writers.running(server)
+    if not units:  # somebody stopped them just now
+        raise Unfit("no service runs that writes media")
     try:
         journal.open(name, units)
         units = writers.running(server)  # what came just before had passed its guard

@@ -145,7 +145,6 @@ HELD_TOO = [
         ("agent hangs", i.agent_hangs),
         ("power lost", i.power_lost),
         ("store silent for 5 s", i.store_in(Mode.SILENT, 5)),
-        ("unit stopped by hand", i.unit_stopped),
         ("Docker killed", i.docker_killed),
     )
 ]

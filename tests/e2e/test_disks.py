@@ -40,7 +40,7 @@ def forward_and_home(migration: Migration, store: Path) -> None:
 @pytest.mark.nightly
 def test_a_store_behind_a_link_goes_forward_and_home_with_a_reboot_in_every_phase(begin: Begin) -> None:
     """Review, entry 23."""
-    migration = begin("linked", thin=10)
+    migration = begin("linked", thin=10, kind="plain")  # a container would not see where the link leads
     server.down()
     on_disk(BIG).mkdir()
     shutil.move(on_disk(STORE), on_disk(BIG / "media"))
@@ -76,7 +76,7 @@ def test_a_store_that_is_a_disk_goes_forward_and_home_with_a_reboot_in_every_pha
 @pytest.mark.nightly
 def test_a_store_with_a_folder_on_another_disk_goes_forward_and_home_with_a_reboot_in_every_phase(begin: Begin) -> None:
     """Review, entry 23."""
-    migration = begin("folder", thin=10)
+    migration = begin("folder", thin=10, kind="plain")
     link, target = on_disk(STORE) / "local_thumbnails", Path("/matrix/big/local_thumbnails")
     with own_disk(target.parent, "ext4"):
         server.down()

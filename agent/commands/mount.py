@@ -26,7 +26,10 @@ def mount(command: Command) -> Answer:
         # First the new settings: they may be what a mount that does not come up was waiting for.
         run = run_here(command.document)
         if run.journal.serving is not Side.LOCAL:
-            take_over(run.server, run.journal.owner)
+            try:
+                take_over(run.server, run.journal.owner)
+            except Problem as problem:  # it may wait for the new settings too
+                say(f"our own mount does not take its place again: {problem}")
         setup.install(run, command.document)
         recovery.recover(run)
         journal = run.journal

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from .beneath import Folder
 
 T = TypeVar("T")
+H = TypeVar("H", bound="Hearing")
 
 #: Seconds to catch up with a file system on which others write all the time; then it is given up.
 PATIENCE = 4.0
@@ -145,6 +146,18 @@ class Hearing(ABC):
             return False
         self._hear(block)
         return True
+
+
+@contextlib.contextmanager
+def begun(begin: Callable[[Path], H], root: Path) -> Iterator[H | None]:
+    """Give what listens at a folder from here on, as `begin` makes it, or None where nothing can."""
+    try:
+        hearing = begin(root)
+    except UNFIT:
+        yield None
+        return
+    with contextlib.closing(hearing):
+        yield hearing
 
 
 def path_of(number: int) -> str:

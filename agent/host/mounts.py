@@ -93,13 +93,13 @@ class Mounts(Processes):
 
     def kind(self, path: Path) -> str:
         """Return the type of the file system that is mounted exactly at `path`; it is empty where none is."""
-        found = _mounts_at(path)
-        return found[-1].kind if found else ""
+        found = topmost(path)
+        return found.kind if found else ""
 
     def shows_same(self, path: Path, other: Path) -> bool:
         """Return whether what is mounted exactly at one path is what is mounted exactly at the other."""
-        found, others = _mounts_at(path), _mounts_at(other)
-        return bool(found and others) and found[-1].device == others[-1].device
+        found, others = topmost(path), topmost(other)
+        return found is not None and others is not None and found.device == others.device
 
     def attach(self, source: Path, point: OpenFolder) -> None:
         """Let what is mounted at `source` be seen at the open folder `point` too. Raises OSError.
@@ -137,6 +137,12 @@ class Mounts(Processes):
                 _call("umount2", f"{parent.magic_link}/{name}".encode(), _DETACH | _NOFOLLOW)
         if _from(layer, path):
             raise Problem(f"{path} stays mounted", f"see findmnt {path} on the server, and unmount it by hand")
+
+
+def topmost(path: Path) -> Mount | None:
+    """Return what is mounted exactly at `path` over all else that is, or None where nothing is."""
+    found = _mounts_at(path)
+    return found[-1] if found else None
 
 
 def _mounts_at(path: Path) -> list[Mount]:

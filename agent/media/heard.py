@@ -7,14 +7,13 @@ alone: the whole bucket is listed afterwards, see `migration.settle`.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from ..host.fanotify import CLOSE_WRITE, UNFIT, Hearing, Lost, events, path_of
-from ..host.mounts import mounts
+from ..host.fanotify import CLOSE_WRITE, Hearing, Lost, begun, events, path_of
+from ..host.mounts import topmost
 from ..host.open_files import DELETED
 
 #: How it shows that a file is gone again.
@@ -70,17 +69,10 @@ class WrittenFiles(Hearing):
 
 def _device_at(path: str) -> str:
     """Return which bucket's mount is the topmost at a path; the text is empty where none is."""
-    found = [mount for mount in mounts() if mount.place == path]
-    return found[-1].device if found and found[-1].kind.startswith("fuse") else ""
+    found = topmost(Path(path))
+    return found.device if found and found.kind.startswith("fuse") else ""
 
 
-@contextlib.contextmanager
-def hearing(mount: Path) -> Iterator[WrittenFiles | None]:
+def hearing(mount: Path) -> AbstractContextManager[WrittenFiles | None]:
     """Give what hears of each file written to through a mount from here on, or None where nothing can."""
-    try:
-        heard = WrittenFiles(mount)
-    except UNFIT:
-        yield None
-        return
-    with contextlib.closing(heard):
-        yield heard
+    return begun(WrittenFiles, mount)

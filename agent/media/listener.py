@@ -8,14 +8,14 @@ walks all the same. https://man7.org/linux/man-pages/man7/fanotify.7.html
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from ..host.fanotify import ATTRIB, CLOSE_WRITE, MODIFY, UNFIT, Hearing, Lost, events, path_of
+from ..host.fanotify import ATTRIB, CLOSE_WRITE, MODIFY, Hearing, Lost, begun, events, path_of
 from ..host.mounts import mounts
 
 #: File systems of one machine alone, of which each change is told. Others are walked.
@@ -123,16 +123,9 @@ class Listener(Hearing):
             raise OSError("a folder's handle leads elsewhere")
 
 
-@contextlib.contextmanager
-def listening(root: Path) -> Iterator[Listener | None]:
+def listening(root: Path) -> AbstractContextManager[Listener | None]:
     """Give a listener that hears all that changes from here on, or None where there can be none."""
-    try:
-        listener = Listener(root)
-    except UNFIT:
-        yield None
-        return
-    with contextlib.closing(listener):
-        yield listener
+    return begun(Listener, root)
 
 
 def _check_file_system(device: int, top: str) -> None:

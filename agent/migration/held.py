@@ -24,8 +24,16 @@ WORK_SECONDS, SILENT_SECONDS = 2, 2.0
 #: Seconds for which a moment is waited for in which nobody writes, for which services may stand still in all tries
 #: together, and between two tries.
 TRYING_SECONDS, STILL_SECONDS, PAUSE_SECONDS = 30.0, 3.0, 0.2
-#: Seconds for rounds in which what came late is brought over, before each try.
-ROUND_SECONDS = 10
+#: Files that come during a round before it is the moment for a window, rounds after which it is in any case, and
+#: seconds for them before each try.
+FEW, ROUNDS, ROUND_SECONDS = 2, 8, 10
+
+
+def in_rounds(catch_up: Callable[[], int]) -> None:
+    """Bring over what came late in shorter and shorter rounds; `catch_up` returns how many files one brought over."""
+    for _ in range(ROUNDS):
+        if catch_up() <= FEW:
+            return
 
 
 def held_or_stopped(

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..copying.progress import Progress
 from ..host.linked import Store
 from ..media import checksums
 from ..media.listing import SYNAPSES_OWN, rebuilt
@@ -25,6 +26,7 @@ from ..model.items import Entry
 from ..serving.hold import Unfit
 from ..state.run import Run
 from . import changes
+from .held import in_rounds
 from .pull import fetch
 from .window import Clock
 
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
 MOST_NAMES = checksums.THREADS
 #: Rounds of fetching while services are stopped.
 ROUNDS = 3
-#: Files that come during a round before it is the moment for a window, and rounds after which it is in any case.
-FEW, FEW_ROUNDS = 2, 8
 
 
 @dataclass
@@ -67,9 +67,7 @@ class Arrivals:
         Where the kernel lost what it had to tell, nobody hears from then on.
         """
         with contextlib.suppress(Unfit):
-            for _ in range(FEW_ROUNDS):
-                if self.catch_up() <= FEW:
-                    break
+            in_rounds(self.catch_up)
         self.sync()
 
     def sync(self) -> None:
@@ -125,7 +123,8 @@ class Arrivals:
             if wanted:
                 manifest.add_sent(wanted)
                 self.unsynced |= not few_of_all
-                fetch(run, late, root, wanted, clock, one_by_one=few_of_all)
+                progress = Progress(len(wanted), late.remote_bytes(wanted))
+                fetch(run, late, root, wanted, progress, clock, one_by_one=few_of_all)
                 late.load_local(_files(copy, names))
             self.open = {*self._wanted(late)}
             late.mark_equal()

@@ -85,8 +85,9 @@ def pull(run: Run, root: Path, clock: Clock | None = None) -> int:
                 )
             if turn > 1:  # the first round may be of a million
                 tries.update(manifest.remote(wanted))
-            run.say(f"restore: {len(wanted):,} files, {manifest.remote_bytes(wanted) / 1e6:,.1f} MB to fetch")
-            fetched += fetch(run, manifest, root, wanted, clock)
+            progress = Progress(len(wanted), manifest.remote_bytes(wanted))
+            run.say(f"restore: {progress.files:,} files, {progress.bytes / 1e6:,.1f} MB to fetch")
+            fetched += fetch(run, manifest, root, wanted, progress, clock)
     raise AssertionError("unreachable")
 
 
@@ -118,14 +119,19 @@ def no_room(size: int, free: int, where: Path) -> Problem:
 
 
 def fetch(
-    run: Run, manifest: Manifest, root: Path, wanted: list[str], clock: Clock | None, one_by_one: bool = False
+    run: Run,
+    manifest: Manifest,
+    root: Path,
+    wanted: list[str],
+    progress: Progress,
+    clock: Clock | None,
+    one_by_one: bool = False,
 ) -> int:
     """Download beside the local copy, check, then move each file into place, lot by lot; return how many were moved.
 
     The manifest has what the bucket says of them. With `one_by_one` they are few: sooner than a program that copies has
     begun. Raises `Problem` where the disk has no room.
     """
-    progress = Progress(len(wanted), manifest.remote_bytes(wanted))
     _check_space(run, manifest, root, wanted)
     manifest.add_sent(wanted)
     with Store.at(root) as copy:
@@ -202,7 +208,7 @@ class _Fetch:
                 self.incoming.write(path, body, 0o600, owner)
 
         for above in {path.rpartition("/")[0] for path in paths} - {""}:
-            self.incoming.make(above, owner, 0o700)
+            self.incoming.make(above, owner, 0o700, self.work)
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for _ in pool.map(get, paths):
                 pass

@@ -51,14 +51,14 @@ def _settle(run: Run) -> None:
 
 
 def _once(run: Run) -> None:
-    if not writers.running(run.server):
+    if writers.running(run.server):
+        why_not = hold.why_not(run.server)
+        held_or_stopped(run, Window.REMOUNT, why_not, lambda: _held(run), lambda: _stopped(run))
+    else:
         _stopped(run)
-        return
-    why_not = hold.why_not(run.server)
-    clock = held_or_stopped(run, Window.REMOUNT, why_not, lambda: _held(run), lambda: _stopped(run))
-    run.homeserver.wait()
-    if clock.held is None:
-        run.say(f"remount: the homeserver answers after {clock.down.seconds:.1f} s")
+
+
+def _prove(run: Run) -> None:
     proof.prove(run.server, run.journal.owner, run.homeserver)
     run.say("remount: proven; old files read back, a probe went through the mount into the bucket")
 
@@ -66,10 +66,15 @@ def _once(run: Run) -> None:
 def _stopped(run: Run) -> Clock:
     journal = run.journal
     with window(run, Window.REMOUNT) as clock:
+        units = journal.units
         recovery.end_mount(run)
         journal.commit(Side.BUCKET, journal.phase, journal.owed)
     recovery.recover(run)
     mount.stop_staging(run.server)  # where services could not be held after all
+    if units:  # else there is nobody by whom to prove it
+        run.homeserver.wait()
+        run.say(f"remount: the homeserver answers after {clock.down.seconds:.1f} s")
+        _prove(run)
     return clock
 
 
@@ -88,6 +93,8 @@ def _held(run: Run) -> Clock:
     mount.end_unread(server, STAGING_UNIT, run.say)
     longest = max(clocks, key=lambda clock: clock.held or 0)
     run.say(f"remount: services stood still for {longest.held:.2f} s at most, twice, and run on")
+    run.homeserver.wait()
+    _prove(run)
     return longest
 
 

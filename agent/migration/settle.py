@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..copying.progress import Progress
 from ..host.linked import Store
 from ..media import checksums
 from ..media.equality import Manifest
@@ -60,7 +61,8 @@ def _look_again(run: Run, manifest: Manifest, store: Store) -> None:
     if not missed:
         return
     run.say(f"restore: {len(missed):,} files came to the bucket and nobody told of them, {missed[0]!r} first")
-    fetched = fetch(run, manifest, store.path, missed, None)
+    progress = Progress(len(missed), manifest.remote_bytes(missed))
+    fetched = fetch(run, manifest, store.path, missed, progress, None)
     if fetched < len(missed):
         raise Problem(
             f"{len(missed) - fetched:,} objects did not come home, though the local store serves: {missed[0]!r} may be "

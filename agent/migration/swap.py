@@ -19,14 +19,12 @@ from ..state import local_copy
 from ..state.run import Run
 from . import changes
 from .aside import parent_of_store
-from .held import ROUND_SECONDS, held_or_stopped, hold_still, in_time, not_the_moment
+from .held import ROUND_SECONDS, held_or_stopped, hold_still, in_rounds, in_time, not_the_moment
 from .window import Clock, Late, window
 
 if TYPE_CHECKING:
     from ..model.protocol import Counts
 
-#: Files that come during a round before it is the moment to hold, and rounds after which it is in any case.
-FEW, ROUNDS = 2, 8
 #: Seconds for the mount to answer while services stand still.
 ANSWER_SECONDS = 1.0
 
@@ -68,10 +66,8 @@ class _Hold:
     found: changes.Found | None = None
 
     def catch_up(self) -> None:
-        """Bring over what came by now, in shorter and shorter rounds, while services run and no window is open."""
-        for _ in range(ROUNDS):
-            if self._round(None) <= FEW:
-                return
+        """Bring over what came by now, while services run and no window is open."""
+        in_rounds(lambda: self._round(None))
 
     def before(self) -> None:
         """Bring the mount up beside the local store, and bring over what came meanwhile."""
@@ -81,9 +77,7 @@ class _Hold:
         clock = Clock(ROUND_SECONDS)
         clock.start()
         with contextlib.suppress(Late):  # what did not arrive is found while services stand still
-            for _ in range(ROUNDS):
-                if self._round(clock) <= FEW:
-                    return
+            in_rounds(lambda: self._round(clock))
 
     def _round(self, clock: Clock | None) -> int:
         came, self.known = changes.catch_up(self.run, self.known, clock)

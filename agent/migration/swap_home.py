@@ -18,8 +18,8 @@ from ..state import local_copy
 from ..state.run import Run
 from ..store.bucket import STORE_TROUBLE
 from . import recovery
-from .held import ROUND_SECONDS, held_or_stopped, hold_still, not_the_moment
-from .homeward import FEW, FEW_ROUNDS, Arrivals
+from .held import ROUND_SECONDS, held_or_stopped, hold_still, in_rounds, not_the_moment
+from .homeward import Arrivals
 from .pull import pull
 from .window import Clock, Late, window
 
@@ -77,25 +77,20 @@ class _Hold:
     run: Run
     arrivals: Arrivals
     fetched: int = 0
-    marked: bool = False
 
     def before(self) -> None:
         """See that our mount does not come up again by itself, and bring home what came by now; services run."""
-        run = self.run
-        mount.disable_final(run.server)
-        if not self.marked:
-            with Folder.at(run.server.backup_path) as copy:
-                local_copy.mark(run.journal, copy)
-            self.marked = True
+        mount.disable_final(self.run.server)
         clock = Clock(ROUND_SECONDS)
         clock.start()
         with contextlib.suppress(Late, *STORE_TROUBLE):  # what did not arrive is fetched while services stand still
-            for _ in range(FEW_ROUNDS):
-                came = self.arrivals.catch_up(clock)
-                self.fetched += came
-                if came <= FEW:
-                    break
+            in_rounds(lambda: self._round(clock))
         self.arrivals.sync()
+
+    def _round(self, clock: Clock) -> int:
+        came = self.arrivals.catch_up(clock)
+        self.fetched += came
+        return came
 
     def swap(self, held: hold.Held, clock: Clock) -> str:
         """Bring home what came last, and move the sides; return why it is not the moment, if it is not."""
@@ -116,6 +111,8 @@ class _Hold:
 
 
 def _held(run: Run, arrivals: Arrivals) -> Clock:
+    with Folder.at(run.server.backup_path) as copy:
+        local_copy.mark(run.journal, copy)  # the window's beginning saves it: no try may lay another token
     work = _Hold(run, arrivals)
     clock = hold_still(run, Window.RESTORE, work.before, work.swap)
     run.say(f"restore: {work.fetched:,} files came last; services stood still for {clock.held:.2f} s, and run on")

@@ -134,7 +134,10 @@ def take_beside(server: Server) -> None:
 
 def _keep_beside(server: Server) -> None:
     if not server.system.mounted(server.store_path):  # or a bare folder would be kept
-        raise Problem("the mount ended", "see the journal of its unit; it comes back by itself")
+        raise Problem(
+            "the mount ended",
+            f"see journalctl -u {MOUNT_UNIT} on the server; once it is there again, run pulumi up again",
+        )
     with Folder.at(server.store_path) as mounted, Folder.at(server.layout.mounting) as place:
         server.system.attach(Path(mounted.magic_link), place)
 

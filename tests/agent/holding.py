@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from agent.media.walk import walk
+from agent.migration import recovery
 from agent.model.items import View
+from agent.model.layout import MOUNT_UNIT
+from agent.model.phases import Side
 from agent.model.ports import Hear
 
-from .conftest import Machine
-from .fakes import SYNAPSE, FakeBucket
+from .conftest import Machine, NewServer
+from .fakes import SYNAPSE, FakeBucket, PowerLoss
 from .moves import fill, go
 
 GROUP = f"/system.slice/{SYNAPSE}"
@@ -83,6 +88,40 @@ def fit(server: Machine) -> Machine:
     fill(server)
     go(server, "mirror")
     return server
+
+
+def struck(
+    new_server: NewServer, prepare: Callable[[Machine], Machine], act: Callable[[Machine], object]
+) -> Iterator[tuple[int, Machine]]:
+    """A prepared server for each operation of `act`, which the power went out or the agent was killed at."""
+    counted = prepare(new_server())
+    before = counted.power.used
+    act(counted)
+    operations = counted.power.used - before
+    assert operations > 20
+    for at in range(operations):
+        fresh = prepare(new_server())
+        fresh.power.left = at
+        with pytest.raises(PowerLoss):
+            act(fresh)
+        yield at, fresh
+
+
+def boot(server: Machine) -> None:
+    """Power is back: nothing stands still, and what is enabled starts once recovery ran."""
+    server.reboot()
+    server.system.frozen_groups.clear()
+    server.layout.held.unlink(missing_ok=True)
+    recovery.recover(server.run(), boot=True)
+    if server.journal.serving is Side.BUCKET:
+        server.system.start([MOUNT_UNIT])  # it is enabled, or recovery began its start
+    server.system.start([SYNAPSE])
+
+
+def recovered(server: Machine) -> None:
+    """The agent is gone, and recovery ran in its place."""
+    server.power.left = 1_000_000
+    recovery.recover(server.run())
 
 
 def stopped(server: Machine) -> bool:

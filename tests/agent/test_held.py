@@ -15,7 +15,7 @@ from agent.state.run import Server
 
 from .conftest import Machine, NewServer
 from .fakes import SYNAPSE, PowerLoss
-from .holding import CONTAINER, ELSEWHERE, GROUP, fit, stopped
+from .holding import CONTAINER, ELSEWHERE, GROUP, boot, fit, recovered, stopped, struck
 from .moves import FILES, go
 
 
@@ -127,41 +127,25 @@ def test_the_preview_says_what_services_will_do(server: Machine) -> None:
 
 
 def test_a_power_loss_at_any_operation_loses_nothing(new_server: NewServer) -> None:
-    counted = fit(new_server())
-    before = counted.power.used
-    go(counted, "live")
-    operations = counted.power.used - before
-    assert operations > 20
-    for at in range(operations):
-        fresh = fit(new_server())
-        fresh.write("local_content/ee/ff/late", b"late")
-        fresh.power.left = at
-        with pytest.raises(PowerLoss):
-            go(fresh, "live")
-        fresh.reboot()
-        fresh.system.frozen_groups.clear()
-        fresh.layout.held.unlink(missing_ok=True)
-        recovery.recover(fresh.run(), boot=True)
-        fresh.system.start([SYNAPSE])
-        assert go(fresh, "live").phase is Phase.LIVE
-        assert fresh.bucket.objects.items() >= (FILES | {"local_content/ee/ff/late": b"late"}).items(), at
+    for at, server in struck(new_server, with_a_late_file, lambda new: go(new, "live")):
+        boot(server)
+        assert go(server, "live").phase is Phase.LIVE
+        assert server.bucket.objects.items() >= (FILES | {"local_content/ee/ff/late": b"late"}).items(), at
+
+
+def with_a_late_file(server: Machine) -> Machine:
+    fit(server).write("local_content/ee/ff/late", b"late")
+    return server
 
 
 def test_an_agent_that_is_killed_at_any_operation_leaves_nobody_standing_still(new_server: NewServer) -> None:
-    counted = fit(new_server())
-    before = counted.power.used
-    go(counted, "live")
-    for at in range(counted.power.used - before):
-        fresh = fit(new_server())
-        fresh.power.left = at
-        with pytest.raises(PowerLoss):
-            go(fresh, "live")
-        fresh.power.left = 1_000_000
-        recovery.recover(fresh.run())
-        assert not fresh.system.frozen_groups and fresh.journal.window is None, at
-        if fresh.journal.serving is Side.LOCAL:
-            assert fresh.tree().items() >= FILES.items() and not fresh.system.mounts - {fresh.system.staging}, at
-        assert not stopped(fresh), at
+    for at, server in struck(new_server, fit, lambda new: go(new, "live")):
+        recovered(server)
+        assert not server.system.frozen_groups and server.journal.window is None, at
+        if server.journal.serving is Side.LOCAL:
+            assert server.tree().items() >= FILES.items(), at
+            assert not server.system.mounts - {server.system.staging}, at
+        assert not stopped(server), at
 
 
 def test_the_timer_kills_who_holds_and_lets_go_where_recovery_does_not(

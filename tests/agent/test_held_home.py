@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.media import walk
-from agent.migration import recovery, settle
+from agent.migration import pull, settle
 from agent.model.errors import Problem
 from agent.model.items import Object
 from agent.model.layout import MOUNT_UNIT
@@ -16,8 +18,8 @@ from agent.model.phases import Owed, Phase, Side
 from agent.serving import proof
 
 from .conftest import Machine, NewServer
-from .fakes import SYNAPSE, PowerLoss
-from .holding import CONTAINER, GROUP, fit, hearing, stopped
+from .fakes import SYNAPSE
+from .holding import CONTAINER, GROUP, boot, fit, hearing, recovered, stopped, struck
 from .moves import FILES, go
 
 LAST, MISSED = "local_content/zz/zz/last", "remote_content/example.org/zz/zz/missed"
@@ -35,6 +37,11 @@ def live(server: Machine) -> Machine:
 
 def upload(server: Machine, path: str, body: bytes) -> None:
     server.bucket.objects[path] = body
+
+
+def so_many_that_a_purge_is_believed(server: Machine) -> None:
+    for number in range(50):
+        upload(server, f"local_content/cc/cc/{number}", b"%d" % number)
 
 
 def test_services_are_held_and_never_stopped_and_what_came_last_is_at_home(server: Machine) -> None:
@@ -114,8 +121,7 @@ def test_a_name_that_was_purged_while_live_and_is_written_anew_here_is_not_set_a
     server: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live(server)
-    for number in range(50):
-        upload(server, f"local_content/cc/cc/{number}", b"%d" % number)
+    so_many_that_a_purge_is_believed(server)
     name, other = "local_content/aa/bb/one", "local_content/aa/bb/empty"
     del server.bucket.objects[name], server.bucket.objects[other]
     real = server.system.thaw
@@ -199,48 +205,27 @@ def test_a_way_home_that_did_not_look_again_does_so_in_the_next_run(
 
 
 def test_a_power_loss_at_any_operation_loses_nothing(new_server: NewServer) -> None:
-    counted = live(new_server())
-    before = counted.power.used
-    counted.system.on_freeze = lambda: upload(counted, LAST, b"last")
-    go(counted, "mirror")
-    operations = counted.power.used - before
-    assert operations > 20
-    for at in range(operations):
-        fresh = live(new_server())
-        fresh.system.on_freeze = lambda: upload(fresh, LAST, b"last")  # noqa: B023
-        fresh.power.left = at
-        with pytest.raises(PowerLoss):
-            go(fresh, "mirror")
-        fresh.reboot()
-        fresh.system.frozen_groups.clear()
-        fresh.layout.held.unlink(missing_ok=True)
-        recovery.recover(fresh.run(), boot=True)
-        if fresh.journal.serving is Side.BUCKET:
-            fresh.system.start([MOUNT_UNIT])  # it is enabled, or recovery began its start
-        fresh.system.start([SYNAPSE])
-        assert go(fresh, "mirror").settled(Phase.MIRROR)
-        assert fresh.tree().items() >= (FILES | {LAST: b"last"}).items(), at
+    def prepare(server: Machine) -> Machine:
+        server.system.on_freeze = lambda: upload(server, LAST, b"last")
+        return server
+
+    for at, server in struck(new_server, lambda new: prepare(live(new)), lambda new: go(new, "mirror")):
+        boot(server)
+        assert go(server, "mirror").settled(Phase.MIRROR)
+        assert server.tree().items() >= (FILES | {LAST: b"last"}).items(), at
 
 
 def test_an_agent_that_is_killed_at_any_operation_leaves_nobody_standing_still(new_server: NewServer) -> None:
-    counted = live(new_server())
-    before = counted.power.used
-    go(counted, "mirror")
-    for at in range(counted.power.used - before):
-        fresh = live(new_server())
-        fresh.power.left = at
-        with pytest.raises(PowerLoss):
-            go(fresh, "mirror")
-        fresh.power.left = 1_000_000
-        recovery.recover(fresh.run())
-        assert not fresh.system.frozen_groups and fresh.journal.window is None, at
-        if fresh.journal.serving is Side.LOCAL:
-            assert fresh.tree().items() >= FILES.items() and fresh.store not in fresh.system.mounts, at
+    for at, server in struck(new_server, live, lambda new: go(new, "mirror")):
+        recovered(server)
+        assert not server.system.frozen_groups and server.journal.window is None, at
+        if server.journal.serving is Side.LOCAL:
+            assert server.tree().items() >= FILES.items() and server.store not in server.system.mounts, at
         else:
-            assert fresh.store in fresh.system.mounts, at
-        assert not stopped(fresh), at
-        assert go(fresh, "mirror").settled(Phase.MIRROR)
-        assert fresh.tree().items() >= FILES.items(), at
+            assert server.store in server.system.mounts, at
+        assert not stopped(server), at
+        assert go(server, "mirror").settled(Phase.MIRROR)
+        assert server.tree().items() >= FILES.items(), at
 
 
 def test_what_came_during_a_pull_of_hours_is_fetched_before_any_window(
@@ -284,11 +269,28 @@ def test_purged_media_are_set_aside_where_inodes_follow_from_the_path(
     server: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live(server)
-    for number in range(50):
-        upload(server, f"local_content/cc/cc/{number}", b"%d" % number)
+    so_many_that_a_purge_is_believed(server)
     del server.bucket.objects["local_content/aa/bb/one"]
     monkeypatch.setattr(
         "agent.migration.settle.file_at", lambda *at: [each._replace(inode=7) for each in walk.file_at(*at)]
     )
     go(server, "mirror")
     assert "local_content/aa/bb/one" not in server.tree()
+
+
+def test_no_folder_is_made_where_the_stores_owner_could_lay_another_in_its_place(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live(server)
+    server.system.on_freeze = lambda: upload(server, LAST, b"last")
+    real, within = os.mkdir, set[str]()
+
+    def mkdir(path: Any, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        if dir_fd is not None:
+            within.add(Path(os.readlink(f"/proc/self/fd/{dir_fd}")).name)
+        real(path, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    go(server, "mirror")
+    assert LAST in server.tree() and f"{server.backup.name}.incoming" in within
+    assert not within & {pull.ARRIVING, "local_content", "zz"}, "these are the owner's"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
 
-from agent.migration import recovery, remount
+from agent.migration import remount
+from agent.model.errors import Problem
 from agent.model.layout import MOUNT_UNIT, STAGING_UNIT
 from agent.model.phases import Owed, Side
 from agent.serving import mount
+from agent.state.records import Owner
+from agent.state.run import Server
 
 from .conftest import Machine, NewServer
-from .fakes import SYNAPSE, PowerLoss
-from .holding import CONTAINER, GROUP, fit, stopped
+from .fake_work import FakeHomeserver
+from .fakes import SYNAPSE
+from .holding import CONTAINER, GROUP, boot, fit, recovered, stopped, struck
 from .moves import go
 
 
@@ -80,43 +82,41 @@ def test_with_restart_nothing_is_held(server: Machine) -> None:
     assert stopped(server) and not server.journal.owed
 
 
+def test_services_that_somebody_stops_between_the_two_holds_stay_so_and_our_mount_serves(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live(server)
+    real = mount.start_anew
+
+    def meanwhile(agent: Server, owner: Owner) -> None:
+        real(agent, owner)
+        server.system.active.discard(SYNAPSE)
+
+    def nobody(self: FakeHomeserver) -> None:
+        raise Problem("the homeserver does not answer", "start it")
+
+    monkeypatch.setattr(mount, "start_anew", meanwhile)
+    monkeypatch.setattr(FakeHomeserver, "wait", nobody)
+    change(server)
+    assert server.system.origin[server.store] == MOUNT_UNIT and server.system.mounts == {server.store}
+    assert not server.journal.owed and server.journal.window is None and SYNAPSE not in server.system.active
+
+
 def test_a_power_loss_at_any_operation_leaves_a_bucket_that_serves_by_our_mount(new_server: NewServer) -> None:
-    counted = live(new_server())
-    before = counted.power.used
-    change(counted)
-    operations = counted.power.used - before
-    assert operations > 20
-    for at in range(operations):
-        fresh = live(new_server())
-        fresh.power.left = at
-        with pytest.raises(PowerLoss):
-            change(fresh)
-        fresh.reboot()
-        fresh.system.frozen_groups.clear()
-        fresh.layout.held.unlink(missing_ok=True)
-        recovery.recover(fresh.run(), boot=True)
-        fresh.system.start([MOUNT_UNIT])  # it is enabled
-        fresh.system.start([SYNAPSE])
-        assert fresh.system.origin[fresh.store] == MOUNT_UNIT and fresh.journal.serving is Side.BUCKET, at
+    for at, server in struck(new_server, live, change):
+        boot(server)
+        assert server.system.origin[server.store] == MOUNT_UNIT and server.journal.serving is Side.BUCKET, at
 
 
 def test_an_agent_that_is_killed_at_any_operation_leaves_a_bucket_that_serves_and_the_next_run_ends_it(
     new_server: NewServer,
 ) -> None:
-    counted = live(new_server())
-    before = counted.power.used
-    change(counted)
-    for at in range(counted.power.used - before):
-        fresh = live(new_server())
-        fresh.power.left = at
-        with contextlib.suppress(PowerLoss):
-            change(fresh)
-        fresh.power.left = 1_000_000
-        recovery.recover(fresh.run())
-        assert fresh.store in fresh.system.mounts and not fresh.system.frozen_groups, at
-        assert fresh.journal.serving is Side.BUCKET and fresh.journal.window is None and not stopped(fresh), at
-        mount.take_over(fresh.agent, fresh.journal.owner)
-        mount.stop_staging(fresh.agent)
-        assert fresh.system.origin[fresh.store] == MOUNT_UNIT and fresh.store in fresh.system.mounts, at
-        change(fresh)
-        assert fresh.system.origin[fresh.store] == MOUNT_UNIT and not fresh.journal.owed, at
+    for at, server in struck(new_server, live, change):
+        recovered(server)
+        assert server.store in server.system.mounts and not server.system.frozen_groups, at
+        assert server.journal.serving is Side.BUCKET and server.journal.window is None and not stopped(server), at
+        mount.take_over(server.agent, server.journal.owner)
+        mount.stop_staging(server.agent)
+        assert server.system.origin[server.store] == MOUNT_UNIT and server.store in server.system.mounts, at
+        change(server)
+        assert server.system.origin[server.store] == MOUNT_UNIT and not server.journal.owed, at

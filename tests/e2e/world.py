@@ -223,7 +223,16 @@ def stopped() -> str:
 
 def synapse_started() -> str:
     """When the homeserver was started last; unchanged as long as it was not stopped."""
-    return server.ssh("systemctl show --property=ActiveEnterTimestampMonotonic,MainPID matrix-synapse").strip()
+    return _started("matrix-synapse")
+
+
+def mount_started() -> str:
+    """When the mount of the bucket came up last."""
+    return _started("matrix-media-store")
+
+
+def _started(unit: str) -> str:
+    return server.ssh(f"systemctl show --property=ActiveEnterTimestampMonotonic,MainPID {unit}").strip()
 
 
 def run_playbook(told: Mapping[str, Any] = MappingProxyType({}), services: str = "restart", version: str = "1") -> None:

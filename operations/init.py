@@ -82,7 +82,7 @@ def _answers(
         say(f"note: {note}")
     if found.offer and person.agrees(found.offer[0]):
         found |= found.offer[1]
-    base = {"phase": "prepare", "store.kind": "existing", **options}
+    base = {"phase": found.settings.get("phase", "prepare"), "store.kind": "existing", **options}
     found = questions.usable(found, base)
     for path, why in found.hidden.items():
         if path not in options:

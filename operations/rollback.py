@@ -22,7 +22,14 @@ from .workspace import OperationError, config_file, edit_config, last_line, read
 
 #: What stays as it is now besides secrets and the providers' own settings: how the server is reached, the
 #: number of the key, and what was agreed to once: another server's bucket, and what may be deleted.
-KEPT = ("server", "store.keyGeneration", "store.adopt", "migration.confirmed", "migration.deletionLimitPercent")
+KEPT = (
+    "server",
+    "store.keyGeneration",
+    "store.adopt",
+    "host.adoptMount",
+    "migration.confirmed",
+    "migration.deletionLimitPercent",
+)
 
 
 def stays(path: str) -> bool:

@@ -26,7 +26,8 @@ def table() -> str:
     ]
     for (window, stage), outcome in AFTER_CRASH.items():
         home, phase = "yes" if outcome.brings_home else "no", outcome.phase or "as before"
-        rows.append(f"| `{window}:{stage}` | {_SERVES[outcome.serves]} | {home} | {phase} |")
+        serves = "the earlier mount" if phase is Phase.LOCAL else _SERVES[outcome.serves]
+        rows.append(f"| `{window}:{stage}` | {serves} | {home} | {phase} |")
     return "\n".join(rows)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 from components.settings.presets import PLAIN, PRESETS, belongs, recognise, region_of
 
 from .variables import Found, Hidden, Variables, said
-from .workspace import OperationError
 
 MOUNT = "matrix_s3_media_store_"
 PROVIDER = "matrix_synapse_ext_synapse_s3_storage_provider_"
@@ -21,12 +21,25 @@ _SAMPLES = (
 
 
 def read(variables: Variables, media_store: str) -> Found:
-    """Return what the file says of a bucket. Raises OperationError where the playbook has it mounted already.
+    """Return what the file says of a bucket, and that its mount is to be taken over where it serves already.
 
     :param media_store: the media store's path, or why it is not known.
     """
-    found = _mounted(variables, media_store) | _mount(variables)
-    return found | _provider(variables, is_needed=not (found.settings or found.secrets or found.hidden))
+    mounted, bucket = _mounted(variables, media_store), _mount(variables)
+    is_named = bool(bucket.settings or bucket.secrets or bucket.hidden)
+    return mounted | _of_its_mount(bucket, mounted) | _provider(variables, is_needed=not is_named)
+
+
+def _of_its_mount(bucket: Found, mounted: Found) -> Found:
+    """Return the bucket as the playbook's mount fills it, where that serves: no released playbook has it encrypt."""
+    if "host.adoptMount" not in mounted.settings or not {"store.sseCustomerKey"} & {*bucket.secrets, *bucket.hidden}:
+        return bucket
+    note = f"{MOUNT}sse_key is left out: no released playbook encrypts with it; set store.sseCustomerKey if yours does"
+    secrets, hidden = (
+        {path: value for path, value in part.items() if path != "store.sseCustomerKey"}
+        for part in (bucket.secrets, bucket.hidden)
+    )
+    return replace(bucket, secrets=secrets, hidden=hidden, notes=(*bucket.notes, note))
 
 
 def _text(variables: Variables, name: str) -> str:
@@ -35,7 +48,7 @@ def _text(variables: Variables, name: str) -> str:
 
 
 def _mounted(variables: Variables, media_store: str) -> Found:
-    """Return a note. Raises OperationError where the playbook itself mounts the bucket over the media store."""
+    """Return a note, and the settings of a stack that takes over the mount where that is the media store's."""
     enabled, path = variables.text(f"{MOUNT}enabled"), variables.text(f"{MOUNT}path")
     named = variables.text("matrix_synapse_media_store_path")
     if isinstance(enabled, Hidden):
@@ -43,13 +56,13 @@ def _mounted(variables: Variables, media_store: str) -> Found:
     if not variables.flag(f"{MOUNT}enabled"):
         return Found()
     if not path or path.rstrip("/") in (media_store, named.rstrip("/")):
-        raise OperationError(
-            f"the playbook mounts the bucket over the media store already ({MOUNT}enabled is true), and such a server "
-            "cannot be taken over yet -- bring the media home first, as docs/runbook.md says under \"The playbook's "
-            'mount serves already": copy the bucket to a folder beside the media store, stop the services, copy once '
-            f"more, set {MOUNT}enabled to false, run the playbook with --tags=setup-all, put the folder in the media "
-            "store's place, start the services, and run this again"
+        note = (
+            f"the playbook mounts the bucket over the media store already ({MOUNT}enabled is true): the stack takes it "
+            "over, beneath a homeserver that runs on, and goes straight to phase clean -- after pulumi up, and "
+            f'before the playbook runs again, take the {MOUNT}* lines out of vars.yml; see "Taking over a mount" in '
+            "docs/runbook.md"
         )
+        return Found({"phase": "clean", "host.adoptMount": "true"}, notes=(note,))
     if isinstance(path, Hidden):
         return Found(notes=(f"{path}: the playbook mounts the bucket there, and must not over the media store",))
     return Found(

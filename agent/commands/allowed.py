@@ -6,7 +6,7 @@ from ..host.files import read_json
 from ..host.system import System
 from ..model.layout import HERE
 from ..model.settings import of_any_format, parse
-from ..serving import admission, mount_point
+from ..serving import admission
 from ..state.journal import Journal
 from . import Answer
 from .arguments import Command
@@ -23,7 +23,7 @@ def allowed(command: Command) -> Answer:
     admission.back_off(system, command.unit)
     if command.where != HERE.staging:
         system.unmount(HERE.mounting)
-    mount_point.clear(system, HERE.staging, command.where)
+    admission.clear(system, journal, command.where)
     if journal.window is None and command.where != HERE.staging:  # a window asked before it began
         admission.check_owner(settings.store, journal)
     return {"allowed": str(command.where)}

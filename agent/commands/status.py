@@ -195,7 +195,7 @@ def _tops(server: Server) -> list[str]:
 def _in_the_way(server: Server, journal: Journal, target: Phase) -> list[Problem]:
     """Return what keeps the server from a phase, as long as nobody changes it."""
     found: list[Problem] = []
-    if target is Phase.CLEAN and not server.settings.migration.clean_at_once and not converge.is_proven_live(journal):
+    if target is Phase.CLEAN and converge.is_too_soon(server, journal):
         found.append(converge.clean_too_soon(journal.phase))
     in_the_way = provider.trouble(server) if target in (Phase.LIVE, Phase.CLEAN) else None
     if in_the_way and journal.serving is Side.LOCAL:

@@ -9,12 +9,13 @@ import contextlib
 import itertools
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..model.errors import Problem
 from ..model.ports import Layer
-from .beneath import beside
+from .beneath import Folder, beside
 from .processes import Processes
 
 if TYPE_CHECKING:
@@ -33,13 +34,16 @@ DISKS = ("fuseblk", "fuse.mergerfs")
 # From linux/mount.h
 _NOSUID, _NODEV, _NOEXEC, _BIND, _PRIVATE = 0x2, 0x4, 0x8, 0x1000, 0x40000
 _DETACH, _NOFOLLOW = 0x2, 0x8
+#: The number of open_tree(2), the same on all processors, for which few C libraries have a function; and its flags.
+_OPEN_TREE, _CLONE, _AT_EMPTY_PATH = 428, 0x1, 0x1000
 
 
 class Mount(NamedTuple):
     """A `Mount` is a mounted file system: `place` is where, and `kind` is its type.
 
     `device` is major:minor, `source` is a device or a name that the program chose. `root` is the folder of the file
-    system that is seen at `place`. `writable` says that it is not mounted for reading alone there.
+    system that is seen at `place`. `writable` says that it is not mounted for reading alone there. `options` are the
+    file system's own, as the kernel lists them.
     """
 
     device: str
@@ -48,6 +52,7 @@ class Mount(NamedTuple):
     kind: str
     source: str
     writable: bool = True
+    options: str = ""
 
 
 def mounts() -> list[Mount]:
@@ -64,9 +69,9 @@ def mounts_of(process: str) -> list[Mount]:
 
 def _mount(line: str) -> Mount:
     left, _, right = line.partition(" - ")
-    fields, (kind, source) = left.split(" "), right.split(" ")[:2]
+    fields, (kind, source, *options) = left.split(" "), right.split(" ")[:3]
     writable = "ro" not in fields[5].split(",")
-    return Mount(fields[2], _unescape(fields[3]), _unescape(fields[4]), kind, source, writable)
+    return Mount(fields[2], _unescape(fields[3]), _unescape(fields[4]), kind, source, writable, "".join(options))
 
 
 def _unescape(field: str) -> str:
@@ -139,6 +144,19 @@ class Mounts(Processes):
             raise Problem(f"{path} stays mounted", f"see findmnt {path} on the server, and unmount it by hand")
 
 
+@contextlib.contextmanager
+def covered(path: Path) -> Iterator[Folder]:
+    """Open the folder at `path` itself, whatever is mounted over it. Raises OSError, before Linux 5.2 too.
+
+    It is looked up in a copy of the mount that its parent is in, which nothing is mounted in and nobody else sees.
+    https://man7.org/linux/man-pages/man2/open_tree.2.html
+    """
+    with beside(path) as (parent, name):
+        copy = Folder(_call("syscall", _OPEN_TREE, parent.number, b"", _AT_EMPTY_PATH | _CLONE | os.O_CLOEXEC), path)
+        with copy, copy.folder(name) as folder:
+            yield folder
+
+
 def topmost(path: Path) -> Mount | None:
     """Return what is mounted exactly at `path` over all else that is, or None where nothing is."""
     found = _mounts_at(path)
@@ -169,11 +187,13 @@ def _from(layer: Layer, path: Path) -> list[Mount]:
     return found[{Layer.DISK: 0, Layer.FLOOR: ground - floors, Layer.BUCKET: ground}[layer] :]
 
 
-def _call(name: str, *values: object) -> None:
-    """Call the C library's function `name`. Raises OSError where it fails."""
+def _call(name: str, *values: object) -> int:
+    """Call the C library's function `name`, and return what it does. Raises OSError where it fails."""
     import ctypes  # whoever only asks what is mounted need not wait for it
 
     library = ctypes.CDLL(None, use_errno=True)
-    if getattr(library, name)(*values):
+    answer = int(getattr(library, name)(*values))
+    if answer < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
+    return answer

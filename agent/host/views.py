@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 
 from ..model.items import View
+from . import fuse
 from .control_groups import group_of
 from .mounts import mounts_of
 from .open_files import PROC, Place, place_in, seen_as
@@ -18,8 +19,10 @@ from .open_files import PROC, Place, place_in, seen_as
 def views(place: Place, but_for: Sequence[Place] = ()) -> list[View]:
     """Return the views of a folder in other namespaces than this process's; one for each, and each control group.
 
-    What is mounted over the folders `but_for` is not counted: these are this program's own.
+    What is mounted over the folders `but_for` is not counted: these are this program's own. Nor is a group in which a
+    program serves a file system: whoever used that would wait for it.
     """
+    serving: set[str] = set()
     found: dict[tuple[str, str], View] = {}
     paths: dict[str, tuple[str, ...]] = {}
     own, top = os.readlink(PROC / "self/ns/mnt"), os.stat("/")
@@ -35,11 +38,13 @@ def views(place: Place, but_for: Sequence[Place] = ()) -> list[View]:
                 ours = {path for each in but_for for path in seen_as(each, writable)}
                 paths[namespace] = tuple(path for path in seen_as(place, writable) if path not in ours)
             group = group_of(process.name)
+            if paths[namespace] and fuse.serves(process):
+                serving.add(group)
             if paths[namespace] and (namespace, group) not in found:
                 root = os.stat(process / "root")
                 contained = (root.st_dev, root.st_ino) != (top.st_dev, top.st_ino)
                 found[namespace, group] = View(process.name, group, paths[namespace], contained)
-    return [*found.values()]
+    return [view for view in found.values() if view.group not in serving]
 
 
 def blind(seen: Sequence[View], place: Place) -> list[View]:

@@ -84,6 +84,10 @@ class Catalog:
             self._db.execute("DELETE FROM remote")
             self._db.execute("DELETE FROM archived")
             self._db.executemany("INSERT INTO remote VALUES (?, ?, ?)", self._noting_archived(objects))
+        return self.listed()
+
+    def listed(self) -> tuple[int, int]:
+        """Return how many objects the last listing had, and their bytes."""
         return self._count("SELECT count(*), sum(size) FROM remote")
 
     def _noting_archived(self, objects: Iterable[Object]) -> Iterator[tuple[str, int, str]]:

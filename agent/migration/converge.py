@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..host.files import lay_reserve
 from ..model.errors import Problem
 from ..model.phases import ANY, Milestone, Owed, Phase
-from ..serving import hold, writers
+from ..serving import earlier_mount, hold, writers
 from ..state.journal import RESERVE_BYTES, Journal
 from ..state.run import Run, Server
 from ..store import ownership
@@ -43,15 +43,20 @@ def converge(run: Run, target: Phase, after: str = ANY) -> None:
     if target is not Phase.LOCAL:
         store = run.settings.store
         ownership.check(run.bucket, run.server.ids, store.bucket, store.adopt)
-    if target is Phase.CLEAN and not run.settings.migration.clean_at_once and not is_proven_live(journal):
+    if target is Phase.CLEAN and is_too_soon(run.server, journal):
         raise clean_too_soon(journal.phase)
-    for edge in way(journal, target):
+    for edge in way(journal, target, earlier_mount.is_due(run.server, journal)):
         _take(run, edge)
 
 
-def is_proven_live(journal: Journal) -> bool:
-    """Return whether the bucket serves and was proven to by an earlier run, so that the local copy may go."""
-    return journal.phase in (Phase.LIVE, Phase.CLEAN) and Owed.PROOF not in journal.owed
+def is_too_soon(server: Server, journal: Journal) -> bool:
+    """Return whether the local copy must not go yet: the bucket does not serve, or no earlier run proved that it does.
+
+    Without one, nothing is too soon.
+    """
+    is_gone = journal.phase is Phase.CLEAN or earlier_mount.is_due(server, journal)
+    is_proven = journal.phase is Phase.LIVE and Owed.PROOF not in journal.owed
+    return not is_gone and not is_proven and not server.settings.migration.clean_at_once
 
 
 def clean_too_soon(phase: Phase) -> Problem:
@@ -94,15 +99,19 @@ def _lay_reserve(run: Run) -> None:
 
 def plan(server: Server, journal: Journal, target: Phase) -> list[str]:
     """Return what `converge` would do, in words for a preview."""
-    names = ", ".join(writers.running(server)) or "the services that write media"
-    edges = way(journal, target)
+    adopts = earlier_mount.is_due(server, journal)
+    edges = way(journal, target, adopts)
+    told = {
+        "services": ", ".join(writers.running(server)) or "the services that write media",
+        "mount": earlier_mount.told(server) if adopts else "",
+    }
     why_not = hold.why_not(server)
 
     def says(edge: Edge) -> str:
-        text = edge.says.format(services=names)
+        text = edge.says.format_map(told)
         if not edge.says_held or server.settings.cutover.method == "restart":
             return text
-        return f"{text}; they are not held: {why_not}" if why_not else edge.says_held.format(services=names)
+        return f"{text}; they are not held: {why_not}" if why_not else edge.says_held.format_map(told)
 
     return [f"{edge.begins} -> {edge.ends}: {says(edge)}" for edge in edges]
 

@@ -12,7 +12,7 @@ from ..state.journal import Journal
 from ..state.run import Run
 from ..store import ownership
 from ..store.bucket import STORE_TROUBLE
-from . import clean, cutover, mirror, restore, settle, survey
+from . import adopt, clean, cutover, mirror, restore, settle, survey
 
 if TYPE_CHECKING:
     from ..model.protocol import Counts
@@ -24,7 +24,7 @@ class Edge(NamedTuple):
     begins: Phase
     ends: Phase
     does: Callable[[Run], Counts | None]
-    #: For a preview, with `{services}` for those that stop.
+    #: For a preview, with `{services}` for those that stop, and `{mount}` for the one that is taken over.
     says: str
     #: The same where the services are held, if they can be in this one.
     says_held: str = ""
@@ -91,9 +91,21 @@ EDGES = (
     Edge(Phase.PREPARE, Phase.LOCAL, _local, "unmount the staging path; give the bucket free"),
 )  # fmt: skip
 
-#: The transition of a server that is live, and whose cutover was not proven yet.
-UNPROVEN = Edge(
-    Phase.LIVE, Phase.LIVE, cutover.prove_live, "prove that the bucket serves (old files, a new file, the homeserver)"
+#: The transition of a server where the bucket serves already, by an earlier mount.
+ADOPT = Edge(
+    Phase.LOCAL, Phase.CLEAN, adopt.adopt,
+    "take over the mount of the bucket that serves, {mount}; stop {services}; mount the bucket in its place; start "
+    "them again; prove it (old files, a new file, the homeserver)",
+    "take over the mount of the bucket that serves, {mount}; hold {services} for less than a second, none is stopped; "
+    "mount the bucket in its place; prove it (old files, a new file, the homeserver)",
+)  # fmt: skip
+_PROVE = "prove that the bucket serves (old files, a new file, the homeserver)"
+#: The transition of a server whose bucket serves, and was not proven to yet, by its phase.
+UNPROVEN: Mapping[Phase, Edge] = MappingProxyType(
+    {
+        Phase.LIVE: Edge(Phase.LIVE, Phase.LIVE, cutover.prove_live, _PROVE),
+        Phase.CLEAN: Edge(Phase.CLEAN, Phase.CLEAN, adopt.prove, _PROVE),
+    }
 )
 #: The transition of a server that came home, and did not look yet whether all did.
 UNLISTED = Edge(
@@ -103,12 +115,13 @@ UNLISTED = Edge(
 _BY_ENDS: Mapping[tuple[Phase, Phase], Edge] = MappingProxyType({(edge.begins, edge.ends): edge for edge in EDGES})
 
 
-def way(journal: Journal, target: Phase) -> list[Edge]:
-    """Return the transitions from what the journal says to a phase."""
+def way(journal: Journal, target: Phase, adopts: bool = False) -> list[Edge]:
+    """Return the transitions from what the journal says to a phase; `adopts` says that an earlier mount serves."""
+    if adopts and target is not Phase.LOCAL:
+        return [ADOPT, *(_BY_ENDS[ends] for ends in route(Phase.CLEAN, target))]
     edges = [_BY_ENDS[ends] for ends in route(journal.phase, target)]
-    unproven = journal.phase is Phase.LIVE and Owed.PROOF in journal.owed
-    if unproven and target in (Phase.LIVE, Phase.CLEAN):
-        return [UNPROVEN, *edges]
+    if journal.phase in UNPROVEN and Owed.PROOF in journal.owed and target in UNPROVEN:
+        return [UNPROVEN[journal.phase], *edges]
     if journal.phase is Phase.MIRROR and Owed.LISTING in journal.owed:
         return [UNLISTED, *edges]
     return edges

@@ -16,7 +16,7 @@ from ..host.systemd import RUNNING
 from ..model.errors import Problem
 from ..model.layout import MOUNT_UNIT, PLAYBOOK_UNIT
 from ..model.phases import Owed, Phase, Side, Stage, Window
-from ..serving import mount_point
+from ..serving import earlier_mount, mount_point
 from ..state import local_copy
 from ..state.journal import Journal, Lost
 from ..state.records import LocalStore, OpenWindow
@@ -32,7 +32,7 @@ def journal_of(server: Server) -> Journal:
         journal = Journal.load(server.layout)
     except Lost:
         return _made_up(server)
-    if journal.window is None and journal.local_store is not None:
+    if journal.window is None and journal.local_store is not None and not earlier_mount.is_due(server, journal):
         _put_right(server, journal)
     return journal
 

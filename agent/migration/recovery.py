@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from ..host.beneath import Folder
 from ..model.errors import CommandFailed, Problem
 from ..model.layout import RECOVER_TIMER, RECOVER_UNIT
-from ..model.phases import NEXT, Side, Stage, after_crash
-from ..serving import disk, hold, mount, mount_point, playbook, writers
+from ..model.phases import NEXT, Phase, Side, Stage, Window, after_crash
+from ..serving import disk, earlier_mount, hold, mount, mount_point, playbook, writers
 from ..state import local_copy
 from ..state.journal import Journal, Lost
 from ..state.run import Run
@@ -34,6 +34,7 @@ def recover(run: Run, boot: bool = False) -> None:
     disk.settle(run.system, run.settings.host, run.layout)
     if journal.window is None:
         hold.let_go(run.server)
+        earlier_mount.keep_off(run.server, journal)
         _settle_what_disk_says(run, boot)
         return
     try:
@@ -43,6 +44,7 @@ def recover(run: Run, boot: bool = False) -> None:
         _start(run, journal.units, wait=False)
     units = journal.units
     journal.close()
+    earlier_mount.keep_off(run.server, journal)
     if boot and journal.serving is Side.BUCKET:
         mount.bring_up(run.server)
     if not boot:
@@ -90,9 +92,14 @@ def _choose_side(run: Run) -> None:
         if Stage.UNDOING in NEXT[window.name, window.stage]:
             journal.advance(Stage.UNDOING)  # from here on no mount comes up, whoever starts one
         bring_local_copy_home(run)
+    elif outcome.phase is Phase.LOCAL:
+        hold.let_go(run.server)  # nothing was moved, and the earlier mount serves on
+        mount.stop_beside(run.server)
     elif outcome.serves is Side.LOCAL:
         hold.let_go(run.server)  # nothing was moved
         mount.stop_final(run.server)  # which may wait beside the local store
+    elif window.name is Window.ADOPT:
+        earlier_mount.finish(run.server)
     else:
         mount.bring_back(run.server)
     journal.recover()

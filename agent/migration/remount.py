@@ -53,9 +53,9 @@ def _settle(run: Run) -> None:
 def _once(run: Run) -> None:
     if writers.running(run.server):
         why_not = hold.why_not(run.server)
-        held_or_stopped(run, Window.REMOUNT, why_not, lambda: _held(run), lambda: _stopped(run))
+        held_or_stopped(run, Window.REMOUNT, why_not, lambda: _held(run), lambda: stopped(run))
     else:
-        _stopped(run)
+        stopped(run)
 
 
 def _prove(run: Run) -> None:
@@ -63,7 +63,8 @@ def _prove(run: Run) -> None:
     run.say("remount: proven; old files read back, a probe went through the mount into the bucket")
 
 
-def _stopped(run: Run) -> Clock:
+def stopped(run: Run) -> Clock:
+    """Mount anew while the services are stopped, and return the times. Raises `Problem` where that fails."""
     journal = run.journal
     with window(run, Window.REMOUNT) as clock:
         units = journal.units

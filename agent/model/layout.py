@@ -139,6 +139,11 @@ class Layout:
         return self.var / "gave-way"
 
     @property
+    def adopted(self) -> Path:
+        """Return the path of the file that exists once our mount took the place of an earlier one."""
+        return self.var / "adopted"
+
+    @property
     def request(self) -> Path:
         """Return the path of the request that the unit of long work was started with, see `state.work`."""
         return self.var / "request.json"

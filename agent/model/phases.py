@@ -36,7 +36,10 @@ class Phase(Word):
 
 
 class Side(Word):
-    """A `Side` says who serves the media: the local store, the bucket, or, within a window, nobody."""
+    """A `Side` says who serves the media: the local store, the bucket, or, within a window, nobody.
+
+    In phase local an earlier mount may serve in the place of the local store, as long as it was not adopted.
+    """
 
     LOCAL = "local"
     BUCKET = "bucket"
@@ -49,6 +52,7 @@ class Window(Word):
     CUTOVER = "cutover"
     RESTORE = "restore"
     REMOUNT = "remount"
+    ADOPT = "adopt"
 
 
 class Stage(Word):
@@ -120,6 +124,9 @@ AFTER_CRASH: Mapping[tuple[Window, Stage], AfterCrash] = MappingProxyType(
         (Window.RESTORE, Stage.UNDONE): AfterCrash(Side.BUCKET, False, Phase.LIVE, Stage.UNDONE),
         (Window.REMOUNT, Stage.DELTA): AfterCrash(Side.BUCKET, False, None, Stage.STARTING),
         (Window.REMOUNT, Stage.STARTING): AfterCrash(Side.BUCKET, False, None, Stage.STARTING),
+        (Window.ADOPT, Stage.DELTA): AfterCrash(Side.LOCAL, False, Phase.LOCAL, Stage.UNDONE),
+        (Window.ADOPT, Stage.UNDONE): AfterCrash(Side.LOCAL, False, Phase.LOCAL, Stage.UNDONE),
+        (Window.ADOPT, Stage.STARTING): AfterCrash(Side.BUCKET, False, Phase.CLEAN, Stage.STARTING),
     }
 )
 
@@ -140,15 +147,21 @@ NEXT: Mapping[tuple[Window, Stage], tuple[Stage, ...]] = MappingProxyType(
         (Window.RESTORE, Stage.UNDONE): (),
         (Window.REMOUNT, Stage.DELTA): (Stage.STARTING,),
         (Window.REMOUNT, Stage.STARTING): (),
+        (Window.ADOPT, Stage.DELTA): (Stage.STARTING, Stage.UNDONE),
+        (Window.ADOPT, Stage.UNDONE): (),
+        (Window.ADOPT, Stage.STARTING): (),
     }
 )
+
+#: The stages in which our mount comes up beside whoever serves still.
+MOUNTS_BESIDE = frozenset({(Window.CUTOVER, Stage.DELTA), (Window.ADOPT, Stage.DELTA)})
 
 #: A window that may open while another one is in this stage: a cutover whose proof fails goes home.
 FOLLOWS: Mapping[Window, tuple[Window, Stage]] = MappingProxyType({Window.RESTORE: (Window.CUTOVER, Stage.STARTING)})
 
 #: The phase in which each window opens; None for whichever the bucket serves in.
 OPENS_IN: Mapping[Window, Phase | None] = MappingProxyType(
-    {Window.CUTOVER: Phase.MIRROR, Window.RESTORE: Phase.LIVE, Window.REMOUNT: None}
+    {Window.CUTOVER: Phase.MIRROR, Window.RESTORE: Phase.LIVE, Window.REMOUNT: None, Window.ADOPT: Phase.LOCAL}
 )
 
 

@@ -26,6 +26,8 @@ class HostSettings:
     media_store: str = "/matrix/synapse/storage/media-store"
     #: Where that leads by a link, as it was found on the server; the stack does not say it.
     resolved: str = field(default="", repr=False)
+    #: Whether a mount that serves as the media store already is taken over; see `serving.earlier_mount`.
+    adopt_mount: bool = False
     services: list[str] = field(default_factory=list)
     homeserver_url: str = "http://127.0.0.1:8008"
     database: str = "auto"

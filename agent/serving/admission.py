@@ -39,12 +39,26 @@ def check(system: System, settings: Settings, journal: Journal, where: Path) -> 
         if journal.serving is Side.BUCKET:
             disk.settle(system, settings.host, journal.layout)
         was_disk = journal.local_store and journal.local_store.is_disk
-        if journal.serving is Side.BUCKET and journal.phase is Phase.CLEAN and was_disk:
-            mount_point.take_place_of_empty(where)  # a disk that was the media store was taken away
+        if journal.serving is Side.BUCKET and journal.phase is Phase.CLEAN and (was_disk or journal.earlier_unit):
+            # A disk that was the media store was taken away, or the power failed as an earlier mount was taken over.
+            mount_point.take_place_of_empty(where)
         if journal.serving is Side.BUCKET and local_copy.is_disk_there(settings.host.backup_path, journal.local_store):
             mount_point.make_if_gone(where)  # another namespace may have removed it, and the mount with it
         if not mount_point.is_bare(system, where):
             raise is_local(where)
+
+
+def clear(system: System, journal: Journal, where: Path) -> None:
+    """Unmount what a program mounted at `where`, in front of our own or after it; nothing that is not ours to end.
+
+    Beneath an earlier mount that was taken over, the folder is made our mount point first: nobody writes into it.
+    """
+    if where != journal.layout.staging:
+        if journal.mounts_beside() or journal.phase is Phase.LOCAL:
+            return
+        if journal.serving is Side.BUCKET and journal.earlier_unit and system.layers(where):
+            mount_point.seal(system, where)
+    mount_point.clear(system, journal.layout.staging, where)
 
 
 def check_owner(store: StoreSettings, journal: Journal) -> None:

@@ -10,7 +10,7 @@ from ..model.phases import Side
 from ..state.journal import Journal
 from ..state.lock import is_busy
 from ..state.run import Server
-from . import mount, mount_point, playbook, probe
+from . import earlier_mount, mount, mount_point, playbook, probe
 
 if TYPE_CHECKING:
     from ..model.ports import Say
@@ -24,6 +24,8 @@ SAY_SECONDS = 30
 def reason_to_wait(server: Server, journal: Journal) -> str:
     """Return why the homeserver must not start now; the text is empty where it may."""
     store = server.store_path
+    if earlier_mount.is_due(server, journal) and journal.serving is Side.LOCAL:
+        return "" if server.system.mounted(store) else f"nothing is mounted at {store} yet, which is to be taken over"
     if journal.serving is Side.NOBODY:
         return "the media store is being moved"
     if journal.serving is Side.BUCKET:

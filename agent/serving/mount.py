@@ -255,10 +255,15 @@ def stop_final(server: Server) -> None:
     if playbook.serving_unit(server) == MOUNT_UNIT:
         for path in (server.store_path, server.layout.mounting):
             server.system.unmount(path)  # the program then ends by itself, before systemd need ask it to
+    stop_beside(server)  # one that waited beside the local store, and was killed
+
+
+def stop_beside(server: Server) -> None:
+    """Stop our unit, and what it mounted beside whoever serves; what is the media store is left alone."""
     disable_final(server)
     with contextlib.suppress(CommandFailed):
         server.system.stop([WATCHDOG_UNIT, MOUNT_UNIT])
-    server.system.unmount(server.layout.mounting)  # one that waited beside the local store, and was killed
+    server.system.unmount(server.layout.mounting)
 
 
 def disable_final(server: Server) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..host.beneath import Folder, beside
+from ..host.mounts import covered
 from ..model.errors import Problem
 
 if TYPE_CHECKING:
@@ -54,6 +55,23 @@ def take_place_of_empty(path: Path) -> None:
         if not is_ours(parent, name):
             parent.remove_empty(name)
             make(parent, name)
+
+
+def seal(system: System, path: Path) -> None:
+    """Make the empty folder at `path` the mount point, beneath whatever is mounted over it; nothing is moved.
+
+    Raises `Problem` where something lies in it, or it cannot be seen.
+    """
+    try:
+        with covered(path) if system.layers(path) else Folder.at(path) as folder:
+            if is_what_it_is(folder.metadata()):
+                return
+            if folder.names():
+                raise Problem(f"files lie beneath what is mounted at {path}", f"move them out of {path} first")
+            folder.give((os.geteuid(), os.getegid()), MODE)
+            folder.sync()
+    except OSError as error:
+        raise Problem(f"what lies beneath {path} cannot be seen: {error.strerror}", "see findmnt") from None
 
 
 def is_ours(parent: Folder, name: str) -> bool:

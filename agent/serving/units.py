@@ -18,10 +18,11 @@ from ..model.layout import (
     THAW_UNIT,
     WATCHDOG_UNIT,
 )
+from ..state.journal import Journal
 from ..state.records import Owner
 from ..state.run import Server
 from ..store.rclone_conf import rclone_conf
-from . import hold, playbook, programs, provider
+from . import earlier_mount, hold, playbook, programs, provider
 from .writers import patterns
 
 #: What walks over all file systems each night, to find files by their names; the distributions call it so.
@@ -92,8 +93,8 @@ def _drop_in_folders(server: Server) -> list[Path]:
     return folders
 
 
-def guard_files(server: Server) -> dict[Path, bytes]:
-    """Return the texts of the guard's drop-ins by path, the one for the playbook's mount too.
+def guard_files(server: Server, journal: Journal) -> dict[Path, bytes]:
+    """Return the texts of the guard's drop-ins by path, the one for another mount of the bucket too.
 
     They take effect at each service's next start.
     """
@@ -105,6 +106,10 @@ def guard_files(server: Server) -> dict[Path, bytes]:
         files[server.layout.units / f"{walker}.d" / DROP_IN] = render("walker.conf", paths=" ".join(hidden))
     # In the place of the guard: it may not even wait for the bucket.
     files[server.layout.units / f"{provider.UNITS[1]}.d" / DROP_IN] = render("provider.conf", agent=agent)
+    if journal.earlier_unit:
+        files[server.layout.units / f"{journal.earlier_unit}.d" / DROP_IN] = earlier_mount.drop_in(
+            server, journal.earlier_unit
+        )
     if playbook.may_mount(server):
         files[server.layout.units / f"{PLAYBOOK_UNIT}.d" / DROP_IN] = render(
             "playbook.conf", agent=agent, parent=parent
@@ -112,14 +117,14 @@ def guard_files(server: Server) -> dict[Path, bytes]:
     return files
 
 
-def planned_files(server: Server, owner: Owner) -> dict[Path, tuple[bytes, int]]:
+def planned_files(server: Server, journal: Journal) -> dict[Path, tuple[bytes, int]]:
     """Return all files that an update lays, with text and mode by path, but for programs."""
     layout, store = server.layout, server.settings.store
     return {
         layout.rclone_conf: (rclone_conf(store).encode(), 0o600),
         layout.credentials: (programs.environment(store).encode(), 0o600),
-        **{layout.units / name: (text, 0o644) for name, text in unit_files(server, owner).items()},
-        **{path: (text, 0o644) for path, text in guard_files(server).items()},
+        **{layout.units / name: (text, 0o644) for name, text in unit_files(server, journal.owner).items()},
+        **{path: (text, 0o644) for path, text in guard_files(server, journal).items()},
     }
 
 

@@ -28,7 +28,7 @@ def differences(server: Server, journal: Journal, agent: bytes) -> list[str]:
     if installed.repairs is None:
         return found
     same_agent = hashlib.sha256(agent).hexdigest() == installed.agent_sha256
-    for path, (data, mode) in planned_files(server, journal.owner).items():
+    for path, (data, mode) in planned_files(server, journal).items():
         if not path.exists():
             found.append(f"{path} is missing")
         elif same_agent and path.read_bytes() != data:

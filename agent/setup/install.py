@@ -15,7 +15,7 @@ from ..model.errors import Problem
 from ..model.layout import WATCHDOG_UNIT, Layout
 from ..model.phases import Phase, Side
 from ..model.version import version
-from ..serving import disk, playbook
+from ..serving import disk, earlier_mount, playbook
 from ..state import local_copy
 from ..state.journal import RESERVE_BYTES
 from ..state.records import LocalStore
@@ -50,7 +50,9 @@ def install(run: Run, sha256: str, document: dict[str, Any]) -> None:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise Problem("the agent did not arrive as it was sent", "run pulumi up again")
     place_agent(layout, data)
-    if journal.local_store is None or journal.phase is Phase.LOCAL:
+    if earlier_mount.is_due(run.server, journal):
+        journal.local_store = earlier_mount.local_store(earlier_mount.find(run.server))
+    elif journal.local_store is None or journal.phase is Phase.LOCAL:
         journal.local_store = _local_store(run)
     journal.note_agent(sha256)
     journal.save()
@@ -122,6 +124,7 @@ def uninstall(run: Run, everything: bool) -> None:
     if run.journal.serving is not Side.LOCAL:
         raise Problem("the media store still lives in the bucket", "run pulumi up with phase prepare first")
     playbook.check_gone(run.server)
+    earlier_mount.check_gone(run.server, run.journal)
     if run.system.has_disk(run.layout.disk):
         raise Problem(
             f"the media store's disk is mounted at {run.layout.disk} still",
@@ -132,7 +135,7 @@ def uninstall(run: Run, everything: bool) -> None:
     run.journal.save()
     if everything:
         status_keys.remove(run)
-        if is_folder(run.server.store_path):
+        if is_folder(run.server.store_path) and not run.system.layers(run.server.store_path):
             with Folder.at(run.server.store_path) as store:
                 local_copy.unmark(store)
         for folder in (run.layout.etc, run.layout.var, run.layout.lib):

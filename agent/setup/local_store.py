@@ -37,13 +37,14 @@ def _is_mounted_over(server: Server) -> Problem:
     store, kind = server.store_path, server.system.kind(server.store_path)
     if (server.layout.units / PLAYBOOK_UNIT).exists():
         return Problem(
-            f"the playbook mounts a bucket at {store} already ({PLAYBOOK_UNIT}), and this program moves a local store",
-            "bring the media home first, as 'The playbook's mount serves already' in docs/runbook.md says, and run "
-            "pulumi up again",
+            f"the playbook mounts a bucket at {store} already ({PLAYBOOK_UNIT}), and this stack moves a local store",
+            "set host.adoptMount to true and phase to clean: the stack takes that mount over, and the bucket serves "
+            "on; see 'Taking over a mount' in docs/runbook.md",
         )
     return Problem(
-        f"something ({kind}) is mounted at {store} already, and this program moves a local store",
-        "take that mount away first (see findmnt), and fetch what only it has",
+        f"something ({kind}) is mounted at {store} already, and this stack moves a local store",
+        "if it is the stack's bucket, set host.adoptMount to true and phase to clean; else take that mount away first "
+        "(see findmnt), and fetch what only it has",
     )
 
 

@@ -103,10 +103,10 @@ def lay_files(server: Server, journal: Journal, but_for_the_mount: bool = False)
         with contextlib.suppress(FileExistsError):  # it may be mounted, and dead
             folder.mkdir(parents=True)
     layout.var.chmod(0o711)  # the homeserver's user passes through to the staging path; files in it are 0600
-    guards = guard_files(server)
+    guards = guard_files(server, journal)
     changed = _remove_guard(layout, keep=guards)
     left = files_of_the_mount(server) if but_for_the_mount else set()
-    for path, (data, mode) in planned_files(server, journal.owner).items():
+    for path, (data, mode) in planned_files(server, journal).items():
         if path not in left and write_atomic(path, data, mode):
             changed.add(path)
     for path in guards:

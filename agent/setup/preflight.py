@@ -16,7 +16,7 @@ from ..copying import trial
 from ..host.files import SPARE_BYTES
 from ..model.errors import CommandFailed, Problem, Problems, StoreError, StoreUnavailable
 from ..model.phases import Phase, Side
-from ..serving import playbook, writers
+from ..serving import earlier_mount, playbook, writers
 from ..state.run import Run, Server, known_settings
 from ..store.bucket import STORE_TROUBLE
 from . import local_store
@@ -186,18 +186,20 @@ def read_only_checks(run: Run) -> list[Check]:
     if journal.serving is Side.LOCAL and journal.phase is Phase.LOCAL:
         checks += [
             check_fuse,  # later it must not stand in the way home, which needs the bucket only
-            lambda: local_store.check_media_store(server),
             lambda: writers.required(server),
             lambda: check_homeserver(run.homeserver, server.settings.host.homeserver_url),
-            lambda: local_store.check_store_in_use(run),
         ]
+        if earlier_mount.is_due(server, journal):
+            checks.append(lambda: earlier_mount.check(server))
+        else:
+            checks += [lambda: local_store.check_media_store(server), lambda: local_store.check_store_in_use(run)]
     return checks
 
 
 def all_checks(run: Run) -> list[Check]:
     """Return the checks that nothing may be changed without."""
     checks = read_only_checks(run)
-    if run.journal.serving is Side.LOCAL and run.journal.phase is Phase.LOCAL:
+    if run.journal.phase is Phase.LOCAL and not earlier_mount.is_due(run.server, run.journal):
         checks.append(lambda: local_store.check_renames(run.server))
     return checks
 

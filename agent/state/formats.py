@@ -56,6 +56,7 @@ def _fields(document: dict[str, Any]) -> dict[str, Any]:
         "kinds": dict(document["kinds"]),
         "checked": document["checked"],
         "epoch": int(document.get("epoch", 0)),
+        "earlier_unit": str(document.get("earlier_unit", "")),
     }
     if fields["window"] is None and fields["serving"] is Side.NOBODY:
         raise unknown_state("nobody serves, and no window is open")

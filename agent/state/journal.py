@@ -14,7 +14,20 @@ from typing import TYPE_CHECKING
 from ..host.files import read_json, write_dearly, write_json
 from ..model.errors import Problem
 from ..model.layout import Layout
-from ..model.phases import ANY, FIRST, FOLLOWS, NEXT, Owed, Phase, Side, Stage, Window, after_crash, forbids_mount
+from ..model.phases import (
+    ANY,
+    FIRST,
+    FOLLOWS,
+    MOUNTS_BESIDE,
+    NEXT,
+    Owed,
+    Phase,
+    Side,
+    Stage,
+    Window,
+    after_crash,
+    forbids_mount,
+)  # fmt: skip
 from . import formats
 from .records import Installed, LocalStore, OpenWindow, Owner
 
@@ -47,6 +60,8 @@ class Journal:
     installed: Installed = Installed()
     #: At which change of hands the bucket became this server's; 0 where that is not known.
     epoch: int = 0
+    #: The unit whose mount served before ours, or is about to be taken over; empty where there was none.
+    earlier_unit: str = ""
     #: The services that the last cutover stopped: they are started wherever its proof leads.
     stopped: tuple[str, ...] = ()
     #: The numbers of the last transition that had some, and transitions of the past, for the report.
@@ -134,8 +149,8 @@ class Journal:
         return forbids_mount(self.serving, (self.window.name, self.window.stage) if self.window else None)
 
     def mounts_beside(self) -> bool:
-        """Return whether a mount that starts now waits beside the local store, until it is brought to its place."""
-        return self.window is not None and (self.window.name, self.window.stage) == (Window.CUTOVER, Stage.DELTA)
+        """Return whether a mount that starts now waits beside whoever serves, until it is brought to its place."""
+        return self.window is not None and (self.window.name, self.window.stage) in MOUNTS_BESIDE
 
     def is_moving(self) -> bool:
         """Return whether a window moves the store now, so that what is written to it may stay behind."""

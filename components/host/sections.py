@@ -46,6 +46,7 @@ def host_section(settings: Settings, stack: str) -> Section:
             ssh_user=settings.server.user,
             status_keys=settings.server.status_keys,
             media_store=host.media_store,
+            adopt_mount=host.adopt_mount,
             services=host.services,
             homeserver_url=host.homeserver_url.rstrip("/"),
             database=host.database,

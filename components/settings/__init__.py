@@ -83,6 +83,8 @@ class Settings(Section):
             clashes.append(f"mount.program: {self._goofys_breaks} -- use rclone, or leave it out")
         if bool(self.mount.rclone_url) != bool(self.mount.rclone_sha256):
             clashes.append("mount.rcloneUrl: goes together with mount.rcloneSha256 -- give both, or leave both out")
+        if self.mount.managed_by == "playbook" and self.host.adopt_mount:
+            clashes.append("host.adoptMount: the playbook's mount stays with mount.managedBy: playbook -- use stack")
         if self.mount.managed_by == "playbook" and store.prefix:
             clashes.append("mount.managedBy: the playbook's mount knows no store.prefix -- use stack")
         if self.mount.managed_by == "playbook" and self.customer_key:

@@ -32,6 +32,12 @@ class Host(Section):
         "Synapse's media store on the server",
         "give its absolute path on the server",
     )
+    adopt_mount: bool = setting(
+        False,
+        "Take over a mount of the stack's bucket that serves as the media store already, the playbook's goofys or one "
+        "of your own: the server goes straight to phase clean",
+        "use true or false; true only for a server that is on goofys, s3fs or rclone already",
+    )
     services: list[Unit] = setting(
         [],
         "Units that write media; empty for the playbook's Synapse and its workers",

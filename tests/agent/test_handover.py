@@ -60,10 +60,10 @@ def test_the_playbooks_unit_serves_only_where_that_was_agreed_it_is_there_and_ou
 def test_the_drop_in_for_the_playbooks_mount_is_there_only_where_it_was_agreed(server: Machine) -> None:
     drop_in = server.layout.units / f"{PLAYBOOK_UNIT}.d" / units.DROP_IN
     tell(server, "playbook")
-    text = units.guard_files(server.agent)[drop_in].decode()
+    text = units.guard_files(server.agent, server.journal)[drop_in].decode()
     assert "ExecCondition=+/bin/sh -c '/usr/bin/python3 " in text and "ExecStartPost=\n" in text
     tell(server, "stack")
-    assert drop_in not in units.guard_files(server.agent)
+    assert drop_in not in units.guard_files(server.agent, server.journal)
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_the_media_store(server: Machine) -> None:
     server.system.mounts.add(server.store)
     assert "something (fuse) is mounted" in failing(local_store.check_media_store, server.agent)
     (server.layout.units / PLAYBOOK_UNIT).touch()
-    assert "The playbook's mount serves already" in failing(local_store.check_media_store, server.agent)
+    assert "set host.adoptMount to true and phase to clean" in failing(local_store.check_media_store, server.agent)
     (server.layout.units / PLAYBOOK_UNIT).unlink()
     server.system.mounts.clear()
     server.store.rmdir()

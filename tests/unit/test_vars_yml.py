@@ -34,8 +34,7 @@ def test_a_vars_yml_leads_to_its_settings_with_one_question_at_most(made: Made, 
 def test_what_ansible_takes_for_true_is_true(word: str) -> None:
     found = vars_yml.read(at("https://fsn1.your-objectstorage.com").replace("enabled: true", f"enabled: {word}"))
     assert found.settings.items() >= FSN.items()
-    with pytest.raises(OperationError, match="over the media store already"):
-        vars_yml.read(f"{AWS}matrix_s3_media_store_enabled: {word}\n")
+    assert vars_yml.read(f"{AWS}matrix_s3_media_store_enabled: {word}\n").settings["host.adoptMount"] == "true"
 
 
 @pytest.mark.parametrize("word", ["false", '"false"', "'False'", "no", '"no"', "off", "0", '"0"', "", "~", '""'])
@@ -53,14 +52,20 @@ def test_what_ansible_takes_for_false_is_false(word: str) -> None:
         "matrix_synapse_media_store_path: /mnt/media\nmatrix_s3_media_store_path: /mnt/media",
     ],
 )
-def test_a_mount_over_the_media_store_is_refused_in_one_sentence_with_the_steps_and_their_page(lines: str) -> None:
-    with pytest.raises(OperationError) as caught:
-        vars_yml.read(f"{AWS}matrix_s3_media_store_enabled: true\n{lines}\n")
-    said = str(caught.value)
-    steps = ["copy the bucket", "stop the services", "copy once more", "enabled to false", "setup-all", "in the media"]
-    assert "\n" not in said and sorted(steps, key=said.index) == steps
-    (section,) = re.findall('docs/runbook.md says under "(.+?)"', said)
+def test_a_mount_over_the_media_store_is_taken_over_and_what_to_do_with_its_lines_is_said(lines: str) -> None:
+    found = vars_yml.read(f"{AWS}matrix_s3_media_store_enabled: true\n{lines}\n")
+    assert found.settings.items() >= {**EU_WEST, "phase": "clean", "host.adoptMount": "true"}.items()
+    (note,) = found.notes
+    assert "take the matrix_s3_media_store_* lines out of vars.yml" in note and "before the playbook runs again" in note
+    (section,) = re.findall('see "(.+?)" in docs/runbook.md', note)
     assert f"## {section}\n" in (ROOT / "docs/runbook.md").read_text()
+
+
+def test_a_customers_key_that_the_playbooks_mount_does_not_use_is_left_out_by_name() -> None:
+    text = f"{AWS}matrix_s3_media_store_sse_key: {'A' * 43}=\n"
+    assert "store.sseCustomerKey" in vars_yml.read(text).secrets
+    found = vars_yml.read(f"{text}matrix_s3_media_store_enabled: true\n")
+    assert "store.sseCustomerKey" not in found.secrets and "sse_key is left out" in found.notes[-1]
 
 
 @pytest.mark.parametrize(

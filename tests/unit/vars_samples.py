@@ -250,6 +250,9 @@ SAMPLES = {
     "the mount elsewhere": Sample(
         f'{AWS}matrix_s3_media_store_enabled: "true"\nmatrix_s3_media_store_path: /matrix/s3-media-store\n', {**EU_WEST}
     ),
+    "the mount over the media store": Sample(
+        f"{AWS}matrix_s3_media_store_enabled: true\n", {**EU_WEST, "phase": "clean", "host.adoptMount": "true"}
+    ),
     "the mount switched off": Sample(f"{AWS}matrix_s3_media_store_enabled: 'False'\n", {**EU_WEST}),
     "both ways to a bucket": Sample(AWS + PROVIDER, {**EU_WEST}),
     "the provider alone": Sample(

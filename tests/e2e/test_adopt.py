@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from agent.model.layout import MOUNT_UNIT, PLAYBOOK_UNIT
-from components import playbook
 from sandbox import server, store, synapse
 from sandbox.clients import Clients
 from sandbox.demo import started
 
+from .goofys import move_media_by_hand, on_the_playbooks_goofys
 from .test_handover import UNITS, served, state
 from .world import (
     BACKUP,
@@ -35,33 +35,21 @@ STOOD = re.compile(r"services stood still for ([0-9.]+) s")
 LONGER, STILL = 2.0, 1.0
 
 
-def on_the_playbooks_goofys(begin: Begin, name: str, kind: str, thin: int) -> tuple[Migration, dict[str, str | bool]]:
-    """A server whose media went into the bucket by hand, months ago: nothing of this program is on it.
-
-    Returns the lines of its vars.yml too.
-    """
-    migration = begin(name, kind=kind, thin=thin)
-    server.ssh("systemctl stop matrix-synapse.service")
-    s3 = store.client()
-    for path in migration.before:
-        s3.upload_file(str(on_disk(STORE) / path), migration.bucket, path)
-    server.ssh(f"find {STORE} -mindepth 1 -delete")
-    lines = {
-        **playbook.variables(store.ENDPOINT, store.REGION, migration.bucket, ""),
-        **playbook.keys(store.ACCESS_KEY_ID, store.SECRET_ACCESS_KEY),
-    }
-    run_playbook(lines)
-    wait_for(lambda: state(PLAYBOOK_UNIT) == "active" and served(migration), seconds=90, every=0.5)
+def adopting(migration: Migration) -> Migration:
+    """Its stack takes over what is mounted."""
+    wait_for(lambda: served(migration), seconds=90, every=0.5)
     migration.stack.set("host.adoptMount", "true")
     migration.stack.set("phase", "clean")
-    return migration, lines
+    return migration
 
 
 @pytest.mark.parametrize("kind", ["docker", "plain"])
 def test_the_playbooks_mount_is_taken_over_beneath_clients_at_work_and_the_media_come_home(
     begin: Begin, kind: str
 ) -> None:
-    migration, _ = on_the_playbooks_goofys(begin, f"adopt-{kind}", kind, thin=20)
+    migration = begin(f"adopt-{kind}", kind=kind, thin=20)
+    on_the_playbooks_goofys(migration)
+    adopting(migration)
     since = started(SERVICES), synapse_started()
     preview = migration.stack.must("preview", "--diff")
     assert f"take over the mount of the bucket that serves, {PLAYBOOK_UNIT}" in preview, preview
@@ -126,11 +114,7 @@ secret_access_key = {secret}
 
 def on_a_mount_of_ones_own(migration: Migration, how: str) -> str:
     """The media are in the bucket, which a unit, or a line of /etc/fstab, mounts; returns the unit's name."""
-    server.ssh("systemctl stop matrix-synapse.service")
-    s3 = store.client()
-    for path in migration.before:
-        s3.upload_file(str(on_disk(STORE) / path), migration.bucket, path)
-    server.ssh(f"find {STORE} -mindepth 1 -delete")
+    move_media_by_hand(migration)
     info = on_disk(STORE).stat()
     values = {
         "endpoint": store.ENDPOINT, "region": store.REGION, "bucket": migration.bucket, "store": STORE,
@@ -149,9 +133,7 @@ def on_a_mount_of_ones_own(migration: Migration, how: str) -> str:
     server.ssh(f"systemctl daemon-reload && systemctl enable --now '{unit}' 2>/dev/null || systemctl start '{unit}'")
     wait_for(lambda: mounted(STORE), seconds=30, every=0.2)
     server.ssh("systemctl start matrix-synapse.service")
-    wait_for(lambda: served(migration), seconds=60, every=0.5)
-    migration.stack.set("host.adoptMount", "true")
-    migration.stack.set("phase", "clean")
+    adopting(migration)
     return unit
 
 

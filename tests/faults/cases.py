@@ -15,7 +15,10 @@ from . import trust_injectors as t
 
 @dataclass(frozen=True)
 class Case:
-    """`target` none is `pulumi destroy`; a start of none is a server that nothing was done to yet."""
+    """`target` none is `pulumi destroy`; a start of none is a server that nothing was done to yet.
+
+    One of `goofys` is a server that the playbook's mount serves, and which is to be taken over.
+    """
 
     fault: str
     inject: i.Injector
@@ -148,11 +151,37 @@ HELD_TOO = [
         ("Docker killed", i.docker_killed),
     )
 ]
+#: While the playbook's mount is taken over.
+ADOPTING = [
+    *(
+        Case(fault, inject, "goofys", "clean", at)
+        for fault, inject, at in (
+            ("agent killed", i.agent_killed, "before local -> clean"),
+            ("agent killed", i.agent_killed, "adopt, delta"),
+            ("agent killed", i.agent_killed, "adopt, starting"),
+            ("power lost", i.power_lost, "adopt, delta"),
+            ("power lost", i.power_lost, "adopt, starting"),
+            ("playbook run", p.playbook_run_with_its_mount, "adopt, delta"),
+            ("store down for good", i.store_in(Mode.REFUSING), "adopt, delta"),
+        )
+    ),
+    *(
+        Case(fault, inject, "goofys", "clean", "adopt, held", method="auto", chosen=fault == "agent killed")
+        for fault, inject in (
+            ("agent killed", i.agent_killed),
+            ("agent hangs", i.agent_hangs),
+            ("pulumi killed", i.pulumi_killed),
+            ("power lost", i.power_lost),
+            ("store silent for 5 s", i.store_in(Mode.SILENT, 5)),
+            ("Docker killed", i.docker_killed),
+        )
+    ),
+]
 #: Those that see another place than the homeserver's: services are stopped instead.
 UNSEEING = Case("a container that does not see the mount", i.container_sees_nothing, *READY, before=True, method="auto")
 
 CASES = [
-    *(replace(case, server="docker") for case in (*HELD, *HELD_TOO, UNSEEING)),
+    *(replace(case, server="docker") for case in (*HELD, *HELD_TOO, *ADOPTING, UNSEEING)),
     *(replace(case, server="docker") for case in IN_CONTAINERS),
     Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *MIRRORING),
     Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *RESTORING),
@@ -210,23 +239,9 @@ CASES = [
     Case("disk mounted late at boot", t.disk_comes_late, "mirror", "live", "cutover, swapping"),
     Case("disk mounted late at boot", t.disk_comes_late, "live", "prepare", "restore, swapping"),
     Case("disk mounted late at boot", t.disk_comes_late, *AT_REST),
-    Case(
-        "disk full through a recovery",
-        t.disk_full_through_recovery,
-        "mirror",
-        "live",
-        "cutover, swapping",
-        own_disk=VAR,
-        waits=True,
-    ),
-    Case(
-        "disk full through a recovery",
-        t.disk_full_through_recovery,
-        "live",
-        "prepare",
-        "restore, swapping",
-        own_disk=VAR,
-        waits=True,
+    *(
+        Case("disk full through a recovery", t.disk_full_through_recovery, *way, own_disk=VAR, waits=True)
+        for way in (SWAPPING, HOMING)
     ),
     Case("journal lost", t.journal_lost, *AT_REST),
     Case("journal lost", t.journal_lost, "clean", "clean", "at rest"),

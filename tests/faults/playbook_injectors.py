@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from sandbox import server
 
+from ..e2e.goofys import lines_of
 from ..e2e.world import on_disk, run_playbook, server_processes
 from .injectors import UNITS, kill_processes, power_lost
 from .scene import MOMENTS, Scene, wait_for
@@ -19,6 +20,11 @@ def playbook_run(scene: Scene) -> None:
     unit = on_disk(UNITS / "matrix-goofys.service")
     unit.write_text("[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n")
     run_playbook()
+
+
+def playbook_run_with_its_mount(scene: Scene) -> None:
+    """A run whose vars.yml has the lines of its own mount still, which it starts anew."""
+    run_playbook(lines_of(scene.migration))
 
 
 def images_updated(scene: Scene) -> None:

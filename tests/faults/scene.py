@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.migration.edges import EDGES
+from agent.migration.edges import ADOPT, EDGES
 from agent.model.layout import HERE
 from agent.model.phases import AFTER_CRASH, Milestone, Window
 from sandbox import relay, server, stacks, store
@@ -22,6 +22,7 @@ from sandbox.server import kinds
 from sandbox.world import LOGS, PLACE
 
 from ..e2e import world
+from ..e2e.goofys import on_the_playbooks_goofys
 from ..e2e.world import STORE, VAR, Migration, journal, on_disk, server_processes, stage
 from .client import Client
 
@@ -56,7 +57,10 @@ class Scene:
 
     @classmethod
     def make(cls, trouble: Relay, start: str, own_key: bool = False, kind: str = "", method: str = "") -> Scene:
-        """A fresh server in phase `start`; its store is behind the relay, and with `own_key` has a key to revoke."""
+        """A fresh server in phase `start`; its store is behind the relay, and with `own_key` has a key to revoke.
+
+        With `goofys` the playbook's mount serves since long, and is to be taken over.
+        """
         migration = world.begin("faults", _stack, thin=30, kind=kind)
         stack = migration.stack
         if method:
@@ -65,7 +69,10 @@ class Scene:
             store.set_user(KEY_ID, KEY, EVERYTHING)
             stack.set_secret("store.accessKeyId", KEY_ID)
             stack.set_secret("store.secretAccessKey", KEY)
-        if start != "none":
+        if start == "goofys":
+            on_the_playbooks_goofys(migration)
+            stack.set("host.adoptMount", "true")
+        elif start != "none":
             migration.up(start)
         return cls(migration, trouble, Client(migration.token))
 
@@ -208,7 +215,7 @@ def _stage(wanted: str) -> Callable[[], bool]:
 MOMENTS: dict[str, Callable[[], bool]] = {
     **{
         f"before {edge.begins} -> {edge.ends}": _milestone(Milestone.EDGE_BEGUN, f"{edge.begins}->{edge.ends}")
-        for edge in EDGES
+        for edge in (*EDGES, ADOPT)
     },
     **{f"{window}, {stage}": _stage(f"{window}:{stage}") for window, stage in AFTER_CRASH},
     **{f"{window}, held": _held for window in Window},

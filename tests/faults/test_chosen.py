@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.migration.edges import EDGES
+from agent.migration.edges import ADOPT, EDGES
 from agent.model.phases import NEXT, Stage
 from sandbox import relay
 from sandbox.world import PLACE
@@ -33,12 +33,12 @@ def test_nothing_is_lost_services_run_and_the_next_up_completes(trouble: relay.R
 
 def test_the_matrix_has_every_step_and_each_case_once() -> None:
     assert len(CASES) >= 60 and len({case.name for case in CASES}) == len(CASES)
-    assert sum(case.chosen for case in CASES) == 8
+    assert sum(case.chosen for case in CASES) == 9
 
 
 def test_the_agent_is_killed_before_each_transition_and_in_each_stage_of_each_window() -> None:
     struck = {case.at for case in CASES if case.fault == "agent killed"}
-    assert {f"before {edge.begins} -> {edge.ends}" for edge in EDGES} <= struck
+    assert {f"before {edge.begins} -> {edge.ends}" for edge in (*EDGES, ADOPT)} <= struck
     # Recovery alone enters the others.
     stages = {f"{window}, {stage}" for window, stage in NEXT if stage not in (Stage.UNDOING, Stage.UNDONE)}
     assert stages <= struck

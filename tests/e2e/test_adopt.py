@@ -43,7 +43,7 @@ def adopting(migration: Migration) -> Migration:
     return migration
 
 
-@pytest.mark.parametrize("kind", ["docker", "plain"])
+@pytest.mark.parametrize("kind", ["docker", pytest.param("plain", marks=pytest.mark.nightly)])
 def test_the_playbooks_mount_is_taken_over_beneath_clients_at_work_and_the_media_come_home(
     begin: Begin, kind: str
 ) -> None:
@@ -91,7 +91,7 @@ Before=matrix-synapse.service
 [Service]
 User=matrix
 Environment=AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={secret}
-ExecStart=/opt/goofys/goofys -f --endpoint {endpoint} --region {region} -o allow_other {bucket} {store}
+ExecStart=/opt/goofys/goofys -f --endpoint {endpoint} --region {region} {bucket} {store}
 ExecStop=/bin/fusermount -u {store}
 Restart=always
 [Install]

@@ -129,6 +129,7 @@ def test_a_failed_proof_goes_back_to_the_local_store(begin: Begin) -> None:
     migration.assert_serves_from_bucket()
 
 
+@pytest.mark.nightly
 def test_mount_settings_that_change_while_live_come_into_use_in_a_short_window(begin: Begin) -> None:
     migration = begin("remount")
     migration.stack.set("cutover.method", "restart")

@@ -20,7 +20,9 @@ def at(migration: Migration, rule: str) -> None:
         server.ssh(f"echo {HOST_ADDRESS} {migration.bucket}.{GOOGLES_HOST} >> /etc/hosts")
 
 
-@pytest.mark.parametrize("rule", ["google", "acl", "object lock", "slow"])
+@pytest.mark.parametrize(
+    "rule", ["google", "object lock", *(pytest.param(rule, marks=pytest.mark.nightly) for rule in ("acl", "slow"))]
+)
 def test_a_store_with_a_rule_of_its_own_is_served_forward_and_home(begin: Begin, rule: str) -> None:
     """Review, entries 20 to 22."""
     migration = begin(f"rule-{rule.replace(' ', '-')}", thin=8)

@@ -87,7 +87,6 @@ def _chosen(fault: str, at: str) -> bool:
     return (fault, at) in {
         ("agent killed", "restore, swapping"),
         ("agent killed", "clean, removing"),
-        ("pulumi killed", "restore, swapping"),
     }
 
 
@@ -166,7 +165,7 @@ ADOPTING = [
         )
     ),
     *(
-        Case(fault, inject, "goofys", "clean", "adopt, held", method="auto", chosen=fault == "agent killed")
+        Case(fault, inject, "goofys", "clean", "adopt, held", method="auto")
         for fault, inject in (
             ("agent killed", i.agent_killed),
             ("agent hangs", i.agent_hangs),

@@ -33,7 +33,7 @@ def test_nothing_is_lost_services_run_and_the_next_up_completes(trouble: relay.R
 
 def test_the_matrix_has_every_step_and_each_case_once() -> None:
     assert len(CASES) >= 60 and len({case.name for case in CASES}) == len(CASES)
-    assert sum(case.chosen for case in CASES) == 9
+    assert sum(case.chosen for case in CASES) == 7
 
 
 def test_the_agent_is_killed_before_each_transition_and_in_each_stage_of_each_window() -> None:

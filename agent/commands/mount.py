@@ -34,7 +34,7 @@ def mount(command: Command) -> Answer:
         recovery.recover(run)
         journal = run.journal
         try:
-            keep_running(run.server, journal.owner, journal.serving)
+            keep_running(run.server, journal)
         except Problem as problem:
             # Not the end: the way home needs the bucket, not the mount. A phase that needs it fails by itself.
             say(f"the mount does not come up: {problem}")

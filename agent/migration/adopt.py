@@ -49,7 +49,7 @@ def adopt(run: Run) -> Counts:
         _lay_drop_in(run, found.unit)
         clock = _swap(run)
     except BaseException:
-        _leave_alone(run)
+        _leave_alone(run, found.unit)
         raise
     run.say(f"adopt: {found} is kept from starting, now and at each boot; its program ends once nobody reads from it")
     run.reached(Milestone.SERVING_AGAIN, Window.ADOPT)
@@ -81,12 +81,12 @@ def _lay_drop_in(run: Run, unit: str) -> None:
     run.system.systemctl("daemon-reload")
 
 
-def _leave_alone(run: Run) -> None:
+def _leave_alone(run: Run, unit: str) -> None:
     """Take back what was laid, where the earlier mount serves on; the next try lays it again."""
     journal = run.journal
     if journal.phase is not Phase.LOCAL or journal.window:
         return
-    unit, journal.earlier_unit = journal.earlier_unit, ""
+    journal.earlier_unit = ""
     journal.save()
     (run.layout.units / f"{unit}.d" / DROP_IN).unlink(missing_ok=True)
     run.system.systemctl("daemon-reload", check=False)

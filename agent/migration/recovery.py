@@ -95,6 +95,7 @@ def _choose_side(run: Run) -> None:
     elif outcome.phase is Phase.LOCAL:
         hold.let_go(run.server)  # nothing was moved, and the earlier mount serves on
         mount.stop_beside(run.server)
+        journal.earlier_unit = ""
     elif outcome.serves is Side.LOCAL:
         hold.let_go(run.server)  # nothing was moved
         mount.stop_final(run.server)  # which may wait beside the local store

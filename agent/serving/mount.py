@@ -12,7 +12,8 @@ from ..host.beneath import Folder
 from ..host.files import sync_folder
 from ..model.errors import CommandFailed, Problem
 from ..model.layout import MOUNT_UNIT, STAGING_UNIT, WATCHDOG_UNIT
-from ..model.phases import Side
+from ..model.phases import Owed, Side
+from ..state.journal import Journal
 from ..state.records import Owner
 from ..state.run import Server
 from . import mount_point, playbook, probe, writers
@@ -38,16 +39,17 @@ def units_to_run(server: Server, serving: Side) -> list[str]:
     return [playbook.serving_unit(server), WATCHDOG_UNIT] if serving is Side.BUCKET else []
 
 
-def keep_running(server: Server, owner: Owner, serving: Side) -> None:
+def keep_running(server: Server, journal: Journal) -> None:
     """Start again what was stopped or disabled by hand, and restart the watchdog, which takes up a newer agent so.
 
-    Raises what `start_final` does.
+    An earlier mount that serves still gives way to ours in the remount that is owed. Raises what `start_final` does.
     """
-    units = units_to_run(server, serving)
+    owner, units, is_active = journal.owner, units_to_run(server, journal.serving), server.system.is_active
     for unit in units:
         server.system.systemctl("enable", "--quiet", unit)
     if units:
-        if not server.system.is_active(units[0]):
+        earlier_serves = Owed.REMOUNT in journal.owed and is_active(journal.earlier_unit)
+        if not earlier_serves and not is_active(units[0]):
             services = writers.running(server)
             start_final(server, owner)
             server.system.start(services)  # should a unit that they require have ended with that

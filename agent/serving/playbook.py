@@ -1,7 +1,8 @@
 """This module lets the playbook's own mount of the bucket take the place of ours: `mount.managedBy: playbook`.
 
 The playbook's unit takes over when it is first started, and ours serves again once the playbook took that unit away, or
-changed it to mount something else. A drop-in of ours for it asks `give_way` before each start.
+changed it to mount something else, or the stack takes it back, see `earlier_mount`. A drop-in of ours for it asks
+`give_way` before each start.
 
 What is true if the power fails: before `give_way` our mount is enabled, and serves at the next boot. In and after it a
 file of ours says that the playbook's unit serves; the homeserver requires that unit, and its guard starts it and waits
@@ -180,16 +181,14 @@ def clear(server: Server) -> None:
     server.system.unmount(server.store_path)
 
 
+def is_taken_back(before: Server, now: Server) -> bool:
+    """Return whether new settings take the mount back from the playbook, whose unit is there still."""
+    return unit_exists(before) and not may_mount(now)
+
+
 def check_change(before: Server, now: Server, serving: Side) -> None:
-    """Raise `Problem` where new settings would have two mounts fight for the media store, or take one's key away."""
-    if not unit_exists(before):
-        return
-    if not may_mount(now):
-        raise Problem(
-            f"mount.managedBy is stack now, and the playbook's {PLAYBOOK_UNIT} is there still",
-            "take the matrix_s3_media_store_* lines out of vars.yml and run the playbook; then run pulumi up again",
-        )
-    if serving is Side.BUCKET and serves(before):
+    """Raise `Problem` where new settings would take the key, or the bucket, of the playbook's mount away."""
+    if may_mount(now) and serving is Side.BUCKET and serves(before):
         difference = _difference(now)
         if difference and not _difference(before):
             raise Problem(

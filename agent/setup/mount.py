@@ -15,10 +15,10 @@ from ..copying import trial
 from ..host.fetch import fetch
 from ..host.files import sync_folder, write_atomic
 from ..model.errors import Problem
-from ..model.layout import OUR_UNITS, RECOVER_UNIT, Layout
+from ..model.layout import OUR_UNITS, PLAYBOOK_UNIT, RECOVER_UNIT, Layout
 from ..model.phases import Owed, Phase, Side
 from ..model.settings import shown
-from ..serving import mount, playbook, proof
+from ..serving import earlier_mount, mount, playbook, proof
 from ..serving.units import DROP_IN, files_of_the_mount, guard_files, planned_files
 from ..state import earlier
 from ..state.journal import Journal
@@ -39,7 +39,8 @@ def install(run: Run, document: dict[str, Any]) -> None:
     Raises `Problem` where a check fails or new files do not serve; these are replaced by the earlier ones first.
     """
     server, journal, layout = run.server, run.journal, run.layout
-    playbook.check_change(Server.load(layout), server, journal.serving)
+    before = Server.load(layout)
+    playbook.check_change(before, server, journal.serving)
     preflight.check(run)
     if _store_changed(run):
         _go_to_other_store(run)
@@ -47,14 +48,21 @@ def install(run: Run, document: dict[str, Any]) -> None:
         # One that took the bucket over, or was known by the id of earlier versions, is known from now on.
         journal.epoch = ownership.claim(run.bucket, run.server.ids, run.settings.store.bucket, run.settings.store.adopt)
     install_packages(run.system, run.say)
+    taken_back = playbook.is_taken_back(before, server)
+    if taken_back:
+        if journal.phase is Phase.LOCAL:  # nothing keeps it off there
+            playbook.check_gone(before)
+        journal.earlier_unit = PLAYBOOK_UNIT
+        playbook.forget(server)  # or ours would not start, should the earlier settings come back
     pending = Owed.REMOUNT in journal.owed
     if not pending:  # else what lies there is older, and served
         earlier.lay_aside(layout, earlier.read(_replaceable(layout)))
     # In the journal first: were this run killed, the next would find nothing changed, and a mount on the old files.
     journal.owed.add(Owed.REMOUNT)
     journal.save()
+    earlier_mount.keep_off(server, journal)
     changed = lay_programs(server) | lay_files(server, journal)
-    new = pending or bool(changed & files_of_the_mount(server))
+    new = pending or taken_back or bool(changed & files_of_the_mount(server))
     if new:
         try:
             _try(run)

@@ -14,12 +14,14 @@ from agent.host.system import System
 from agent.migration import recovery
 from agent.model.errors import Problem
 from agent.model.layout import MOUNT_UNIT, PLAYBOOK_UNIT
-from agent.model.phases import Phase, Side, Stage, Window
-from agent.serving import guard, playbook
+from agent.model.phases import Owed, Phase, Side, Stage, Window
+from agent.serving import guard, mount, playbook
+from agent.serving.units import DROP_IN
 from agent.serving.writers import WRITERS
 from agent.setup import mount as setup_mount
 from agent.setup import preflight
 from agent.state import local_copy
+from agent.state.run import keep_settings
 
 from .conftest import Machine
 from .playbook import coming_home, lay_playbooks_unit, run, serving, tell
@@ -71,18 +73,47 @@ def test_the_homeserver_does_not_start_over_a_covered_local_store(
     assert "is not the local media store" in guard.reason_to_wait(server.agent, server.hold(Phase.MIRROR, Side.LOCAL))
 
 
-def test_the_mount_is_taken_back_only_once_the_playbook_took_its_own_away(server: Machine) -> None:
+def taken_back(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`mount` with settings by which the stack mounts the bucket itself again, whose trial passes."""
+    monkeypatch.setattr(preflight, "check", lambda run: None)
+    monkeypatch.setattr(setup_mount, "install_packages", lambda *_: None)
+    monkeypatch.setattr(setup_mount, "_try", lambda run: None)
+    monkeypatch.setattr(setup_mount, "lay_programs", lambda server: set())
+    keep_settings(server.layout, {"mount": {"managed_by": "playbook"}})
+    tell(server, "stack")
+    setup_mount.install(server.run(), {"store": dataclasses.asdict(server.settings.store), "mount": {}})
+
+
+@pytest.mark.parametrize("serves", [True, False])
+def test_the_mount_is_taken_back_while_the_playbooks_unit_is_there_which_is_kept_off_from_then_on(
+    server: Machine, monkeypatch: pytest.MonkeyPatch, serves: bool
+) -> None:
+    tell(server)
+    lay_playbooks_unit(server)
+    if serves:
+        serving(server, PLAYBOOK_UNIT)
+    taken_back(server, monkeypatch)
+    journal = server.journal
+    assert (Owed.REMOUNT in journal.owed) is serves and server.layout.adopted.exists()
+    text = (server.layout.units / f"{PLAYBOOK_UNIT}.d" / DROP_IN).read_text()
+    assert f"ConditionPathExists=!{server.layout.adopted}" in text and "give-way" not in text
+    if serves:
+        mount.keep_running(server.agent, journal)
+        assert MOUNT_UNIT not in server.system.active, "ours comes in the remount that is owed"
+
+
+def test_on_a_server_that_nothing_was_done_to_yet_the_playbooks_unit_must_go_first(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tell(server)
     unit = lay_playbooks_unit(server)
     before = server.agent
-    with pytest.raises(Problem, match="would mount the bucket over the local media store"):
-        playbook.check_gone(before)
-    tell(server, "stack")
+    server.hold(Phase.LOCAL, Side.LOCAL)
     with pytest.raises(Problem, match="out of vars.yml and run the playbook"):
-        playbook.check_change(before, server.agent, server.journal.serving)
+        taken_back(server, monkeypatch)
     unit.unlink()
-    playbook.check_change(before, server.agent, server.journal.serving)
     playbook.check_gone(before)
+    taken_back(server, monkeypatch)
     server.layout.gave_way.touch()
     setup_mount.remove_files(server.agent)
     assert not server.layout.gave_way.exists(), "a unit that comes some day is no successor of ours"

@@ -6,6 +6,7 @@ import pytest
 
 from agent.model.layout import MOUNT_UNIT, PLAYBOOK_UNIT
 from sandbox import server, synapse
+from sandbox.clients import Clients
 
 from .test_handover import lines_for_the_playbook, served, state
 from .world import BACKUP, Begin, on_disk, run_playbook, synapse_started, wait_for
@@ -86,10 +87,15 @@ def test_the_playbooks_goofys_container_takes_over_and_gives_back_beneath_a_runn
     wait_for(lambda: state(PLAYBOOK_UNIT) == "active" and served(migration), seconds=90, every=0.5)
     migration.assert_serves_from_bucket()
 
+    migration.stack.set("mount.managedBy", "stack")
+    since = started("matrix-synapse")
+    with Clients(migration.token, migration.media) as clients:
+        output = migration.up("live")
+    assert "services stood still for" in output and started("matrix-synapse") == since, output
+    assert clients.failures == [], "the stack takes the mount back, and nobody notices"
+    migration.media += clients.uploaded
+    migration.assert_serves_from_bucket()
     run_playbook()  # without the lines
     wait_for(lambda: served(migration), seconds=90, every=0.5)
-    migration.stack.set("mount.managedBy", "stack")
-    migration.up("live")
-    migration.assert_serves_from_bucket()
     migration.up("prepare")
     migration.assert_serves_locally()

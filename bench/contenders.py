@@ -28,31 +28,31 @@ class Contender:
 
 
 @contextlib.contextmanager
-def mounted(ground: Ground) -> Iterator[None]:
-    """goofys as the playbook mounts it, beside the media store."""
-    server.ssh(f"mkdir -p {MOUNT}")
+def goofys(endpoint: str, where: str) -> Iterator[None]:
+    """goofys as the playbook mounts it."""
+    server.ssh(f"mkdir -p {where}")
     owner = str(server.MATRIX_ID)
     on_server(
-        "/opt/goofys/goofys", "-f", "--endpoint", ground.endpoint, "--region", store.REGION,
+        "/opt/goofys/goofys", "-f", "--endpoint", endpoint, "--region", store.REGION,
         "--stat-cache-ttl", "60m0s", "--type-cache-ttl", "60m0s", "--dir-mode", "0700", "--file-mode", "0700",
-        "--uid", owner, "--gid", owner, "-o", "allow_other", BUCKET, MOUNT,
+        "--uid", owner, "--gid", owner, "-o", "allow_other", BUCKET, where,
         unit="bench-goofys",
     )  # fmt: skip
-    await_mount(MOUNT)
+    await_mount(where)
     try:
         yield
     finally:
         server.ssh("systemctl stop bench-goofys")
 
 
-def rsync(ground: Ground) -> None:
+def rsync() -> None:
     """The manual procedure's command, word for word."""
     server.ssh(f"sudo -u matrix -- rsync --size-only --ignore-existing -avr {MEDIA_STORE}/. {MOUNT}/. >/dev/null")
 
 
 def manual(ground: Ground) -> None:
-    with mounted(ground):
-        rsync(ground)
+    with goofys(ground.endpoint, MOUNT):
+        rsync()
 
 
 def plain_rclone(ground: Ground) -> None:

@@ -19,9 +19,10 @@ from sandbox.million import BODY
 from sandbox.world import HOME, ROOT
 
 from . import media
-from .contenders import CONTENDERS, MANUAL, PROGRAM, manual, mounted, rsync
+from .contenders import CONTENDERS, MANUAL, MOUNT, PROGRAM, goofys, manual, rsync
 from .distance import far_away
 from .ground import MEDIA_STORE, TOOLS, Ground, await_mount, converge, on_server, seconds
+from .noticed import noticed
 
 Record = dict[str, Any]
 #: A slow contender copies so many files; how long more would take is calculated from that.
@@ -85,8 +86,8 @@ def _second_pass(ground: Ground, repetitions: int) -> list[float]:
         _late_files(SECOND_LATE, turn)
         server.ssh("systemctl stop matrix-synapse")
         server.ssh(f"cp -a {LATE}/. {MEDIA_STORE}/")
-        with mounted(ground):
-            times.append(seconds(lambda: rsync(ground)))
+        with goofys(ground.endpoint, MOUNT):
+            times.append(seconds(rsync))
         server.ssh("systemctl start matrix-synapse")
         say(f"{ground.files:,} files, {SECOND_LATE} late, the second pass of {MANUAL}: {times[-1]} s")
     return times
@@ -224,6 +225,11 @@ EXPERIMENTS: dict[str, list[Callable[[int], Record]]] = {
         *(lambda n, late=late: window(5000, late, n) for late in (10, 100, 1000)),
         lambda n: window(20_000, 100, n),
         lambda n: window(100_000, 100, n),
+    ],
+    "noticed": [
+        lambda n: noticed(5000, 0, n, by_hand=True),
+        lambda n: noticed(5000, 20, n),
+        lambda n: noticed(100_000, 0, n),
     ],
     "unchanged": [lambda n: unchanged(100_000, n)],
     "serving": [lambda _: serving(5000, 600)],

@@ -37,7 +37,7 @@ class Ground:
     def lay(cls, files: int, endpoint: str) -> Ground:
         server.fresh()
         size = media.fill(files)
-        _equip(endpoint)
+        equip(endpoint)
         server.up()
         stack = stacks.existing("sandbox-bench", BUCKET, token=False)
         stack.set("cutover.method", "restart")  # files that come late are laid as the homeserver stops
@@ -62,7 +62,7 @@ class Ground:
         return sum(not item["Key"].startswith(OWN) for page in pages for item in page.get("Contents", []))
 
 
-def _equip(endpoint: str) -> None:
+def equip(endpoint: str) -> None:
     """What the other programs need on the server: keys in files only root reads, and s5cmd."""
     environment = server.on_disk(Path(ENVIRONMENT))
     environment.write_text(

@@ -51,14 +51,20 @@ def lay(root: Path, count: int, seed: int) -> int:
 
 def fill(count: int) -> int:
     """The server's media store has so many files, and nothing else; returns their bytes together."""
-    kept = HOME / "bench" / f"media-{count}"
+    store = SERVER / synapse.STORE
+    run("rm", "-rf", store)
+    store.mkdir()
+    return add(count)
+
+
+def add(count: int) -> int:
+    """The server's media store has so many files more; returns their bytes together. They are made once."""
+    kept, store = HOME / "bench" / f"media-{count}", SERVER / synapse.STORE
     done = kept.with_suffix(".bytes")
     if not done.exists():
         run("rm", "-rf", kept)
         kept.mkdir(parents=True)
         done.write_text(str(lay(kept, count, seed=count)))
-    store = SERVER / synapse.STORE
-    run("rm", "-rf", store)
-    run("cp", "--archive", kept, store)
+    run("cp", "--archive", f"{kept}/.", store)
     server.own(store)
     return int(done.read_text())

@@ -18,12 +18,13 @@ from ..host.files import SPARE_BYTES
 from ..media.listing import MediaObjects
 from ..media.walk import walk
 from ..migration import converge, pull
+from ..migration.adopt import leads_to_clean
 from ..model.errors import Problem
 from ..model.fingerprint import fingerprint
 from ..model.layout import HERE
 from ..model.phases import Phase, Side
 from ..model.version import version
-from ..serving import disk, playbook, probe, provider, writers
+from ..serving import disk, earlier_mount, playbook, probe, provider, writers
 from ..setup import drift, preflight
 from ..setup.install import this_agent
 from ..state import work
@@ -195,6 +196,8 @@ def _tops(server: Server) -> list[str]:
 def _in_the_way(server: Server, journal: Journal, target: Phase) -> list[Problem]:
     """Return what keeps the server from a phase, as long as nobody changes it."""
     found: list[Problem] = []
+    if earlier_mount.is_due(server, journal) and target not in (Phase.CLEAN, Phase.LOCAL):
+        found.append(leads_to_clean())
     if target is Phase.CLEAN and converge.is_too_soon(server, journal):
         found.append(converge.clean_too_soon(journal.phase))
     in_the_way = provider.trouble(server) if target in (Phase.LIVE, Phase.CLEAN) else None

@@ -19,8 +19,7 @@ from .open_files import PROC, Place, place_in, seen_as
 def views(place: Place, but_for: Sequence[Place] = ()) -> list[View]:
     """Return the views of a folder in other namespaces than this process's; one for each, and each control group.
 
-    What is mounted over the folders `but_for` is not counted: these are this program's own. Nor is a group in which a
-    program serves a file system: whoever used that would wait for it.
+    What is mounted over the folders `but_for` is not counted: these are this program's own.
     """
     serving: set[str] = set()
     found: dict[tuple[str, str], View] = {}
@@ -44,7 +43,7 @@ def views(place: Place, but_for: Sequence[Place] = ()) -> list[View]:
                 root = os.stat(process / "root")
                 contained = (root.st_dev, root.st_ino) != (top.st_dev, top.st_ino)
                 found[namespace, group] = View(process.name, group, paths[namespace], contained)
-    return [view for view in found.values() if view.group not in serving]
+    return [view._replace(serves=view.group in serving) for view in found.values()]
 
 
 def blind(seen: Sequence[View], place: Place) -> list[View]:

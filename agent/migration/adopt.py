@@ -11,16 +11,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..host.files import write_atomic
 from ..media.listing import load_media
 from ..model.errors import Problem
 from ..model.phases import Milestone, Owed, Phase, Side, Window
-from ..serving import earlier_mount, hold, mount, probe, writers
+from ..serving import earlier_checks, earlier_mount, hold, mount, mount_point, probe, provider, writers
 from ..serving import proof as proofs
 from ..serving.earlier_mount import EarlierMount
-from ..serving.units import DROP_IN
 from ..state.run import Run
 from ..store import ownership
+from ..store.bucket import STORE_TROUBLE
 from . import recovery, remount
 from .held import held_or_stopped, hold_still, not_the_moment
 from .window import Clock, start_services, window
@@ -32,24 +31,32 @@ if TYPE_CHECKING:
 ANSWER_SECONDS = 1.0
 
 
+def leads_to_clean() -> Problem:
+    """Return the `Problem` of another phase that is asked for before the earlier mount was taken over."""
+    return Problem(
+        "host.adoptMount takes over a mount that serves, which leads to phase clean and no other",
+        "set phase to clean; once that is reached, any other may follow",
+    )
+
+
 def adopt(run: Run) -> Counts:
     """Go from local to clean: let our mount take the place of the earlier one; return the numbers.
 
     Raises `Problem` where that fails. The earlier one serves then, unless only the proof failed.
     """
-    server, journal = run.server, run.journal
-    earlier_mount.check(server)
+    server, journal, store = run.server, run.journal, run.settings.store
+    provider.check_gone(server)
+    earlier_checks.check(server)
     found = earlier_mount.find(server)
     counts = _tell(run, found)
-    earlier_mount.check_writes(server, journal.owner)
+    earlier_checks.check_writes(server, journal.owner)
     writers.required(server)
-    store = run.settings.store
     journal.epoch = ownership.claim(run.bucket, server.ids, store.bucket, store.adopt)
     try:
-        _lay_drop_in(run, found.unit)
+        earlier_mount.lay(server, journal, found.unit)
         clock = _swap(run)
     except BaseException:
-        _leave_alone(run, found.unit)
+        _give_up(run)
         raise
     run.say(f"adopt: {found} is kept from starting, now and at each boot; its program ends once nobody reads from it")
     run.reached(Milestone.SERVING_AGAIN, Window.ADOPT)
@@ -71,26 +78,15 @@ def _tell(run: Run, found: EarlierMount) -> Counts:
     return {"files": files, "bytes": size}
 
 
-def _lay_drop_in(run: Run, unit: str) -> None:
-    """Lay the drop-in that keeps the earlier unit off once ours serves."""
-    run.journal.earlier_unit = unit
-    run.journal.save()
-    path = run.layout.units / f"{unit}.d" / DROP_IN
-    path.parent.mkdir(exist_ok=True)
-    write_atomic(path, earlier_mount.drop_in(run.server, unit), 0o644)
-    run.system.systemctl("daemon-reload")
-
-
-def _leave_alone(run: Run, unit: str) -> None:
+def _give_up(run: Run) -> None:
     """Take back what was laid, where the earlier mount serves on; the next try lays it again."""
-    journal = run.journal
-    if journal.phase is not Phase.LOCAL or journal.window:
+    if run.journal.phase is not Phase.LOCAL or run.journal.window:
         return
-    journal.earlier_unit = ""
-    journal.save()
-    (run.layout.units / f"{unit}.d" / DROP_IN).unlink(missing_ok=True)
-    run.system.systemctl("daemon-reload", check=False)
-    ownership.release(run.bucket, run.server.ids)
+    earlier_mount.leave_alone(run.server, run.journal)
+    try:
+        ownership.release(run.bucket, run.server.ids)
+    except (Problem, *STORE_TROUBLE) as error:
+        run.say(f"adopt: the bucket names this server as its owner still: {error}")
 
 
 def _swap(run: Run) -> Clock:
@@ -105,7 +101,7 @@ def _commit(run: Run) -> None:
 
     Raises `Problem` where something lies beneath the earlier mount.
     """
-    earlier_mount.check_point(run.server.store_path)
+    mount_point.check_nothing_beneath(run.system, run.server.store_path)
     run.journal.commit(Side.BUCKET, Phase.CLEAN, {Owed.PROOF})
     earlier_mount.keep_off(run.server, run.journal)
 

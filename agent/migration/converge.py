@@ -13,6 +13,7 @@ from ..state.journal import RESERVE_BYTES, Journal
 from ..state.run import Run, Server
 from ..store import ownership
 from . import recovery
+from .adopt import leads_to_clean
 from .edges import Edge, way
 
 if TYPE_CHECKING:
@@ -43,9 +44,12 @@ def converge(run: Run, target: Phase, after: str = ANY) -> None:
     if target is not Phase.LOCAL:
         store = run.settings.store
         ownership.check(run.bucket, run.server.ids, store.bucket, store.adopt)
+    adopts = earlier_mount.is_due(run.server, journal)
+    if adopts and target not in (Phase.CLEAN, Phase.LOCAL):
+        raise leads_to_clean()
     if target is Phase.CLEAN and is_too_soon(run.server, journal):
         raise clean_too_soon(journal.phase)
-    for edge in way(journal, target, earlier_mount.is_due(run.server, journal)):
+    for edge in way(journal, target, adopts):
         _take(run, edge)
 
 

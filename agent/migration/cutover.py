@@ -33,7 +33,7 @@ def go_live(run: Run) -> Counts:
 
     Raises `Problem` where one of these fails. The local store serves then, unless only the walk after the proof failed.
     """
-    _check_no_backup(run)
+    local_copy.check_none(run.server.backup_path)
     provider.check_gone(run.server)
     store_in_use.check(run.server, unaccounted.database(run))
     counts = mirror.mirror(run)
@@ -43,7 +43,7 @@ def go_live(run: Run) -> Counts:
         how = "the kernel tells what changes" if known.listener else "what changes is found by a walk"
         run.say(f"cutover: ready; {came:,} files came while comparing; {how}")
         run.reached(Milestone.WINDOW_READY, Window.CUTOVER)
-        _check_no_backup(run)
+        local_copy.check_none(run.server.backup_path)
         provider.check_gone(run.server)
         run.copier.prepare()
         writers.required(run.server)
@@ -59,13 +59,6 @@ def prove_live(run: Run) -> Counts:
     Raises `Problem` where it fails. The local store serves then, unless only the walk after the proof failed.
     """
     return _prove(run, None)
-
-
-def _check_no_backup(run: Run) -> None:
-    backup = run.server.backup_path
-    with parent_of_store(run.server) as parent:
-        if parent.find(backup.name) is not None:
-            raise Problem(f"{backup} exists already", "it may be an earlier migration's copy: move it elsewhere first")
 
 
 def _prove(run: Run, clock: Clock | None) -> Counts:

@@ -118,7 +118,7 @@ _BY_ENDS: Mapping[tuple[Phase, Phase], Edge] = MappingProxyType({(edge.begins, e
 def way(journal: Journal, target: Phase, adopts: bool = False) -> list[Edge]:
     """Return the transitions from what the journal says to a phase; `adopts` says that an earlier mount serves."""
     if adopts and target is not Phase.LOCAL:
-        return [ADOPT, *(_BY_ENDS[ends] for ends in route(Phase.CLEAN, target))]
+        return [ADOPT]
     edges = [_BY_ENDS[ends] for ends in route(journal.phase, target)]
     if journal.phase in UNPROVEN and Owed.PROOF in journal.owed and target in UNPROVEN:
         return [UNPROVEN[journal.phase], *edges]

@@ -35,6 +35,12 @@ def empty(run: Run) -> None:
     """
     if run.journal.serving is not Side.LOCAL:
         raise Problem("the media store still lives in the bucket", "run pulumi up with phase prepare first")
+    if run.system.layers(run.server.store_path):  # each object would be its own equal
+        raise Problem(
+            f"something is mounted at {run.server.store_path}: the media store may be the bucket itself",
+            "set store.onDestroy to retain and run pulumi up, or unmount it and see that the media are there; then "
+            "destroy again",
+        )
     try:
         store = run.settings.store
         ownership.check(run.bucket, run.server.ids, store.bucket, store.adopt)

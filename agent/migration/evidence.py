@@ -32,7 +32,7 @@ def journal_of(server: Server) -> Journal:
         journal = Journal.load(server.layout)
     except Lost:
         return _made_up(server)
-    if journal.window is None and journal.local_store is not None and not earlier_mount.is_due(server, journal):
+    if journal.window is None and journal.local_store is not None:
         _put_right(server, journal)
     return journal
 
@@ -60,6 +60,8 @@ def _bucket_serves(server: Server) -> bool:
     layers = server.system.layers(server.store_path)
     if not layers:
         return mount_point.is_bare(server.system, server.store_path)
+    if server.settings.host.adopt_mount and not server.system.has_disk(server.store_path):
+        return mount_point.is_beneath(server.system, server.store_path)  # an earlier mount has none beneath it
     units = server.system.units([MOUNT_UNIT, PLAYBOOK_UNIT])
     return COVER in layers or any(state in RUNNING for state in units.values())
 
@@ -89,7 +91,7 @@ def _made_up(server: Server) -> Journal:
     """Return a journal in the place of one that is gone. Raises `Problem` where that cannot be done."""
     layout, backup = server.layout, server.backup_path
     if _bucket_serves(server):
-        journal = Journal(layout, local_store=_store_of_old(server))
+        journal = Journal(layout, local_store=_store_of_old(server), earlier_unit=earlier_mount.kept_off(layout))
         journal.correct(Side.BUCKET, _phase_of_bucket(server), {Owed.PROOF}, _generation(backup))
         return journal
     if not is_folder(server.store_path) and _generation(backup):
@@ -98,6 +100,8 @@ def _made_up(server: Server) -> Journal:
         return Journal(
             layout, Phase.MIRROR, Side.NOBODY, window, _generation(backup), local_store=_store_of_old(server)
         )
+    if earlier_mount.is_due(server, Journal(layout)) and not _generation(server.store_path):
+        return Journal(layout, local_store=_store_of_old(server))  # the earlier mount serves still, or will
     try:
         with Folder.at(server.store_path) as store:
             info = store.metadata()
@@ -106,7 +110,8 @@ def _made_up(server: Server) -> Journal:
             f"the journal is gone, and nothing lies at {server.store_path}: {error.strerror}",
             "is its disk mounted? Mount it and run pulumi up again; the services wait until then",
         ) from None
-    journal = Journal(layout, local_store=LocalStore(info.st_uid, info.st_gid, info.st_mode & 0o777))
+    found = LocalStore(info.st_uid, info.st_gid, info.st_mode & 0o777)
+    journal = Journal(layout, local_store=found, earlier_unit=earlier_mount.kept_off(layout))
     journal.correct(Side.LOCAL, Phase.PREPARE, (), _generation(server.store_path))
     return journal
 

@@ -32,9 +32,10 @@ def recover(run: Run, boot: bool = False) -> None:
     """
     journal = run.journal
     disk.settle(run.system, run.settings.host, run.layout)
+    earlier_mount.keep_off(run.server, journal)  # before anything that may fail
     if journal.window is None:
         hold.let_go(run.server)
-        earlier_mount.keep_off(run.server, journal)
+        earlier_mount.leave_alone(run.server, journal)
         _settle_what_disk_says(run, boot)
         return
     try:
@@ -44,7 +45,7 @@ def recover(run: Run, boot: bool = False) -> None:
         _start(run, journal.units, wait=False)
     units = journal.units
     journal.close()
-    earlier_mount.keep_off(run.server, journal)
+    earlier_mount.leave_alone(run.server, journal)
     if boot and journal.serving is Side.BUCKET:
         mount.bring_up(run.server)
     if not boot:
@@ -73,7 +74,9 @@ def _settle_what_disk_says(run: Run, boot: bool) -> None:
     before = told.serving if told else "nothing"
     run.say(f"recovery: the journal says {before}, and what lies on disk says that {journal.serving} serves")
     journal.save()
-    if journal.serving is Side.LOCAL:
+    if journal.phase is Phase.LOCAL:
+        mount.stop_beside(run.server)  # an earlier mount may serve
+    elif journal.serving is Side.LOCAL:
         mount.stop_final(run.server)
     elif boot:
         mount.bring_up(run.server)
@@ -95,7 +98,6 @@ def _choose_side(run: Run) -> None:
     elif outcome.phase is Phase.LOCAL:
         hold.let_go(run.server)  # nothing was moved, and the earlier mount serves on
         mount.stop_beside(run.server)
-        journal.earlier_unit = ""
     elif outcome.serves is Side.LOCAL:
         hold.let_go(run.server)  # nothing was moved
         mount.stop_final(run.server)  # which may wait beside the local store

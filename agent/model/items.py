@@ -62,3 +62,5 @@ class View(NamedTuple):
     paths: tuple[str, ...]
     #: Whether the namespace has another root folder than the server: it is a container's.
     contained: bool
+    #: Whether a program in that group serves a file system by FUSE.
+    serves: bool = False

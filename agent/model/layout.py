@@ -25,6 +25,9 @@ OUR_UNITS = (
 #: The playbook's own mount of a bucket.
 PLAYBOOK_UNIT = "matrix-goofys.service"
 
+#: The name of each of our drop-ins.
+DROP_IN = "matrix-media-store.conf"
+
 #: The folder that is ours and not the media store's: in the bucket, and at the top of the local copy.
 RESERVED = ".matrix-media-store"
 RESERVED_PREFIX = f"{RESERVED}/"
@@ -57,6 +60,10 @@ class Layout:
     def units(self) -> Path:
         """Return the folder with systemd's unit files."""
         return self.root / "etc/systemd/system"
+
+    def drop_in(self, unit: str) -> Path:
+        """Return the path of our drop-in for a unit."""
+        return self.units / f"{unit}.d" / DROP_IN
 
     @property
     def agent(self) -> Path:
@@ -140,8 +147,8 @@ class Layout:
 
     @property
     def adopted(self) -> Path:
-        """Return the path of the file that exists once our mount took the place of an earlier one."""
-        return self.var / "adopted"
+        """Return the path of the file that keeps the unit of an earlier mount off, and has its name."""
+        return self.etc / "adopted"
 
     @property
     def request(self) -> Path:

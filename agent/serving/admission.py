@@ -56,7 +56,8 @@ def clear(system: System, journal: Journal, where: Path) -> None:
     if where != journal.layout.staging:
         if journal.mounts_beside() or journal.phase is Phase.LOCAL:
             return
-        if journal.serving is Side.BUCKET and journal.earlier_unit and system.layers(where):
+        is_disk = journal.local_store is not None and journal.local_store.is_disk
+        if journal.serving is Side.BUCKET and journal.earlier_unit and system.layers(where) and not is_disk:
             mount_point.seal(system, where)
     mount_point.clear(system, journal.layout.staging, where)
 

@@ -25,7 +25,8 @@ def reason_to_wait(server: Server, journal: Journal) -> str:
     """Return why the homeserver must not start now; the text is empty where it may."""
     store = server.store_path
     if earlier_mount.is_due(server, journal) and journal.serving is Side.LOCAL:
-        return "" if server.system.mounted(store) else f"nothing is mounted at {store} yet, which is to be taken over"
+        is_there = server.system.mounted(store) or not mount_point.is_empty(store)
+        return "" if is_there else f"nothing is mounted at {store} yet, which is to be taken over"
     if journal.serving is Side.NOBODY:
         return "the media store is being moved"
     if journal.serving is Side.BUCKET:

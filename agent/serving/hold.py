@@ -75,8 +75,13 @@ def look(server: Server, units: Sequence[str]) -> Held:
 
 
 def _views(server: Server) -> list[View]:
-    """Return who sees the store; that some see its mount at our own places too does not matter."""
-    return server.system.views(server.store_path, [server.layout.staging, server.layout.mounting])
+    """Return who sees the store; that some see its mount at our own places too does not matter.
+
+    The program of an earlier mount, which is taken over, must run on: whoever reads from that would wait for it.
+    """
+    seen = server.system.views(server.store_path, [server.layout.staging, server.layout.mounting])
+    has_earlier = bool(Journal.load(server.layout).earlier_unit)
+    return [view for view in seen if not (has_earlier and view.serves)]
 
 
 def take(server: Server, held: Held) -> bool:

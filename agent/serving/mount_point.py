@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from ..host.beneath import Folder, beside
@@ -62,16 +62,50 @@ def seal(system: System, path: Path) -> None:
 
     Raises `Problem` where something lies in it, or it cannot be seen.
     """
+    with _beneath(system, path) as folder:
+        before = folder.metadata()
+        if not is_what_it_is(before):
+            folder.give((os.geteuid(), os.getegid()), MODE)  # first, so that nothing comes between
+            if names := folder.names():
+                folder.give((before.st_uid, before.st_gid), stat.S_IMODE(before.st_mode))
+                raise _lies_beneath(path, names[0])
+            folder.sync()
+
+
+def is_beneath(system: System, path: Path) -> bool:
+    """Return whether our mount point lies at `path`, whatever is mounted over it; one that cannot be seen does not."""
+    try:
+        with _beneath(system, path) as folder:
+            return is_what_it_is(folder.metadata())
+    except Problem:
+        return False
+
+
+def check_nothing_beneath(system: System, path: Path) -> None:
+    """Raise `Problem` where something lies beneath what is mounted at `path`, or it cannot be seen."""
+    with _beneath(system, path) as folder:
+        if names := folder.names():
+            raise _lies_beneath(path, names[0])
+
+
+@contextlib.contextmanager
+def _beneath(system: System, path: Path) -> Iterator[Folder]:
+    """Open the folder at `path` itself. Raises `Problem` where it cannot be seen."""
     try:
         with covered(path) if system.layers(path) else Folder.at(path) as folder:
-            if is_what_it_is(folder.metadata()):
-                return
-            if folder.names():
-                raise Problem(f"files lie beneath what is mounted at {path}", f"move them out of {path} first")
-            folder.give((os.geteuid(), os.getegid()), MODE)
-            folder.sync()
+            yield folder
     except OSError as error:
-        raise Problem(f"what lies beneath {path} cannot be seen: {error.strerror}", "see findmnt") from None
+        raise Problem(
+            f"what lies beneath the mount at {path} cannot be seen: {error.strerror}",
+            "Linux 5.2 or newer is needed for this; else look whether its disk is mounted",
+        ) from None
+
+
+def _lies_beneath(path: Path, name: str) -> Problem:
+    return Problem(
+        f"files lie beneath the mount at {path}, {name!r} first: nobody sees them, and the bucket may lack them",
+        f"look at them (mount --bind {path.parent} /mnt), move them elsewhere, and run pulumi up again",
+    )
 
 
 def is_ours(parent: Folder, name: str) -> bool:

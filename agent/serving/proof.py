@@ -58,13 +58,13 @@ def read_sample(server: Server, owner: Owner, store: Path) -> int:
     return len(sample)
 
 
-def write_probe(system: System, bucket: Bucket, owner: Owner, store: Path) -> None:
-    """Write a file through the mount at `store` and remove it again, and see it come and go in the bucket.
+def write_probe(system: System, bucket: Bucket, owner: Owner, store: Path, size: int = 4096) -> None:
+    """Write a file of `size` bytes through the mount at `store`, and remove it again; see both in the bucket.
 
     Raises `Problem` where it does not.
     """
     key = f"{RESERVED_PREFIX}probe-{secrets.token_hex(8)}"
-    path, body = store / key, secrets.token_bytes(4096)
+    path, body = store / key, secrets.token_bytes(size)
 
     def write() -> None:
         path.parent.mkdir(exist_ok=True)

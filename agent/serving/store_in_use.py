@@ -103,6 +103,15 @@ def running(server: Server) -> list[str]:
     return [each.name for each in server.system.processes(SYNAPSE) if place and _place_seen_by(each) == place]
 
 
+def check_some_use_it(server: Server) -> None:
+    """Raise `Problem` where processes of Synapse's run here, and none of them keeps its media in this store."""
+    if server.system.processes(SYNAPSE) and not running(server):
+        raise Problem(
+            f"no process of Synapse's keeps its media in {server.store_path}",
+            "set host.mediaStore to the folder on the server that Synapse's media_store_path is",
+        )
+
+
 def _place_seen_by(process: Path) -> Place | None:
     try:
         with Folder.of_process(process) as root:

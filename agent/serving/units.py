@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..host.units import quote, render
 from ..model.layout import (
+    DROP_IN,
     MOUNT_UNIT,
     PLAYBOOK_UNIT,
     RECOVER_TIMER,
@@ -27,8 +28,6 @@ from .writers import patterns
 
 #: What walks over all file systems each night, to find files by their names; the distributions call it so.
 WALKERS = ("plocate-updatedb.service", "mlocate-updatedb.service", "mlocate.service", "updatedb.service")
-#: The name of each of our drop-ins.
-DROP_IN = "matrix-media-store.conf"
 
 
 def _parent(server: Server) -> str:
@@ -103,17 +102,14 @@ def guard_files(server: Server, journal: Journal) -> dict[Path, bytes]:
     files = {folder / DROP_IN: text for folder in _drop_in_folders(server)}
     hidden = [f'"-{path}"' for path in (server.store_path, server.layout.staging, server.layout.mounting)]
     for walker in WALKERS:
-        files[server.layout.units / f"{walker}.d" / DROP_IN] = render("walker.conf", paths=" ".join(hidden))
+        files[server.layout.drop_in(walker)] = render("walker.conf", paths=" ".join(hidden))
     # In the place of the guard: it may not even wait for the bucket.
-    files[server.layout.units / f"{provider.UNITS[1]}.d" / DROP_IN] = render("provider.conf", agent=agent)
+    files[server.layout.drop_in(provider.UNITS[1])] = render("provider.conf", agent=agent)
     if journal.earlier_unit:
-        files[server.layout.units / f"{journal.earlier_unit}.d" / DROP_IN] = earlier_mount.drop_in(
-            server, journal.earlier_unit
-        )
+        unit = journal.earlier_unit
+        files[server.layout.drop_in(unit)] = earlier_mount.drop_in(server.layout, unit)
     if playbook.may_mount(server):
-        files[server.layout.units / f"{PLAYBOOK_UNIT}.d" / DROP_IN] = render(
-            "playbook.conf", agent=agent, parent=parent
-        )
+        files[server.layout.drop_in(PLAYBOOK_UNIT)] = render("playbook.conf", agent=agent, parent=parent)
     return files
 
 

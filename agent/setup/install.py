@@ -51,7 +51,7 @@ def install(run: Run, sha256: str, document: dict[str, Any]) -> None:
         raise Problem("the agent did not arrive as it was sent", "run pulumi up again")
     place_agent(layout, data)
     if earlier_mount.is_due(run.server, journal):
-        journal.local_store = earlier_mount.local_store(earlier_mount.find(run.server))
+        journal.local_store = earlier_mount.local_store(run.server, earlier_mount.find(run.server))
     elif journal.local_store is None or journal.phase is Phase.LOCAL:
         journal.local_store = _local_store(run)
     journal.note_agent(sha256)
@@ -124,7 +124,7 @@ def uninstall(run: Run, everything: bool) -> None:
     if run.journal.serving is not Side.LOCAL:
         raise Problem("the media store still lives in the bucket", "run pulumi up with phase prepare first")
     playbook.check_gone(run.server)
-    earlier_mount.check_gone(run.server, run.journal)
+    earlier_mount.check_gone(run.server)
     if run.system.has_disk(run.layout.disk):
         raise Problem(
             f"the media store's disk is mounted at {run.layout.disk} still",

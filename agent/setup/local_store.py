@@ -7,17 +7,18 @@ from ..media.synapse_db import SynapseDatabase
 from ..model.errors import Problem
 from ..model.layout import PLAYBOOK_UNIT
 from ..serving import disk, provider, store_in_use
+from ..state import local_copy
 from ..state.run import Run, Server
 
 
 def check_media_store(server: Server) -> None:
     """Raise `Problem` unless the local store is a folder or a disk, with no bucket over it nor an earlier backup."""
-    store, backup = server.store_path, server.backup_path
+    store = server.store_path
     if server.system.layers(store):
         raise _is_mounted_over(server)
     try:
         with beside(store) as (parent, name):
-            is_folder, in_the_way = parent.has_folder(name), parent.find(backup.name) is not None
+            is_folder = parent.has_folder(name)
             owner = parent.metadata(name).st_uid if is_folder else 0
     except OSError as error:
         raise Problem(f"{store} cannot be reached: {error.strerror}", "see host.mediaStore") from None
@@ -26,8 +27,7 @@ def check_media_store(server: Server) -> None:
             f"{store} is not a folder, nor a link to one that belongs to whoever laid the link",
             "set host.mediaStore to Synapse's media_store_path on the server, or to the folder that the link leads to",
         )
-    if in_the_way:
-        raise Problem(f"{backup} exists already", "it may be an earlier migration's copy: move it elsewhere first")
+    local_copy.check_none(server.backup_path)
     if owner == 0:
         raise Problem(f"{store} belongs to root", "give it to the homeserver's user, as the playbook does")
 

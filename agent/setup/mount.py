@@ -15,11 +15,11 @@ from ..copying import trial
 from ..host.fetch import fetch
 from ..host.files import sync_folder, write_atomic
 from ..model.errors import Problem
-from ..model.layout import OUR_UNITS, PLAYBOOK_UNIT, RECOVER_UNIT, Layout
+from ..model.layout import DROP_IN, OUR_UNITS, PLAYBOOK_UNIT, RECOVER_UNIT, Layout
 from ..model.phases import Owed, Phase, Side
 from ..model.settings import shown
 from ..serving import earlier_mount, mount, playbook, proof
-from ..serving.units import DROP_IN, files_of_the_mount, guard_files, planned_files
+from ..serving.units import files_of_the_mount, guard_files, planned_files
 from ..state import earlier
 from ..state.journal import Journal
 from ..state.run import Run, Server, keep_settings, known_settings

@@ -16,7 +16,7 @@ from ..copying import trial
 from ..host.files import SPARE_BYTES
 from ..model.errors import CommandFailed, Problem, Problems, StoreError, StoreUnavailable
 from ..model.phases import Phase, Side
-from ..serving import earlier_mount, playbook, writers
+from ..serving import earlier_checks, earlier_mount, playbook, writers
 from ..state.run import Run, Server, known_settings
 from ..store.bucket import STORE_TROUBLE
 from . import local_store
@@ -190,7 +190,7 @@ def read_only_checks(run: Run) -> list[Check]:
             lambda: check_homeserver(run.homeserver, server.settings.host.homeserver_url),
         ]
         if earlier_mount.is_due(server, journal):
-            checks.append(lambda: earlier_mount.check(server))
+            checks.append(lambda: earlier_checks.check(server))
         else:
             checks += [lambda: local_store.check_media_store(server), lambda: local_store.check_store_in_use(run)]
     return checks

@@ -28,6 +28,13 @@ TOKEN = "local-copy.json"
 LONGEST = 4096
 
 
+def check_none(backup: Path) -> None:
+    """Raise `Problem` where something has the name that the local copy is to have. Raises OSError."""
+    with beside(backup) as (parent, name):
+        if parent.find(name) is not None:
+            raise Problem(f"{backup} exists already", "it may be an earlier migration's copy: move it elsewhere first")
+
+
 def mark(journal: Journal, store: Folder) -> None:
     """Lay a new token in the store, which is the local copy from now on, and note it in the journal.
 

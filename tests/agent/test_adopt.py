@@ -10,21 +10,20 @@ from pathlib import Path
 import pytest
 
 from agent.host.beneath import Folder
-from agent.migration import converge, edges
+from agent.migration import converge, edges, empty_bucket, evidence, recovery
 from agent.model.errors import CommandFailed, Problem
 from agent.model.layout import MOUNT_UNIT, PLAYBOOK_UNIT
 from agent.model.phases import Owed, Phase, Side
-from agent.serving import admission, earlier_mount, guard, mount_point
+from agent.serving import admission, earlier_checks, earlier_mount, guard, mount_point, units
 from agent.serving.earlier_mount import EarlierMount
 from agent.setup import install
+from agent.state.journal import Journal
 from agent.state.records import Owner
 
 from .conftest import Machine, NewServer
 from .fakes import SYNAPSE
 from .holding import CONTAINER, boot, recovered, stopped, struck
-from .moves import FILES, go
-
-DROP_IN = f"{PLAYBOOK_UNIT}.d/matrix-media-store.conf"
+from .moves import FILES, fill, go
 
 
 @contextlib.contextmanager
@@ -38,11 +37,10 @@ def covered(path: Path) -> Iterator[Folder]:
 def earlier(monkeypatch: pytest.MonkeyPatch) -> None:
     """The playbook's mount is there, and writes to the bucket."""
     found = EarlierMount(PLAYBOOK_UNIT, "fuse", Owner(os.getuid(), os.getgid()))
-    for module in (earlier_mount, mount_point):
-        monkeypatch.setattr(module, "covered", covered)
+    monkeypatch.setattr(mount_point, "covered", covered)
     monkeypatch.setattr(earlier_mount, "find", lambda server: found)
-    monkeypatch.setattr(earlier_mount, "check", lambda server: None)
-    monkeypatch.setattr(earlier_mount, "check_writes", lambda *_: None)
+    monkeypatch.setattr(earlier_checks, "check", lambda server: None)
+    monkeypatch.setattr(earlier_checks, "check_writes", lambda *_: None)
 
 
 def served_by_another(server: Machine) -> Machine:
@@ -93,7 +91,7 @@ def test_our_mount_takes_the_place_of_the_earlier_one_while_services_stand_still
     assert seen == [PLAYBOOK_UNIT] and adopted(server)
     assert not stopped(server) and not system.frozen_groups and not server.layout.held.exists()
     assert f"stop {PLAYBOOK_UNIT}" not in system.log, "what requires it would be stopped too"
-    text = (server.layout.units / DROP_IN).read_text()
+    text = server.layout.drop_in(PLAYBOOK_UNIT).read_text()
     assert f"ConditionPathExists=!{server.layout.adopted}" in text and "Restart=no" in text and "ExecStop=\n" in text
     assert any("4 files" in line and PLAYBOOK_UNIT in line for line in server.said)
 
@@ -130,7 +128,7 @@ def test_a_mount_of_ours_that_does_not_come_up_leaves_the_earlier_one_as_it_was(
     journal = server.journal
     assert (journal.phase, journal.serving, journal.window, journal.earlier_unit) == ("local", "local", None, "")
     assert server.system.origin[server.store] == PLAYBOOK_UNIT and server.store in server.system.mounts
-    assert not (server.layout.units / DROP_IN).exists() and not server.layout.adopted.exists()
+    assert not server.layout.drop_in(PLAYBOOK_UNIT).exists() and not server.layout.adopted.exists()
     assert SYNAPSE in server.system.active and server.store.stat().st_mode & 0o777 != 0
 
 
@@ -200,17 +198,16 @@ def test_after_the_way_home_nothing_is_to_be_taken_over_and_the_agent_stays_whil
         install.uninstall(server.run(), everything=True)
     monkeypatch.setattr(earlier_mount, "_file_of", lambda server, unit: "")
     install.uninstall(server.run(), everything=True)
-    assert not server.layout.var.exists() and not (server.layout.units / DROP_IN).exists()
+    assert not server.layout.var.exists() and not server.layout.drop_in(PLAYBOOK_UNIT).exists()
 
 
-def test_the_way_leads_over_clean_wherever_it_goes_and_is_never_too_soon(server: Machine) -> None:
+def test_only_clean_is_reached_first_and_it_is_never_too_soon(server: Machine) -> None:
     served_by_another(server)
     server.tell(migration={"clean_at_once": False})
-    steps = converge.plan(server.agent, server.journal, Phase.PREPARE)
-    assert [step.partition(":")[0] for step in steps] == [
-        "local -> clean", "clean -> live", "live -> mirror", "mirror -> prepare",
-    ]  # fmt: skip
-    assert f"{PLAYBOOK_UNIT} (fuse)" in steps[0]
+    with pytest.raises(Problem, match="leads to phase clean and no other -- set phase to clean"):
+        go(server, "live")
+    (step,) = converge.plan(server.agent, server.journal, Phase.CLEAN)
+    assert step.startswith("local -> clean: ") and f"{PLAYBOOK_UNIT} (fuse)" in step
     assert converge.plan(server.agent, server.journal, Phase.LOCAL) == []
     adopt(server)
     assert adopted(server)
@@ -224,3 +221,81 @@ def test_files_beneath_the_earlier_mount_are_never_hidden_for_good(server: Machi
     assert server.system.origin[server.store] == PLAYBOOK_UNIT and server.journal.phase is Phase.LOCAL
     assert SYNAPSE in server.system.active and not server.system.frozen_groups
     assert (server.store / "forgotten").read_bytes() == b"x"
+
+
+def test_a_server_that_was_moved_by_this_program_has_no_mount_to_be_taken_over(server: Machine) -> None:
+    """The setting stands in the stack of a server with a local store, which came home: the homeserver starts."""
+    server.hold(Phase.LOCAL, Side.LOCAL)
+    fill(server)
+    server.tell(host={"adopt_mount": True})
+    assert guard.reason_to_wait(server.agent, server.journal) == "", "an administrator brought the media home by hand"
+    journal = server.journal
+    journal.generation = 3
+    assert not earlier_mount.is_due(server.agent, journal)
+
+
+def test_nothing_is_emptied_while_the_store_may_be_the_bucket_itself(server: Machine) -> None:
+    served_by_another(server)
+    with pytest.raises(Problem, match="the media store may be the bucket itself"):
+        empty_bucket.empty(server.run())
+    assert server.bucket.objects == FILES
+
+
+# The journal is lost, or older than the truth
+
+
+def lost(server: Machine) -> Journal:
+    """What is made up of what lies there, and a run that recovers."""
+    server.layout.settings.parent.mkdir(exist_ok=True, parents=True)
+    server.layout.settings.write_text("{}")
+    server.layout.journal.unlink()
+    journal = evidence.journal_of(server.agent)
+    recovery.recover(server.run(journal))
+    return journal
+
+
+@pytest.mark.parametrize("is_mounted", [True, False])
+def test_a_journal_that_is_lost_before_the_adoption_leaves_the_earlier_mount_alone(
+    server: Machine, is_mounted: bool
+) -> None:
+    served_by_another(server)
+    server.journal.save()  # which notes the local store beside the settings
+    if not is_mounted:  # it comes later in the boot
+        server.system.mounts.discard(server.store)
+    journal = lost(server)
+    assert (journal.phase, journal.serving) == ("local", "local")
+    assert (server.store in server.system.mounts) is is_mounted
+    assert bool(guard.reason_to_wait(server.agent, server.journal)) is not is_mounted
+    theirs(server)
+    adopt(server)
+    assert adopted(server)
+
+
+def test_a_journal_that_is_lost_after_it_still_knows_the_unit_that_is_kept_off(server: Machine) -> None:
+    served_by_another(server)
+    adopt(server)
+    server.journal.save()
+    journal = lost(server)
+    assert (journal.phase, journal.serving, journal.earlier_unit) == ("clean", "bucket", PLAYBOOK_UNIT)
+    assert server.layout.drop_in(PLAYBOOK_UNIT) in units.guard_files(server.agent, journal)
+    go(server, "local")
+    lost(server)
+    assert server.journal.earlier_unit == PLAYBOOK_UNIT and server.journal.serving is Side.LOCAL
+
+
+def test_a_journal_that_is_set_back_to_before_it_is_put_right_by_the_folder_beneath(server: Machine) -> None:
+    served_by_another(server)
+    before = server.layout.journal.read_bytes()
+    adopt(server)
+    server.layout.journal.write_bytes(before)
+    server.layout.adopted.unlink()
+    journal = evidence.journal_of(server.agent)
+    assert (journal.phase, journal.serving) == ("clean", "bucket")
+
+
+def test_an_agent_that_is_killed_before_it_takes_the_drop_in_back(server: Machine) -> None:
+    served_by_another(server)
+    earlier_mount.lay(server.agent, server.journal, PLAYBOOK_UNIT)
+    recovered(server)
+    assert not server.layout.drop_in(PLAYBOOK_UNIT).exists() and not server.journal.earlier_unit
+    assert server.system.log.count("daemon-reload") == 2

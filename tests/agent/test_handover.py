@@ -58,7 +58,7 @@ def test_the_playbooks_unit_serves_only_where_that_was_agreed_it_is_there_and_ou
 
 
 def test_the_drop_in_for_the_playbooks_mount_is_there_only_where_it_was_agreed(server: Machine) -> None:
-    drop_in = server.layout.units / f"{PLAYBOOK_UNIT}.d" / units.DROP_IN
+    drop_in = server.layout.drop_in(PLAYBOOK_UNIT)
     tell(server, "playbook")
     text = units.guard_files(server.agent, server.journal)[drop_in].decode()
     assert "ExecCondition=+/bin/sh -c '/usr/bin/python3 " in text and "ExecStartPost=\n" in text

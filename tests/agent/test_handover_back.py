@@ -16,7 +16,6 @@ from agent.model.errors import Problem
 from agent.model.layout import MOUNT_UNIT, PLAYBOOK_UNIT
 from agent.model.phases import Owed, Phase, Side, Stage, Window
 from agent.serving import guard, mount, playbook
-from agent.serving.units import DROP_IN
 from agent.serving.writers import WRITERS
 from agent.setup import mount as setup_mount
 from agent.setup import preflight
@@ -95,7 +94,7 @@ def test_the_mount_is_taken_back_while_the_playbooks_unit_is_there_which_is_kept
     taken_back(server, monkeypatch)
     journal = server.journal
     assert (Owed.REMOUNT in journal.owed) is serves and server.layout.adopted.exists()
-    text = (server.layout.units / f"{PLAYBOOK_UNIT}.d" / DROP_IN).read_text()
+    text = server.layout.drop_in(PLAYBOOK_UNIT).read_text()
     assert f"ConditionPathExists=!{server.layout.adopted}" in text and "give-way" not in text
     if serves:
         mount.keep_running(server.agent, journal)

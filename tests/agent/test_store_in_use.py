@@ -185,7 +185,7 @@ def test_the_bucket_does_not_serve_while_the_providers_job_is_there(server: Mach
 def test_the_providers_job_is_kept_from_running_unless_the_local_store_serves(server: Machine) -> None:
     """Review, entry 9: laid by the playbook later."""
     files = units.guard_files(server.agent, server.journal)
-    text = files[server.layout.units / f"{provider.UNITS[1]}.d" / units.DROP_IN].decode()
+    text = files[server.layout.drop_in(provider.UNITS[1])].decode()
     assert "ExecCondition=" in text and "local-serves" in text and "guard" not in text
     provider.check_may_run(server.hold(Phase.MIRROR, Side.LOCAL))
     for serving, window in (

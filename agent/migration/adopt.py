@@ -20,15 +20,15 @@ from ..serving.earlier_mount import EarlierMount
 from ..state.run import Run
 from ..store import ownership
 from ..store.bucket import STORE_TROUBLE
-from . import recovery, remount
+from . import remount
 from .held import held_or_stopped, hold_still, not_the_moment
 from .window import Clock, start_services, window
 
 if TYPE_CHECKING:
     from ..model.protocol import Counts
 
-#: Seconds for our mount to answer while services stand still.
-ANSWER_SECONDS = 1.0
+#: Seconds for our mount to answer while services stand still, and to come up while they are stopped.
+ANSWER_SECONDS, STOPPED_SECONDS = 1.0, 20.0
 
 
 def leads_to_clean() -> Problem:
@@ -139,9 +139,12 @@ def _stopped(run: Run) -> Clock:
         return remount.stopped(run)
     with window(run, Window.ADOPT) as clock:
         units = run.journal.units
+        # Before anything is decided: where the store is away now, the earlier mount may still have what people ask for.
+        mount.start_beside(run.server, run.journal.owner, STOPPED_SECONDS)
         _commit(run)
-        earlier_mount.end(run.server)
-    recovery.recover(run)
+        earlier_mount.take_place(run.server)
+    mount.settle_beside(run.server)
+    start_services(run)
     if units:
         run.homeserver.wait()
         run.say(f"adopt: the homeserver answers after {clock.down.seconds:.1f} s")

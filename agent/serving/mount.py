@@ -104,15 +104,15 @@ def start_final(server: Server, owner: Owner) -> None:
         server.system.start([WATCHDOG_UNIT], wait=False)
 
 
-def start_beside(server: Server, owner: Owner) -> None:
+def start_beside(server: Server, owner: Owner, seconds: float = mount_point.MOUNT_SECONDS) -> None:
     """Have the unit of the media store mount at a place of ours, and return once the bucket answers there.
 
-    It is enabled by then, and waits for `bring`. Raises `Problem` where it does not come up.
+    It is enabled by then, and waits for `bring`. Raises `Problem` where it does not come up within `seconds`.
     """
     system, place = server.system, server.layout.mounting
     unit = _enable_final(server)
     system.start([unit], wait=False)
-    if not system.wait_until(lambda: system.mounted(place), mount_point.MOUNT_SECONDS, every=0.05):
+    if not system.wait_until(lambda: system.mounted(place), seconds, every=0.05):
         raise Problem(f"{unit} does not mount", f"see journalctl -u {unit} on the server")
     probe.check_answers(system, owner, place, unit)
 

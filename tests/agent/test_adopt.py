@@ -99,8 +99,7 @@ def test_our_mount_takes_the_place_of_the_earlier_one_while_services_stand_still
 def test_with_restart_services_are_stopped_and_never_run_over_a_bare_folder(server: Machine) -> None:
     served_by_another(server)
     server.tell(cutover={"method": "restart"})
-    system, found = server.system, list[str]()
-    system.on_start = lambda: found.append(guard.reason_to_wait(server.agent, server.journal))
+    system = server.system
     adopt(server)
     assert adopted(server) and stopped(server) and SYNAPSE in system.active
     assert not system.frozen_groups

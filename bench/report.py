@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log10
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -12,6 +13,7 @@ from sandbox.world import ROOT
 
 from .contenders import LIMIT, MANUAL, PROGRAM
 from .experiments import EXPERIMENTS
+from .noticed import BEFORE
 
 HERE = Path(__file__).parent
 DOCS = ROOT / "docs"
@@ -66,6 +68,46 @@ def second_pass_ratio(copies: list[dict[str, Any]], rows: list[dict[str, Any]]) 
     return None
 
 
+def noticed_rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each store, change and way: all requests and failures, and the medians of what people waited. Pure."""
+    rows = []
+    for record in records:
+        for way, changes in record["ways"].items():
+            for what, runs in changes.items():
+                stood = [run["stood_still"] for run in runs if run["stood_still"] is not None]
+                rows.append(
+                    {
+                        "files": record["files"], "latency_ms": record["latency_ms"], "what": what, "way": way,
+                        "runs": len(runs),
+                        "requests": sum(run["requests"] for run in runs),
+                        "failed": sum(run["failed"] for run in runs),
+                        **{name: middle([run[name] for run in runs]) for name in ("longest_before", "longest", "dark")},
+                        "stood_still": middle(stood) if stood else None,
+                    }
+                )  # fmt: skip
+    return rows
+
+
+def dots(waits: list[list[float]]) -> tuple[list[tuple[float, float, bool]], float]:
+    """Requests as dots of a panel: when each began, and on a scale of logarithms how long it waited; and the end. Pure.
+
+    The panel is 600 wide, and 100 high from a hundredth of a second to a hundred seconds.
+    """
+    end = max(began for began, _, _ in waits)
+    scale = 600 / (end + BEFORE)
+    shown = [
+        (round(150 + (began + BEFORE) * scale, 1), round(height(seconds), 1), bool(failed))
+        for began, seconds, failed in waits
+        if began >= -BEFORE
+    ]
+    return shown, round(end)
+
+
+def height(seconds: float) -> float:
+    """How far from the top of a panel a wait is drawn. Pure."""
+    return 110 - 25 * (log10(min(max(seconds, 0.01), 100)) + 2)
+
+
 def render(results: dict[str, Any]) -> None:
     """Write the page and its pictures from what was measured so far."""
     environment = Environment(
@@ -84,6 +126,7 @@ def render(results: dict[str, Any]) -> None:
         program=PROGRAM,
         manual=MANUAL,
         limit=LIMIT,
+        noticed=noticed_rows(results["noticed"]),
     )
     (DOCS / "performance.md").write_text(page)
     bars = environment.get_template("bars.svg.j2")
@@ -98,3 +141,12 @@ def render(results: dict[str, Any]) -> None:
         (DOCS / "window.svg").write_text(
             bars.render(title="Window (seconds)", bars=values, longest=max(value for _, value in values), ours="")
         )
+    for record in results["noticed"][:1]:
+        panels = [(way, *dots(changes["cutover"][0]["waits"])) for way, changes in record["ways"].items()]
+        picture = environment.get_template("waits.svg.j2").render(
+            title=f"Each request's wait while {record['files']:,} files change over (seconds; red: failed)",
+            panels=panels,
+            before=round(BEFORE),
+            marks=[(mark, height(float(mark))) for mark in ("0.01", "0.1", "1", "10", "100")],
+        )
+        (DOCS / "waits.svg").write_text(picture)

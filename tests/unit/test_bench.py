@@ -6,8 +6,9 @@ from statistics import mean
 
 import pytest
 
-from bench import media, report
+from bench import media, noticed, report
 from bench.contenders import LIMIT, MANUAL, PROGRAM
+from sandbox.clients import Wait
 
 
 def test_a_laid_media_store_has_the_proportions_of_a_real_one() -> None:
@@ -45,3 +46,26 @@ def test_the_manual_second_pass_is_compared_with_the_window_of_the_same_store() 
     rows = [{"files": 5000, "late": 10, "window": 0.1}, {"files": 5000, "late": 100, "window": 0.5}]
     assert report.second_pass_ratio(copies, rows) == 20.0
     assert report.second_pass_ratio(copies[:1], rows) is None
+
+
+def test_what_people_notice_is_summed_and_the_middle_of_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [
+        {"requests": 10, "failed": failed, "longest_before": 0.1, "longest": longest, "dark": 1, "stood_still": stood}
+        for failed, longest, stood in ((0, 0.5, 0.1), (2, 9.0, None), (1, 0.7, 0.3))
+    ]
+    (row,) = report.noticed_rows([{"files": 5, "latency_ms": 0, "ways": {"held": {"cutover": runs}}}])
+    assert (row["requests"], row["failed"], row["longest"], row["stood_still"]) == (30, 3, 0.7, 0.2)
+
+
+def test_the_longest_time_without_an_answer_lies_between_two_that_succeeded() -> None:
+    waits = [
+        Wait("download", 0.0, 1.0), Wait("download", 1.5, 0.1, "refused"), Wait("large upload", 2.0, 0.5),
+        Wait("upload", 3.0, 2.0), Wait("thumbnail", 5.1, 0.4),
+    ]  # fmt: skip
+    assert noticed.dark(waits) == 4.0
+
+
+def test_a_wait_is_drawn_the_higher_the_longer_it_was() -> None:
+    assert [report.height(seconds) for seconds in (0.001, 0.01, 0.1, 1, 100, 999)] == [110, 110, 85, 60, 10, 10]
+    shown, end = report.dots([[-20.0, 0.1, False], [-10.0, 0.1, False], [50.0, 1.0, True]])
+    assert (shown, end) == ([(150.0, 85.0, False), (750.0, 60.0, True)], 50)

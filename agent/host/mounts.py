@@ -157,6 +157,20 @@ def covered(path: Path) -> Iterator[Folder]:
             yield folder
 
 
+@contextlib.contextmanager
+def top_of(path: Path) -> Iterator[Path]:
+    """Give a path that leads this process to what is mounted at `path`, even where root may not look into that.
+
+    Raises OSError.
+    """
+    with beside(path) as (parent, name):
+        number = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent.number)
+        try:
+            yield Path(f"/proc/self/fd/{number}")
+        finally:
+            os.close(number)
+
+
 def topmost(path: Path) -> Mount | None:
     """Return what is mounted exactly at `path` over all else that is, or None where nothing is."""
     found = _mounts_at(path)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..host.beneath import Folder
 from ..host.files import sync_folder
+from ..host.mounts import top_of
 from ..model.errors import CommandFailed, Problem
 from ..model.layout import MOUNT_UNIT, STAGING_UNIT, WATCHDOG_UNIT
 from ..model.phases import Owed, Side
@@ -140,8 +141,8 @@ def _keep_beside(server: Server) -> None:
             "the mount ended",
             f"see journalctl -u {MOUNT_UNIT} on the server; once it is there again, run pulumi up again",
         )
-    with Folder.at(server.store_path) as mounted, Folder.at(server.layout.mounting) as place:
-        server.system.attach(Path(mounted.magic_link), place)
+    with top_of(server.store_path) as mounted, Folder.at(server.layout.mounting) as place:
+        server.system.attach(mounted, place)
 
 
 def bring_back(server: Server) -> None:

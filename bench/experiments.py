@@ -229,7 +229,7 @@ EXPERIMENTS: dict[str, list[Callable[[int], Record]]] = {
     "noticed": [
         lambda n: noticed(5000, 0, n, by_hand=True),
         lambda n: noticed(5000, 20, n),
-        lambda n: noticed(100_000, 0, n),
+        lambda n: noticed(100_000, 0, min(n, 3)),
     ],
     "unchanged": [lambda n: unchanged(100_000, n)],
     "serving": [lambda _: serving(5000, 600)],

@@ -9,6 +9,7 @@ import contextlib
 import os
 import select
 import struct
+import sys
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -21,7 +22,7 @@ from .beneath import Folder
 T = TypeVar("T")
 H = TypeVar("H", bound="Hearing")
 
-#: Seconds to catch up with a file system on which others write all the time; then it is given up.
+#: Seconds to catch up with what the kernel holds; then it is given up.
 PATIENCE = 4.0
 
 # From linux/fanotify.h
@@ -104,15 +105,20 @@ class Hearing(ABC):
         """Remember what these events say. Raises `Lost` where they are not understood."""
 
     def _ask(self, answer: Callable[[], T]) -> T | None:
-        """Return what `answer` does once all was read that the kernel holds; None where something may be missing."""
+        """Return what `answer` does once all was read that the kernel holds by now.
+
+        Return None where something may be missing. What comes meanwhile is left for later: on a file system on which
+        others write all the time, it never ends.
+        """
         if not self._lock.acquire(timeout=PATIENCE):
             self._lost = True  # the thread waits for a file system that hangs
             return None
         found = None
         try:
             with self._losing():
-                deadline = time.monotonic() + PATIENCE
-                while self._read():
+                deadline, waiting = time.monotonic() + PATIENCE, self._waiting()
+                while waiting > 0 and (read := self._read()):
+                    waiting -= read
                     if time.monotonic() > deadline:
                         raise Lost
                 found = answer()
@@ -138,14 +144,22 @@ class Hearing(ABC):
             with contextlib.suppress(OSError):
                 self._call("fanotify_mark", self._queue, _FLUSH | _FILESYSTEM, 0, _HERE, b".")
 
-    def _read(self) -> bool:
-        """Read some of what the kernel holds, and return whether there was any."""
+    def _waiting(self) -> int:
+        """Return how many events the kernel holds; it counts each as if it had nothing but its head."""
+        import fcntl
+        import termios
+
+        answer = fcntl.ioctl(self._queue, termios.FIONREAD, bytes(4))
+        return int.from_bytes(answer, sys.byteorder) // _EVENT.size
+
+    def _read(self) -> int:
+        """Read some of what the kernel holds, and return how many events that were."""
         try:
             block = os.read(self._queue, _BLOCK)
         except BlockingIOError:
-            return False
+            return 0
         self._hear(block)
-        return True
+        return sum(1 for _ in events(block))
 
 
 @contextlib.contextmanager

@@ -48,12 +48,12 @@ class WrittenFiles(Hearing):
         if _device_at(self._top) != self._device:
             raise OSError(errno.ENODEV, "no bucket is mounted there", self._top)
 
-    def _read(self) -> bool:
+    def _read(self) -> int:
         try:
             return super()._read()
         except OSError as error:
             if error.errno in _GONE:
-                return True
+                return 1  # the event is gone with it
             raise
 
     def _hear(self, block: bytes) -> None:

@@ -29,16 +29,17 @@ def told(*blocks: bytes | OSError) -> WrittenFiles:
     heard._top, heard._device = "/", ""
     rest = list(blocks)
 
-    def read() -> bool:
+    def read() -> int:
         if not rest:
-            return False
+            return 0
         block = rest.pop(0)
         if isinstance(block, OSError):
             raise block
         heard._hear(block)
-        return True
+        return 1
 
     heard._read = read  # type: ignore[method-assign]
+    heard._waiting = lambda: len(rest)  # type: ignore[method-assign]
     return heard
 
 

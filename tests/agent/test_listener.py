@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import threading
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,27 @@ def test_the_kernels_word_is_taken_on_a_disks_file_system_with_nothing_mounted_i
     monkeypatch.setattr("builtins.open", lambda path, *a, real=open, **b: real(tmp_path / "mountinfo", *a, **b))
     with pytest.raises(OSError, match=refusal) if refusal else contextlib.nullcontext():
         listener._check_file_system(device, top)
+
+
+def test_what_is_written_all_the_time_by_others_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what the kernel holds by now is waited for: a database on the same disk never stops writing."""
+    endless = listener.Listener.__new__(listener.Listener)
+    endless._lock, endless._lost = threading.Lock(), False
+    reads = iter(range(1000))
+    monkeypatch.setattr(endless, "_waiting", lambda: 10)
+    monkeypatch.setattr(endless, "_read", lambda: 4 if next(reads) >= 0 else 0)
+    assert endless._ask(lambda: "found") == "found" and next(reads) == 3
+
+
+def test_events_are_counted_as_the_kernel_counts_those_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    try:
+        hearing = listener.Listener.__new__(listener.Listener)
+        hearing._queue, hearing._names = reader, {HANDLE: set()}
+        assert hearing._waiting() == 0
+        os.write(writer, event(CREATE, b"one") + event(DELETE, b"two"))
+        assert hearing._waiting() >= 2, "a pipe counts all bytes, fanotify the heads alone"
+        assert hearing._read() == 2 and hearing._names == {HANDLE: {b"one", b"two"}}
+    finally:
+        os.close(reader)
+        os.close(writer)

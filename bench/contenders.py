@@ -27,9 +27,8 @@ class Contender:
     few_at_once: bool = False
 
 
-@contextlib.contextmanager
-def goofys(endpoint: str, where: str) -> Iterator[None]:
-    """goofys as the playbook mounts it."""
+def mount_goofys(endpoint: str, where: str) -> None:
+    """As the playbook mounts it."""
     server.ssh(f"mkdir -p {where}")
     owner = str(server.MATRIX_ID)
     on_server(
@@ -39,6 +38,12 @@ def goofys(endpoint: str, where: str) -> Iterator[None]:
         unit="bench-goofys",
     )  # fmt: skip
     await_mount(where)
+
+
+@contextlib.contextmanager
+def goofys(endpoint: str, where: str) -> Iterator[None]:
+    """A mount by goofys that is there for a while."""
+    mount_goofys(endpoint, where)
     try:
         yield
     finally:

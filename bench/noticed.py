@@ -15,7 +15,7 @@ from sandbox.clients import Clients, Wait
 from sandbox.server import kinds, matrix
 
 from . import media
-from .contenders import MOUNT, goofys, rsync
+from .contenders import MOUNT, mount_goofys, rsync
 from .distance import far_away
 from .ground import BUCKET, MEDIA_STORE, equip
 
@@ -83,9 +83,9 @@ def noticed(files: int, latency: int, repetitions: int, by_hand: bool = False) -
         if by_hand:
             found[BY_HAND] = {}
             token, people = _server(files, endpoint)  # of this program nothing is on it
-            with goofys(endpoint, MOUNT):
-                rsync()
-                _note(found[BY_HAND], "cutover", Watched(token, people).change(lambda: _by_hand(endpoint)))
+            mount_goofys(endpoint, MOUNT)
+            rsync()
+            _note(found[BY_HAND], "cutover", Watched(token, people).change(lambda: _by_hand(endpoint)))
     return {"files": files, "latency_ms": latency, "ways": found}
 
 
@@ -116,7 +116,7 @@ def _by_hand(endpoint: str) -> str:
     rsync()
     server.ssh(f"systemctl stop bench-goofys; mv {MEDIA_STORE} {MEDIA_STORE}-local-backup; mkdir {MEDIA_STORE}")
     server.ssh(f"chown {server.MATRIX_ID}:{server.MATRIX_ID} {MEDIA_STORE}")
-    goofys(endpoint, MEDIA_STORE).__enter__()  # it stays: the store lives there now
+    mount_goofys(endpoint, MEDIA_STORE)
     server.ssh(f"systemctl start {services}")
     while not server.answers():
         time.sleep(0.1)

@@ -117,6 +117,8 @@ def render(results: dict[str, Any]) -> None:
     environment.filters["middle"] = middle
     results = {**{name: [] for name in EXPERIMENTS}, **results}
     copies, shown = first_copies(results["first_copy"]), windows(results["window"])
+    # Single waits are kept of the newest measurements alone.
+    drawn = any("waits" in run for row in results["noticed"] for run in row["ways"]["held"]["cutover"])
     page = environment.get_template("performance.md.j2").render(
         results=results,
         copies=copies,
@@ -127,6 +129,7 @@ def render(results: dict[str, Any]) -> None:
         manual=MANUAL,
         limit=LIMIT,
         noticed=noticed_rows(results["noticed"]),
+        drawn=drawn,
     )
     (DOCS / "performance.md").write_text(page)
     bars = environment.get_template("bars.svg.j2")
@@ -141,7 +144,7 @@ def render(results: dict[str, Any]) -> None:
         (DOCS / "window.svg").write_text(
             bars.render(title="Window (seconds)", bars=values, longest=max(value for _, value in values), ours="")
         )
-    for record in results["noticed"][:1]:
+    for record in results["noticed"][:1] if drawn else []:
         panels = [(way, *dots(changes["cutover"][0]["waits"])) for way, changes in record["ways"].items()]
         picture = environment.get_template("waits.svg.j2").render(
             title=f"Each request's wait while {record['files']:,} files change over (seconds; red: failed)",

@@ -162,13 +162,38 @@ def test_a_store_that_was_elsewhere_for_a_moment_is_not_answered_for() -> None:
         assert listener.changed() is None
 
 
-def test_a_disk_that_is_written_to_faster_than_can_be_heard_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_can_be_read_in_time_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     lay()
     with listening(STORE) as listener:
         assert listener
-        monkeypatch.setattr(listener, "_read", lambda: True)
+        monkeypatch.setattr(listener, "_waiting", lambda: 1 << 30)
+        monkeypatch.setattr(listener, "_read", lambda: 1)
         monkeypatch.setattr("agent.host.fanotify.PATIENCE", 0.05)
         assert listener.changed() is None
+
+
+def test_what_others_write_on_the_disk_all_the_time_keeps_nobody_waiting() -> None:
+    lay()
+    writer = (
+        "import itertools, os, sys\n"
+        "for number in itertools.count():\n"
+        "    for folder in range(50):\n"
+        "        path = f'{sys.argv[1]}/{folder}'\n"
+        "        os.makedirs(path, exist_ok=True)\n"
+        "        open(f'{path}/{number}', 'w').close()\n"
+        "    if number == 1: print(flush=True)\n"
+    )
+    with listening(STORE) as listener:
+        assert listener
+        with subprocess.Popen([sys.executable, "-c", writer, OUTSIDE], stdout=subprocess.PIPE) as process:
+            try:
+                assert process.stdout
+                process.stdout.readline()
+                for number in range(5):
+                    (STORE / f"b/{number}").touch()
+                    assert listener.changed() == {f"b/{each}" for each in range(number + 1)}
+            finally:
+                process.kill()
 
 
 def test_whatever_goes_wrong_in_the_thread_that_listens_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:

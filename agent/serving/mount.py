@@ -49,7 +49,8 @@ def keep_running(server: Server, journal: Journal) -> None:
     for unit in units:
         server.system.systemctl("enable", "--quiet", unit)
     if units:
-        earlier_serves = Owed.REMOUNT in journal.owed and is_active(journal.earlier_unit)
+        earlier = journal.earlier_unit if Owed.REMOUNT in journal.owed else ""
+        earlier_serves = bool(earlier) and is_active(earlier)
         if not earlier_serves and not is_active(units[0]):
             services = writers.running(server)
             start_final(server, owner)

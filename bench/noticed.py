@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 from sandbox import server, stacks, synapse
@@ -28,30 +29,24 @@ _STOOD = re.compile(r"services stood still for ([0-9.]+) s")
 Record = dict[str, Any]
 
 
-class Watched:
-    """A context in which clients are at work; `change` is called in it, and `record` says what they met."""
-
-    def __init__(self, token: str, people: list[synapse.Media]) -> None:
-        self.clients = Clients(token, people)
-
-    def change(self, action: Any) -> Record:
-        """What the clients met while `action` changed the store."""
-        with self.clients as clients:
-            time.sleep(BEFORE)
-            before, began = clients.longest(), time.monotonic()
-            output = action()
-            ended = time.monotonic()
-            time.sleep(AFTER)
-        stood = _STOOD.search(output)
-        return {
-            "requests": len(clients.waits),
-            "failed": len(clients.failures),
-            "longest_before": round(before, 2),
-            "longest": round(clients.longest(began, ended), 2),
-            "dark": round(dark(clients.waits), 2),
-            "stood_still": float(stood[1]) if stood else None,
-            "waits": [[round(w.began - began, 2), round(w.seconds, 3), bool(w.failure)] for w in _small(clients.waits)],
-        }
+def watched(token: str, people: list[synapse.Media], action: Callable[[], str]) -> Record:
+    """What clients at work met while `action` changed the store; it returns what was said of that."""
+    with Clients(token, people) as clients:
+        time.sleep(BEFORE)
+        before, began = clients.longest(), time.monotonic()
+        output = action()
+        ended = time.monotonic()
+        time.sleep(AFTER)
+    stood = _STOOD.search(output)
+    return {
+        "requests": len(clients.waits),
+        "failed": len(clients.failures),
+        "longest_before": round(before, 2),
+        "longest": round(clients.longest(began, ended), 2),
+        "dark": round(dark(clients.waits), 2),
+        "stood_still": float(stood[1]) if stood else None,
+        "waits": [[round(w.began - began, 2), round(w.seconds, 3), bool(w.failure)] for w in _small(clients.waits)],
+    }
 
 
 def _small(waits: list[Wait]) -> list[Wait]:
@@ -78,14 +73,14 @@ def noticed(files: int, latency: int, repetitions: int, by_hand: bool = False) -
                 stack.set("cutover.method", method)
                 for what, phase, memory in CHANGES:
                     stack.set("mount.memoryMax", memory)
-                    seen = Watched(token, people).change(lambda: stack.phase(phase))  # noqa: B023
+                    seen = watched(token, people, lambda: stack.phase(phase))  # noqa: B023
                     _note(found[way], what, seen)
         if by_hand:
             found[BY_HAND] = {}
             token, people = _server(files, endpoint)  # of this program nothing is on it
             mount_goofys(endpoint, MOUNT)
             rsync()
-            _note(found[BY_HAND], "cutover", Watched(token, people).change(lambda: _by_hand(endpoint)))
+            _note(found[BY_HAND], "cutover", watched(token, people, lambda: _by_hand(endpoint)))
     return {"files": files, "latency_ms": latency, "ways": found}
 
 

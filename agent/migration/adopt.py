@@ -46,8 +46,7 @@ def adopt(run: Run) -> Counts:
     """
     server, journal, store = run.server, run.journal, run.settings.store
     provider.check_gone(server)
-    earlier_checks.check(server)
-    found = earlier_mount.find(server)
+    found = earlier_checks.check(server)
     counts = _tell(run, found)
     earlier_checks.check_writes(server, journal.owner)
     writers.required(server)

@@ -13,6 +13,7 @@ from ..state.records import Owner
 from ..state.run import Server
 from ..store.bucket import STORE_TROUBLE
 from . import earlier_mount, mount_point, proof, store_in_use, writers
+from .earlier_mount import EarlierMount
 
 #: Names of each side that are looked for on the other, and seconds for them.
 SAMPLE, SAMPLE_SECONDS = 25, 60
@@ -20,8 +21,8 @@ SAMPLE, SAMPLE_SECONDS = 25, 60
 PROBES, PROBE_BYTES = 3, 4 << 20
 
 
-def check(server: Server) -> None:
-    """Raise `Problem` unless there is a mount that can be taken over, and it shows what the bucket has."""
+def check(server: Server) -> EarlierMount:
+    """Return the mount that can be taken over. Raises `Problem` where none can, or it shows something else."""
     found = earlier_mount.find(server)
     _check_unit(server, found.unit)
     local_copy.check_none(server.backup_path)
@@ -29,6 +30,7 @@ def check(server: Server) -> None:
     store_in_use.check_some_use_it(server)
     if server.settings.store.endpoint:  # else it is not made yet
         _check_shows_same(server, found.owner)
+    return found
 
 
 def _check_unit(server: Server, unit: str) -> None:

@@ -39,7 +39,7 @@ def earlier(monkeypatch: pytest.MonkeyPatch) -> None:
     found = EarlierMount(PLAYBOOK_UNIT, "fuse", Owner(os.getuid(), os.getgid()))
     monkeypatch.setattr(mount_point, "covered", covered)
     monkeypatch.setattr(earlier_mount, "find", lambda server: found)
-    monkeypatch.setattr(earlier_checks, "check", lambda server: None)
+    monkeypatch.setattr(earlier_checks, "check", lambda server: found)
     monkeypatch.setattr(earlier_checks, "check_writes", lambda *_: None)
 
 

@@ -17,7 +17,7 @@ from components.host.observation import StartFrom
 from components.host.sections import api_token, asked_with, known_store, sections
 from components.outputs import next_step, shown_verdict, summary
 from components.settings import Settings
-from components.store import make_store, provider_trouble
+from components.store import make_stores, provider_trouble
 
 NAME = "matrix"
 #: A folder for each stack, with a page for each migration.
@@ -38,7 +38,8 @@ def look(settings: Settings, connection: Connection, preview: bool) -> pulumi.In
             preview=preview,
         )
         observed.check_stack(pulumi.get_stack(), settings.store.adopt)
-        observed.check_store(settings.store, settings.customer_key)
+        observed.check_names(settings.store_name, settings.all_stores)
+        observed.check_store(settings.store, settings.customer_key, settings.store_name)
     except Unreachable as error:
         unreachable = (
             f"the server {settings.server.host} cannot be reached: {error} -- check server.host, server.port, "
@@ -54,7 +55,7 @@ def look(settings: Settings, connection: Connection, preview: bool) -> pulumi.In
     except observation.ServerError as error:
         raise pulumi.RunError(f"the server {settings.server.host} cannot say what holds there: {error}") from None
     if preview:
-        for line in observation.plan_lines(observed, settings.phase):
+        for line in observation.move_lines(observed, settings) + observation.plan_lines(observed, settings.phase):
             pulumi.log.info(line)
     return observed.start_from(settings.phase)
 
@@ -72,11 +73,13 @@ def main() -> None:
         raise pulumi.RunError(trouble)
     connection = Connection.of(settings.server)
     start = look(settings, connection, preview)
-    store = make_store(f"{NAME}-bucket", settings)
+    stores = make_stores(NAME, settings)
+    store = stores[settings.store_name]
     server = MediaServer(
         NAME,
         connection=connection,
         store=store,
+        others={name: each for name, each in stores.items() if name != settings.store_name},
         sections=sections(settings, store, pulumi.get_stack()),
         token=api_token(settings),
         phase=settings.phase,
@@ -102,7 +105,7 @@ def main() -> None:
             )
         ),
     )
-    pulumi.export("next", server.verdict.apply(lambda v: next_step(v.get("phase", ""), settings.host.media_store)))
+    pulumi.export("next", server.verdict.apply(lambda v: next_step(v.get("phase", ""), settings)))
 
     if not preview:
         server.verdict.apply(lambda v: leave_report(settings, v))

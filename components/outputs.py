@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .settings import ALONE, Settings
+
 _NEXT = {
     "prepare": "copy while everything runs: pulumi config set phase mirror && pulumi up",
     "mirror": "move to the bucket in a short window: pulumi config set phase live && pulumi up",
@@ -18,9 +20,15 @@ def _backup(media_store: str) -> str:
     return f"{media_store}-local-backup"
 
 
-def next_step(phase: str, media_store: str) -> str:
+def next_step(phase: str, settings: Settings) -> str:
     """Return what to do after `phase`, with its command; it is empty for a phase without a next step."""
-    return _NEXT.get(phase, "").format(backup=_backup(media_store))
+    said = _NEXT.get(phase, "").format(backup=_backup(settings.host.media_store))
+    others = [name or ALONE for name in settings.all_stores if name != settings.store_name]
+    if phase not in ("live", "clean") or not others:
+        return said
+    there = f"the media are in the store {settings.store_name or ALONE}"
+    back = f"back, or on, is another move: pulumi config set serve {others[0]} && pulumi up"
+    return f"{said}; {there}: take {', '.join(others)} out of the stack once you are confident; {back}"
 
 
 #: Of the verdict, what is for the report and too much for a terminal.

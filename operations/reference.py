@@ -28,6 +28,12 @@ the value from standard input. Everything is checked before the first resource, 
 
 This page is made of the settings' own descriptions by `make docs`.
 """
+#: What stands before the settings of several stores.
+MOVES = (
+    "A stack may have several stores, and the media lie in one of them: see 'Another store' in the "
+    "[runbook](runbook.md). Most have one, which needs no name."
+)
+TABLE = ["| setting | default | what it is | what to give |", "| --- | --- | --- | --- |"]
 
 
 def _default(field: FieldInfo) -> str:
@@ -43,22 +49,20 @@ def _default(field: FieldInfo) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
+def _row(key: str, field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    fix = str(extra["fix"]) if isinstance(extra, dict) else ""
+    cells = (f"`{key}`", _default(field), f"{field.description}.", fix)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
 def _rows(model: type[BaseModel], section: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
-        key = f"{section}.{field.alias or to_camel(name)}"
-        extra = field.json_schema_extra
-        fix = str(extra["fix"]) if isinstance(extra, dict) else ""
-        cells = (f"`{key}`", _default(field), f"{field.description}.", fix)
-        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        yield _row(f"{section}.{field.alias or to_camel(name)}", field)
 
 
 def _table(model: type[BaseModel], section: str) -> list[str]:
-    return [
-        "| setting | default | what it is | what to give |",
-        "| --- | --- | --- | --- |",
-        *_rows(model, section),
-        "",
-    ]
+    return [*TABLE, *_rows(model, section), ""]
 
 
 def page() -> str:
@@ -71,6 +75,9 @@ def page() -> str:
     ]
     for name, field in Settings.model_fields.items():
         section = field.alias or name
+        if section == "stores":
+            several = ((each, Settings.model_fields[each]) for each in ("stores", "serve"))
+            lines += ["## stores and serve", "", MOVES, "", *TABLE, *(_row(each, of) for each, of in several), ""]
         if section == "store":
             for kind, model in STORES.items():
                 lines += [f"## store, with `store.kind: {kind}`", "", str(model.__doc__), "", *_table(model, section)]

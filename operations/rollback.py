@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pulumi import automation
 
-from components.settings import is_secret
+from components.settings import ALONE, is_secret
 
 from .history import Leaves, Update, changes, encrypted, leaves, plain, updates
 from .workspace import OperationError, config_file, edit_config, last_line, read_config
@@ -32,16 +32,33 @@ KEPT = (
 )
 
 
+#: How the settings of a store with a name begin.
+_NAMED_STORE = re.compile(r"^stores\.[^.\[]+\.")
+
+
 def stays(path: str) -> bool:
     """Return whether a setting keeps its current value in a rollback that does not name it. It is pure."""
-    return ":" in path or is_secret(path) or _covered(path, KEPT)
+    return ":" in path or is_secret(path) or _covered(_NAMED_STORE.sub(f"{ALONE}.", path), KEPT)
 
 
 def target(now: Leaves, then: Leaves, named: Collection[str] = ()) -> dict[str, object]:
     """Return the configuration to go to, made of the present one and an earlier one. It is pure."""
-    kept = {path: value for path, value in now.items() if stays(path) and not _covered(path, named)}
+    known = {_store(path) for path in then}
+
+    def is_kept(path: str) -> bool:
+        # The media may lie in a store that came later: what a rollback changes is which one serves.
+        came_later = bool(_store(path)) and _store(path) not in known
+        return (came_later or stays(path)) and not _covered(path, named)
+
+    kept = {path: value for path, value in now.items() if is_kept(path)}
     back = {path: value for path, value in then.items() if not stays(path) or _covered(path, named)}
     return {**kept, **back}
+
+
+def _store(path: str) -> str:
+    """Return which store a setting is of: its own setting in the stack's file, or an empty text for other settings."""
+    found = _NAMED_STORE.match(f"{path}.")
+    return found[0].rstrip(".") if found else ALONE if path.startswith(f"{ALONE}.") else ""
 
 
 def _covered(path: str, named: Collection[str]) -> bool:

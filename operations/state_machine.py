@@ -27,6 +27,8 @@ def table() -> str:
     for (window, stage), outcome in AFTER_CRASH.items():
         home, phase = "yes" if outcome.brings_home else "no", outcome.phase or "as before"
         serves = "the earlier mount" if phase is Phase.LOCAL else _SERVES[outcome.serves]
+        if window is Window.MOVE:
+            serves = "the bucket that is gone to" if stage is Stage.STARTING else "the bucket that is left"
         rows.append(f"| `{window}:{stage}` | {serves} | {home} | {phase} |")
     return "\n".join(rows)
 

@@ -49,6 +49,7 @@ def compare(settings: Settings, seen: Seen) -> list[str]:
         found.append(f"phase {wanted} was not finished or not proven -- run pulumi up")
     if seen["phase"] != "local":
         found += _mount(seen)
+        found += _store(settings, seen)
     if seen["version"] not in ("", zipapp.version()):
         agents = f"the agent on the server is {seen['version']}, the program's {zipapp.version()}"
         found.append(f"{agents} -- run pulumi up")
@@ -71,6 +72,14 @@ def _mount(seen: Seen) -> list[str]:
     if seen["mounted"] and not serves_from_bucket:
         return ["something is mounted over the local media store -- look what it is (findmnt), and unmount it"]
     return []
+
+
+def _store(settings: Settings, seen: Seen) -> list[str]:
+    there = seen["store"].get("name", "")
+    if not seen["store"]["bucket"] or there == settings.store_name:
+        return []
+    wanted = settings.store_name or stack_settings.ALONE
+    return [f"the stack says that {wanted} serves, the media are in {there or stack_settings.ALONE} -- run pulumi up"]
 
 
 def _files(settings: Settings, seen: Seen) -> list[str]:
@@ -99,6 +108,7 @@ def lines(status: Status) -> list[str]:
     checked = f"{ago / 3600:,.1f} hours ago, by {last['by']}" if ago is not None and last else "never"
     services = ", ".join(f"{unit} {state}" for unit, state in seen["services"].items()) or "none"
     mounted = f" (mounted by {seen['mounted_by']})" if seen["mounted"] else ""
+    called = f" (store {seen['store']['name']})" if seen["store"].get("name") else ""
     said = [
         f"stack {status.stack}, server {status.server}",
         f"  phase          {seen['phase']} (the stack says {status.wanted})",
@@ -106,7 +116,7 @@ def lines(status: Status) -> list[str]:
         f"  services       {services}",
         f"  agent          {seen['version'] or 'not installed'}",
         f"  local files    {_side(seen.get('local'))}",
-        f"  bucket         {seen['store']['bucket'] or '-'}: {_side(seen.get('remote'))}",
+        f"  bucket         {seen['store']['bucket'] or '-'}{called}: {_side(seen.get('remote'))}",
         f"  compared       {checked}",
     ]
     if seen["local_copy"]:

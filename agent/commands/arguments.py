@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..model.errors import Problem
-from ..model.phases import ANY, REMOUNT, Phase
+from ..model.phases import ANY, MOVE, REMOUNT, Phase
 from ..model.settings import merge, of_any_format
 from ..model.version import version
 
@@ -101,7 +101,7 @@ def _uninstall(to: argparse.ArgumentParser) -> None:
 
 def _work(to: argparse.ArgumentParser) -> None:
     to.add_argument("--id", required=True)
-    to.add_argument("--target", choices=(*PHASES, REMOUNT), required=True)
+    to.add_argument("--target", choices=(*PHASES, REMOUNT, MOVE), required=True)
     to.add_argument("--after", default=ANY)
 
 
@@ -139,6 +139,10 @@ VERBS: Mapping[str, Verb] = {
     "converge": Verb("Bring the server to a phase.", _converge, "converge:converge"),
     "unmount": Verb("Bring the store home, then take the mount away.", _stack, "home:unmount"),
     "uninstall": Verb("Bring the store home, then take everything away.", _uninstall, "home:uninstall"),
+    "keep": Verb("Nothing: the stack has a store more than the one in use.", _settings, "leave:keep"),
+    "leave": Verb(
+        "Give a store free that is not in use, or empty its bucket, once compared.", _uninstall, "leave:leave"
+    ),
     "work": Verb("Inside the transient unit only.", _work, "work:work"),
     "recover": Verb("Finish or undo what was interrupted.", _recover, "recover:recover"),
     "answers": Verb("Return once the mount at a path answers.", _where, "answers:answers"),

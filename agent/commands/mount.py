@@ -1,16 +1,22 @@
-"""This module is the verb `mount`, which puts the mount in place, and mounts anew where the bucket serves already."""
+"""This module is the verb `mount`, which puts the mount in place, and mounts anew where the bucket serves already.
+
+Where the stack names another store than the one that serves, the media move there first.
+"""
 
 from __future__ import annotations
 
 from ..host.console import say
+from ..host.system import System
 from ..migration import recovery
 from ..model.errors import Problem
 from ..model.layout import HERE
-from ..model.phases import REMOUNT, Owed, Side
+from ..model.phases import MOVE, REMOUNT, Owed, Side
 from ..serving.mount import keep_running, take_over
 from ..setup import mount as setup
+from ..setup import move
 from ..state import work
 from ..state.lock import locked
+from ..state.run import Server
 from . import Answer
 from .arguments import Command
 from .converge import passed
@@ -22,6 +28,12 @@ def mount(command: Command) -> Answer:
 
     Raises `Problem` where a check fails or the new files do not serve.
     """
+    request = work.running(HERE, System())
+    if request and request["target"] == MOVE:
+        say("attached to the move that is under way")
+        passed(work.follow(HERE, System(), request, say))
+    while _begin_move(command):
+        _work(MOVE)
     with locked(HERE):
         # First the new settings: they may be what a mount that does not come up was waiting for.
         run = run_here(command.document)
@@ -30,6 +42,7 @@ def mount(command: Command) -> Answer:
                 take_over(run.server, run.journal.owner)
             except Problem as problem:  # it may wait for the new settings too
                 say(f"our own mount does not take its place again: {problem}")
+        move.give_up(run)
         setup.install(run, command.document)
         recovery.recover(run)
         journal = run.journal
@@ -41,7 +54,25 @@ def mount(command: Command) -> Answer:
         journal.note_repairs(command.repairs)
         journal.save()
     if Owed.REMOUNT in journal.owed and journal.serving is Side.BUCKET:
-        with work.starting(HERE):
-            request = work.running(HERE, run.system) or work.start(HERE, run.system, REMOUNT)
-        passed(work.follow(HERE, run.system, request, say))
+        _work(REMOUNT)
     return {"mounted": journal.serving is Side.BUCKET}
+
+
+def _begin_move(command: Command) -> bool:
+    """Begin a move where the stack asks for one, and return whether one is to be gone on with."""
+    with locked(HERE):
+        run = run_here(command.document)
+        recovery.recover(run)
+        if Owed.LEFT in run.journal.owed:  # it was decided; should the stack want another store by now, that is next
+            return True
+        if not move.is_asked(Server.load(HERE), run.server, run.journal):
+            return False
+        move.begin(run)
+        return True
+
+
+def _work(target: str) -> None:
+    with work.starting(HERE):
+        system = System()
+        request = work.running(HERE, system) or work.start(HERE, system, target)
+    passed(work.follow(HERE, system, request, say))

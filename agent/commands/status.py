@@ -128,6 +128,7 @@ def observe(server: Server, journal: Journal) -> Status:
         "services": server.system.units(writers.patterns(server)),
         "local_copy": str(server.backup_path) if is_folder(server.backup_path) else None,
         "store": {
+            "name": store.name,
             "bucket": store.bucket,
             "prefix": store.prefix,
             "endpoint": store.endpoint,

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..host import console
-from ..migration import converge, remount
+from ..migration import converge, move, remount
 from ..model.errors import Problem
 from ..model.layout import HERE
-from ..model.phases import REMOUNT, Milestone, Phase
+from ..model.phases import MOVE, REMOUNT, Milestone, Phase
 from ..state import work as unit
 from ..state.lock import locked
 from ..state.run import Run
@@ -39,6 +39,8 @@ def work(command: Command) -> Answer:
             run = _load()
             if command.target == REMOUNT:
                 remount.remount(run, _load)
+            elif command.target == MOVE:
+                move.move(run, _load)
             else:
                 converge.check_generation(run.journal, command.after)
                 converge.converge(run, Phase(command.target), command.after)

@@ -31,12 +31,18 @@ SILENT_TIMES = 6
 
 
 def rclone_argv(
-    program: Path, source: str, target: str, transfers: int, bandwidth: str = "", hurry: bool = False
+    program: Path,
+    source: str,
+    target: str,
+    transfers: int,
+    bandwidth: str = "",
+    hurry: bool = False,
+    by_store: bool = False,
 ) -> list[str]:
     """Return the command that copies exactly the files named on its standard input, whatever the target holds.
 
     What does not arrive is copied again by the caller's next round, so it gives up soon; sooner in a `hurry`, and then
-    without the limit of `bandwidth`.
+    without the limit of `bandwidth`. With `by_store`, source and target are of one store, which copies by itself.
     """
     low_level_retries, connecting, silence = ("3", "5s", "20s") if hurry else ("5", "15s", "60s")
     return [
@@ -44,6 +50,7 @@ def rclone_argv(
         "--files-from-raw", "-",
         "--no-traverse", "--no-check-dest",
         "--s3-no-head",
+        *(["--server-side-across-configs"] if by_store else []),
         "--buffer-size", "1M",
         "--transfers", str(transfers), "--checkers", str(transfers),
         "--retries", "1", "--low-level-retries", low_level_retries,

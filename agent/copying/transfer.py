@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from ..host.processes import as_owner
 from ..model.errors import CommandFailed
 from ..model.items import Entry, Object
+from ..model.settings import StoreSettings
 from ..state.records import Owner
 from ..state.run import Server
-from ..store.rclone_conf import PART_CUTOFF, REMOTE, rclone_environment
-from . import b2, concurrency, rclone, rsync
+from ..store.rclone_conf import EARLIER, PART_CUTOFF, REMOTE, rclone_environment
+from . import b2, concurrency, own_copy, rclone, rsync
 from .file_list import file_list
 from .progress import Progress
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 RSYNC_SECONDS = 24 * 3600
 #: Files in parts that are copied at once, and parts of each: rclone holds so many parts in memory, 128 MB here.
 LARGE_TRANSFERS = 4
+#: From one bucket to another, so many times fewer files are copied at once than fit: the first of them serves.
+POLITE = 4
 
 
 def method(wanted: str, first: bool) -> str:
@@ -41,6 +44,7 @@ class Transfer:
     def __init__(self, server: Server, say: Say) -> None:
         self._server, self._say = server, say
         self._decided = 0
+        self._by_store: bool | None = None
 
     def prepare(self) -> None:
         """Decide how many files are copied at once, so that a window need not."""
@@ -93,9 +97,38 @@ class Transfer:
         files = [(item.key, item.size) for item in objects]
         self._rclone(self._bucket, str(target), owner, files, progress, deadline)
 
+    def to(self, server: Server) -> Transfer:
+        """Return a copier for the same server with other settings: of another bucket."""
+        return Transfer(server, self._say)
+
+    def across(
+        self,
+        source: StoreSettings,
+        objects: Sequence[Object],
+        owner: Owner,
+        progress: Progress,
+        deadline: float | None = None,
+    ) -> None:
+        """Copy objects of the bucket `source` into this one's, by the store itself where it can; `deadline` as above.
+
+        Fewer at once than from a disk, unless the stack says how many: people use that bucket meanwhile.
+
+        Raises CommandFailed where not all arrived; what was copied stays.
+        """
+        files = [(item.key, item.size) for item in objects]
+        self._rclone(f"{EARLIER}:{source.path}", self._bucket, owner, files, progress, deadline, source)
+
     @property
     def _bucket(self) -> str:
         return f"{REMOTE}:{self._server.settings.store.path}"
+
+    def _copies_by_itself(self, earlier: StoreSettings) -> bool:
+        """Return whether the store copies from that bucket to this one without this server; it is tried once."""
+        if self._by_store is None:
+            self._by_store = own_copy.works(self._server, earlier)
+            how = "by the store itself" if self._by_store else "through this server, which keeps nothing of them"
+            self._say(f"move: objects are copied {how}")
+        return self._by_store
 
     def _at_once(self) -> int:
         if not self._decided:
@@ -111,20 +144,29 @@ class Transfer:
         files: Sequence[tuple[str, int]],
         progress: Progress,
         deadline: float | None,
+        earlier: StoreSettings | None = None,
     ) -> None:
         """Copy exactly these files, each given as its path and its size in bytes; `deadline` is as in `upload`.
+
+        `earlier` is the store that they come from, where that is another bucket.
 
         Files that go in parts are copied after the others and fewer at once, for the memory they take.
         """
         failure, at_once = None, self._at_once()
         environment = {**os.environ, **rclone_environment(self._server.settings.store)}
+        by_store = False
+        if earlier:
+            environment.update(rclone_environment(earlier, EARLIER))
+            by_store = self._copies_by_itself(earlier)
+            if not self._server.settings.copy.transfers:  # people use both of its ends meanwhile
+                at_once = max(1, at_once // POLITE)
         for large, transfers in ((False, at_once), (True, min(at_once, LARGE_TRANSFERS))):
             chosen = [(path, size) for path, size in files if (size >= PART_CUTOFF) is large]
             if not chosen:
                 continue
             bandwidth = self._server.settings.copy.bandwidth
             argv = rclone.rclone_argv(
-                self._server.rclone, source, target, transfers, bandwidth, hurry=deadline is not None
+                self._server.rclone, source, target, transfers, bandwidth, deadline is not None, by_store
             )
             try:
                 with file_list(self._server.layout.var, [path for path, _ in chosen], "\n") as names:

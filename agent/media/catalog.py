@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from ..model.items import Entry, Object
+from ..model.items import Entry, Object, number_of
 
 C = TypeVar("C", bound="Catalog")
 
@@ -111,6 +111,15 @@ class Catalog:
                 ((e.path, e.size, e.mtime, e.ctime, e.inode, md5, parts) for e, md5, parts in rows),
             )
 
+    def note_told(self, entry: Entry, md5: str) -> None:
+        """Keep the MD5 that the entry's store tells of it, unless its content was read; within a `load_local` only."""
+        self._db.execute(
+            "INSERT INTO prints VALUES (?, ?, ?, ?, ?, ?, '') ON CONFLICT (path) DO UPDATE SET size = excluded.size,"
+            " mtime = excluded.mtime, ctime = excluded.ctime, inode = excluded.inode, md5 = excluded.md5, parts = ''"
+            " WHERE prints.inode <> excluded.inode OR prints.size <> excluded.size",
+            (*entry, md5),
+        )
+
     def add_read(self, rows: Iterable[tuple[str, str, str]]) -> None:
         """Keep checksums that were read back from the bucket: the object's path, its ETag, its content's MD5."""
         with self._db:
@@ -143,6 +152,24 @@ class Catalog:
         with self._db:
             for path in paths:
                 self._db.execute("INSERT OR REPLACE INTO newer SELECT path, etag FROM remote WHERE path = ?", (path,))
+
+    def move_to(self, moved: Catalog) -> None:
+        """Know the objects of another bucket, to which everything was moved, as `moved` found them there.
+
+        What was known or read, or is older than the local file, is so there too, as long as its content is the same.
+        """
+        with self._db:
+            for path, etag, md5 in moved._db.execute("SELECT path, etag, md5 FROM known"):
+                self._db.execute("UPDATE known SET etag = ? WHERE path = ? AND md5 = ?", (etag, path, md5))
+                self._db.execute("INSERT OR REPLACE INTO read VALUES (?, ?, ?)", (path, etag, md5))
+            for path, etag in self._db.execute("SELECT path, etag FROM newer").fetchall():
+                for entry, item in zip(moved.local([path]), moved.remote([path])):
+                    if entry.inode == number_of(etag):
+                        self._db.execute("UPDATE newer SET etag = ? WHERE path = ?", (item.etag, path))
+
+    def known_md5(self, path: str) -> str:
+        """Return the MD5 of the known file of that name; it is empty where there is none."""
+        return "".join(self._paths("SELECT md5 FROM known WHERE path = ?", path))
 
     def forget(self, paths: Iterable[str]) -> None:
         """Forget files that neither side has any more."""

@@ -45,7 +45,7 @@ def empty(run: Run) -> None:
         store = run.settings.store
         ownership.check(run.bucket, run.server.ids, store.bucket, store.adopt)
         _check_all_is_home(run)
-        removed = _remove_all(run)
+        removed = remove_all(run)
     except StoreError as error:
         if error.code != "NoSuchBucket":
             raise
@@ -90,7 +90,8 @@ def _check_all_is_home(run: Run) -> None:
         )
 
 
-def _remove_all(run: Run) -> int:
+def remove_all(run: Run) -> int:
+    """Remove every object with all its versions, and every unfinished upload; return how many these were."""
     removed, progress = 0, Sometimes(run.say)
     remainders = run.bucket.remainders()
     with ThreadPoolExecutor(checksums.THREADS) as pool:

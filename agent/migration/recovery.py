@@ -13,7 +13,7 @@ from ..model.errors import CommandFailed, Problem
 from ..model.layout import RECOVER_TIMER, RECOVER_UNIT
 from ..model.phases import NEXT, Phase, Side, Stage, Window, after_crash
 from ..serving import disk, earlier_mount, hold, mount, mount_point, playbook, writers
-from ..state import local_copy
+from ..state import local_copy, moving
 from ..state.journal import Journal, Lost
 from ..state.run import Run
 from .aside import parent_of_store
@@ -103,9 +103,31 @@ def _choose_side(run: Run) -> None:
         mount.stop_final(run.server)  # which may wait beside the local store
     elif window.name is Window.ADOPT:
         earlier_mount.finish(run.server)
+    elif window.name is Window.MOVE and outcome.then is Stage.STARTING:
+        go_to_new_store(run)
+    elif window.name is Window.MOVE:
+        mount.keep_ours(run.server)
     else:
         mount.bring_back(run.server)
     journal.recover()
+
+
+def go_to_new_store(run: Run) -> None:
+    """Have every mount start with the store that a move goes to, once the journal says that it serves.
+
+    Our mount of the store that was left goes; its program lives on for whoever reads from it. Raises `Problem` where
+    nothing says which store that is.
+    """
+    found = moving.read(run.layout)
+    if found is None:
+        raise Problem(
+            "the journal says that another store serves, and nothing says which",
+            f"bring {run.layout.moving} back from a backup of the server",
+        )
+    run.journal.epoch = found.epoch
+    run.journal.save()  # where that failed before, nothing of the new store may be in use
+    moving.bring_in(run.layout, run.system, found)
+    mount.leave_earlier_store(run.server)
 
 
 def _start(run: Run, units: Sequence[str], wait: bool) -> None:

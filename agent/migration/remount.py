@@ -84,19 +84,35 @@ def _held(run: Run) -> Clock:
 
     Twice services stand still; the times are those of the longer one.
     """
-    server, journal = run.server, run.journal
-    mount.start_staging(server, journal.owner)
-    clocks = [_swap(run, mount.show_staging)]
-    mount.end_unread(server, MOUNT_UNIT, run.say)
-    mount.start_anew(server, journal.owner)
-    clocks.append(_swap(run, mount.show_beside))
-    mount.settle_beside(server)
-    mount.end_unread(server, STAGING_UNIT, run.say)
+    mount.start_staging(run.server, run.journal.owner)
+    clocks = [_swap(run, mount.show_staging), _anew(run)]
     longest = max(clocks, key=lambda clock: clock.held or 0)
     run.say(f"remount: services stood still for {longest.held:.2f} s at most, twice, and run on")
     run.homeserver.wait()
     _prove(run)
     return longest
+
+
+def _anew(run: Run) -> Clock:
+    """Mount our own anew while that of the staging path serves, and have it take its place; return the times."""
+    server, owner = run.server, run.journal.owner
+    mount.end_unread(server, MOUNT_UNIT, run.say)
+    mount.start_anew(server, owner)
+    clock = _swap(run, mount.show_beside)
+    mount.settle_beside(server)
+    mount.end_unread(server, STAGING_UNIT, run.say)
+    return clock
+
+
+def take_place_of_staging(run: Run) -> None:
+    """Have our own mount, mounted anew, serve where that of the staging path does after a move.
+
+    Raises `Problem` where that fails.
+    """
+    if writers.running(run.server):
+        held_or_stopped(run, Window.REMOUNT, hold.why_not(run.server), lambda: _anew(run), lambda: stopped(run))
+    else:
+        stopped(run)
 
 
 def _swap(run: Run, show: Callable[[Server, Callable[[], None]], None]) -> Clock:

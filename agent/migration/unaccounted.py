@@ -49,19 +49,19 @@ def check_few(run: Run, manifest: Manifest, gone: Sequence[str], where: str) -> 
     check_deletions(run.settings.migration.deletion_limit_percent, manifest.uploaded_count(), gone, where)
 
 
-def remove_from_bucket(run: Run, manifest: Manifest) -> int:
+def remove_from_bucket(run: Run, manifest: Manifest, here: str = "the local store", there: str = "the bucket") -> int:
     """Remove objects of ours from the bucket whose files are gone here since Synapse purged them; return how many.
 
-    The manifest has a walk and a listing. Services run meanwhile: in a window nothing is removed. Raises `Problem`
-    where too many are gone.
+    `here` and `there` say which sides these are; the manifest has both by now. Services run meanwhile: in a window
+    nothing is removed. Raises `Problem` where too many are gone.
     """
     gone = manifest.gone_locally_but_not_remotely()
-    found = purged_of_ours(run, manifest, gone, "the local store")
+    found = purged_of_ours(run, manifest, gone, here)
     if found:
-        run.say(f"{len(found):,} files were purged here; removing them from the bucket")
+        run.say(f"{len(found):,} files were purged in {here}; removing them from {there}")
         checksums.delete_objects(run.bucket, sorted(found))
         manifest.forget(found)
-    _name(run, [path for path in gone if path not in found], "the local store", "the bucket")
+    _name(run, [path for path in gone if path not in found], here, there)
     return len(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -30,6 +31,11 @@ class Object:
     size: int
     etag: str
     archived: bool = field(default=False, compare=False)
+
+
+def number_of(etag: str) -> int:
+    """Return the number that stands for an ETag where a file has times and an inode."""
+    return int.from_bytes(hashlib.sha256(etag.encode()).digest()[:7], "big")
 
 
 class ServerIds(NamedTuple):

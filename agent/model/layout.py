@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,8 @@ class Layout:
     """A `Layout` says where the agent's files and folders lie, all below `root`; tests give a temporary `root`."""
 
     root: Path = Path("/")
+    #: Begins the names of the files that belong to a store: empty for those of the one that serves.
+    other: str = ""
 
     @property
     def etc(self) -> Path:
@@ -90,14 +92,29 @@ class Layout:
         return self.etc / "earlier.json"
 
     @property
+    def of_move(self) -> Layout:
+        """Return the layout in which the files of the store that a move goes to have names of their own."""
+        return replace(self, other="moving-")
+
+    @property
+    def leaving(self) -> Layout:
+        """Return the layout in which the manifest of a store that is let go has a name of its own."""
+        return replace(self, other="leaving-")
+
+    @property
+    def moving(self) -> Path:
+        """Return the path of what a move needs to go on and to end, the keys of both stores, see `state.moving`."""
+        return self.etc / "moving.json"
+
+    @property
     def rclone_conf(self) -> Path:
         """Return the path of rclone's configuration, which holds the bucket's keys."""
-        return self.etc / "rclone.conf"
+        return self.etc / f"{self.other}rclone.conf"
 
     @property
     def credentials(self) -> Path:
         """Return the path of the environment file with the bucket's keys, for the mount's unit."""
-        return self.etc / "credentials.env"
+        return self.etc / f"{self.other}credentials.env"
 
     @property
     def staging(self) -> Path:
@@ -123,7 +140,7 @@ class Layout:
     @property
     def manifest(self) -> Path:
         """Return the path of the SQLite file with what was seen and proven on both sides, see `media.catalog`."""
-        return self.var / "manifest.sqlite"
+        return self.var / f"{self.other}manifest.sqlite"
 
     @property
     def reserve(self) -> Path:

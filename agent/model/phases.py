@@ -53,6 +53,7 @@ class Window(Word):
     RESTORE = "restore"
     REMOUNT = "remount"
     ADOPT = "adopt"
+    MOVE = "move"
 
 
 class Stage(Word):
@@ -80,6 +81,8 @@ class Owed(Word):
     LISTING = "listing"
     #: The mount runs with earlier settings than those that lie on the server.
     REMOUNT = "remount"
+    #: The store that a move left was not looked at yet for what nobody told of.
+    LEFT = "left"
 
 
 class Milestone(Word):
@@ -95,6 +98,8 @@ class Milestone(Word):
 ANY = "any"
 #: The target of a run that goes to no phase, but mounts anew.
 REMOUNT = "remount"
+#: The target of a run that goes to no phase, but to another store.
+MOVE = "move"
 
 
 class AfterCrash(NamedTuple):
@@ -127,6 +132,10 @@ AFTER_CRASH: Mapping[tuple[Window, Stage], AfterCrash] = MappingProxyType(
         (Window.ADOPT, Stage.DELTA): AfterCrash(Side.LOCAL, False, Phase.LOCAL, Stage.UNDONE),
         (Window.ADOPT, Stage.UNDONE): AfterCrash(Side.LOCAL, False, Phase.LOCAL, Stage.UNDONE),
         (Window.ADOPT, Stage.STARTING): AfterCrash(Side.BUCKET, False, Phase.CLEAN, Stage.STARTING),
+        # The store that is left serves, but after `starting` the one that is gone to.
+        (Window.MOVE, Stage.DELTA): AfterCrash(Side.BUCKET, False, None, Stage.UNDONE),
+        (Window.MOVE, Stage.UNDONE): AfterCrash(Side.BUCKET, False, None, Stage.UNDONE),
+        (Window.MOVE, Stage.STARTING): AfterCrash(Side.BUCKET, False, None, Stage.STARTING),
     }
 )
 
@@ -150,6 +159,9 @@ NEXT: Mapping[tuple[Window, Stage], tuple[Stage, ...]] = MappingProxyType(
         (Window.ADOPT, Stage.DELTA): (Stage.STARTING, Stage.UNDONE),
         (Window.ADOPT, Stage.UNDONE): (),
         (Window.ADOPT, Stage.STARTING): (),
+        (Window.MOVE, Stage.DELTA): (Stage.STARTING, Stage.UNDONE),
+        (Window.MOVE, Stage.UNDONE): (),
+        (Window.MOVE, Stage.STARTING): (),
     }
 )
 
@@ -161,7 +173,13 @@ FOLLOWS: Mapping[Window, tuple[Window, Stage]] = MappingProxyType({Window.RESTOR
 
 #: The phase in which each window opens; None for whichever the bucket serves in.
 OPENS_IN: Mapping[Window, Phase | None] = MappingProxyType(
-    {Window.CUTOVER: Phase.MIRROR, Window.RESTORE: Phase.LIVE, Window.REMOUNT: None, Window.ADOPT: Phase.LOCAL}
+    {
+        Window.CUTOVER: Phase.MIRROR,
+        Window.RESTORE: Phase.LIVE,
+        Window.REMOUNT: None,
+        Window.ADOPT: Phase.LOCAL,
+        Window.MOVE: None,
+    }
 )
 
 

@@ -79,6 +79,8 @@ class Plan(TypedDict, total=False):
 class StoreSeen(TypedDict):
     """This record is the store that the server was told to use last, with the customer's key as a fingerprint."""
 
+    #: What the stack calls it.
+    name: str
     bucket: str
     prefix: str
     endpoint: str

@@ -62,6 +62,8 @@ class HostSettings:
 class StoreSettings:
     """These settings describe the bucket as any S3 client needs it."""
 
+    #: What the stack calls the store; empty for the one that needs no name. Where the name is another, media move.
+    name: str = ""
     endpoint: str = ""
     region: str = ""
     bucket: str = ""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..model.errors import Problem
-from ..model.phases import Phase, Side
+from ..model.phases import Phase, Side, Stage, Window
 from ..model.settings import Settings, StoreSettings
 from ..state import local_copy
 from ..state.journal import Journal
@@ -31,6 +31,8 @@ def check(system: System, settings: Settings, journal: Journal, where: Path) -> 
     """
     if where != settings.host.store_path:
         return
+    if journal.window and (journal.window.name, journal.window.stage) == (Window.MOVE, Stage.STARTING):
+        _check_brought_in(journal)
     if journal.forbids_mount():
         raise is_local(where)
     if journal.mounts_beside():
@@ -46,6 +48,15 @@ def check(system: System, settings: Settings, journal: Journal, where: Path) -> 
             mount_point.make_if_gone(where)  # another namespace may have removed it, and the mount with it
         if not mount_point.is_bare(system, where):
             raise is_local(where)
+
+
+def _check_brought_in(journal: Journal) -> None:
+    """Raise `Problem` where a mount would start with the store that was left, and the new one serves."""
+    from ..state import moving  # in other windows nobody waits for it
+
+    found = moving.read(journal.layout)
+    if found and not moving.is_brought_in(journal.layout, found):
+        raise Problem("the media moved to another store, whose keys are not in use yet", "recovery does that now")
 
 
 def clear(system: System, journal: Journal, where: Path) -> None:

@@ -155,6 +155,20 @@ def bring_back(server: Server) -> None:
             system.unmount(server.layout.mounting)
 
 
+def keep_ours(server: Server) -> None:
+    """Have our mount be the media store where that of the staging path took its place in a move that is not decided."""
+    if server.system.shows_same(server.layout.staging, server.store_path):
+        server.system.unmount(server.store_path)
+    bring_back(server)
+
+
+def leave_earlier_store(server: Server) -> None:
+    """Take our mount of the store that a move left away from everywhere; started again, it is of the new one."""
+    server.system.unmount(server.layout.mounting)
+    if not server.system.shows_same(server.layout.staging, server.store_path):
+        server.system.stop([MOUNT_UNIT])
+
+
 def show_staging(server: Server, check: Callable[[], None]) -> None:
     """Let the mount at the staging path be the media store, and take ours beside; nobody may write meanwhile.
 

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from ..host.fetch import what_differs
-from ..model.layout import RECOVER_UNIT
+from ..model.layout import RECOVER_UNIT, STAGING_UNIT
 from ..serving import mount
 from ..serving.units import planned_files
 from ..state.journal import Journal
@@ -28,7 +28,10 @@ def differences(server: Server, journal: Journal, agent: bytes) -> list[str]:
     if installed.repairs is None:
         return found
     same_agent = hashlib.sha256(agent).hexdigest() == installed.agent_sha256
+    staging = server.layout.units / STAGING_UNIT
     for path, (data, mode) in planned_files(server, journal).items():
+        if path == staging and server.layout.moving.exists():
+            continue  # it mounts the store that a move goes to
         if not path.exists():
             found.append(f"{path} is missing")
         elif same_agent and path.read_bytes() != data:

@@ -141,8 +141,9 @@ class Journal:
         return self.window.units if self.window else ()
 
     def settled(self, target: Phase) -> bool:
-        """Return whether the server is in that phase, no window is open, and neither a proof nor a listing is owed."""
-        return self.phase is target and self.window is None and not {Owed.PROOF, Owed.LISTING} & self.owed
+        """Return whether the server is in that phase, no window is open, and no proof and no listing is owed."""
+        owed = {Owed.PROOF, Owed.LISTING, Owed.LEFT} & self.owed
+        return self.phase is target and self.window is None and not owed
 
     def forbids_mount(self) -> bool:
         """Return whether the bucket must not be mounted as the media store now."""

@@ -15,6 +15,7 @@ from ..model.errors import Problem, StoreError
 from ..model.items import Object, Remainder
 from ..model.layout import RESERVED_PREFIX
 from ..model.md5 import new_md5
+from ..model.settings import StoreSettings
 from .connections import Connections
 from .listing import Item, etag_of, parse_listing
 
@@ -23,6 +24,8 @@ OTHER_KEY = (400, 403)
 #: Storage classes whose objects cannot be read before somebody restores them.
 #: https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
 ARCHIVED = ("GLACIER", "DEEP_ARCHIVE")
+#: Bytes of an object that are read at once: its parts are made of whole blocks.
+BLOCK = 1 << 20
 #: What a request may raise where the store refuses, is away, or breaks off.
 STORE_TROUBLE = (StoreError, OSError, http.client.HTTPException)
 
@@ -154,18 +157,26 @@ class Bucket(Connections):
     def md5(self, key: str) -> str:
         """Return the MD5 of the object's content in hexadecimal digits, by reading all of it.
 
-        Raises http.client.IncompleteRead where the store broke off.
+        Raises what `blocks` does.
         """
         digest = new_md5()
+        for block in self.blocks(key):
+            digest.update(block)
+        return digest.hexdigest()
+
+    def blocks(self, key: str) -> Iterator[bytes]:
+        """Yield the object's content in blocks of BLOCK bytes; the last may be shorter.
+
+        Raises http.client.IncompleteRead where the store broke off.
+        """
         response = self.open("GET", key, customer_key=True)
         expected, received = response.getheader("Content-Length"), 0
-        for block in iter(lambda: response.read(1 << 20), b""):
-            digest.update(block)
+        for block in iter(lambda: response.read(BLOCK), b""):
             received += len(block)
+            yield block
         if expected is not None and received != int(expected):
             self.close()
             raise http.client.IncompleteRead(b"", int(expected) - received)
-        return digest.hexdigest()
 
     def put(self, key: str, body: bytes) -> None:
         """Write an object, with the stack's key for SSE-C if there is one."""
@@ -174,6 +185,16 @@ class Bucket(Connections):
     def put_medium(self, key: str, body: bytes) -> None:
         """Write a medium as the mount would, with the stack's key for SSE-C and its storage class."""
         self.open("PUT", key, body=body, customer_key=True, storage_class=self.store.storage_class).read()
+
+    def copy_from(self, source: StoreSettings, key: str) -> None:
+        """Have the store copy an object of the bucket `source` by itself, to the same key here.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
+        """
+        origin = f"{source.bucket}/{source.beginning}{key}"
+        answer = self.open("PUT", key, copy_source=origin, storage_class=self.store.storage_class).read()
+        if b"<Error" in answer:  # it may fail after it began to answer
+            raise StoreError(200, "CopyFailed", f"PUT {key}")
 
     def delete(self, key: str) -> None:
         """Delete an object; in a bucket with versions, its earlier versions stay."""

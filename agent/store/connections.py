@@ -65,7 +65,14 @@ class Connections:
             self._local.connection = None
 
     def _send(
-        self, method: str, key: str, query: dict[str, str], body: bytes, customer_key: bool, storage_class: str
+        self,
+        method: str,
+        key: str,
+        query: dict[str, str],
+        body: bytes,
+        customer_key: bool,
+        storage_class: str,
+        copy_source: str,
     ) -> http.client.HTTPResponse:
         path = "/" + urllib.parse.quote(
             self.store.bucket + (f"/{self.store.beginning}{key}" if key else ""), safe="/-_.~"
@@ -79,6 +86,8 @@ class Connections:
         own = {**(self._customer_key if customer_key else {})}
         if storage_class:
             own["x-amz-storage-class"] = storage_class
+        if copy_source:
+            own["x-amz-copy-source"] = urllib.parse.quote(copy_source, safe="/-_.~")
         if body:  # wanted by buckets with Object Lock
             own["content-md5"] = content_md5(body)
         headers = sign(
@@ -99,17 +108,19 @@ class Connections:
         attempts: int = 0,
         customer_key: bool = False,
         storage_class: str = "",
+        copy_source: str = "",
     ) -> http.client.HTTPResponse:
         """Send a request, and return a response with status 2xx whose body is still to be read.
 
         It is tried `attempts` times, or with 0 as often as the bucket's patience says. With `customer_key`, the object
-        is read or written with the stack's key for SSE-C, if there is one. Raises `StoreError` for any other status.
+        is read or written with the stack's key for SSE-C, if there is one. `copy_source` is the bucket and key of the
+        object that a store copies by itself. Raises `StoreError` for any other status.
         """
         attempts = attempts or self._attempts
         for attempt in range(1, attempts + 1):
             last = attempt == attempts
             try:
-                response = self._send(method, key, query or {}, body, customer_key, storage_class)
+                response = self._send(method, key, query or {}, body, customer_key, storage_class, copy_source)
             except (OSError, http.client.HTTPException) as error:
                 self.close()
                 if last:

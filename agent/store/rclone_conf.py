@@ -9,6 +9,8 @@ from ..model.settings import StoreSettings
 
 #: What rclone's configuration calls the bucket's store.
 REMOTE = "store"
+#: What it calls the one that a move leaves.
+EARLIER = "earlier"
 #: rclone uploads files above this many bytes in parts; below, the ETag is the MD5 of the content.
 PART_CUTOFF = 64 << 20
 #: Bytes of one part; the ETag of an object in parts is the MD5 of its parts' MD5s.
@@ -47,10 +49,10 @@ def rclone_conf(store: StoreSettings) -> str:
     return text.getvalue()
 
 
-def rclone_environment(store: StoreSettings) -> dict[str, str]:
-    """Return the variables that tell rclone the same as `rclone_conf` does; the bucket's keys are among them.
+def rclone_environment(store: StoreSettings, remote: str = REMOTE) -> dict[str, str]:
+    """Return the variables that tell rclone the same as `rclone_conf` does, of a store by that name, keys among them.
 
     https://rclone.org/docs/#config-file
     """
-    names = {f"RCLONE_CONFIG_{REMOTE}_{name}".upper(): value for name, value in _options(store).items()}
+    names = {f"RCLONE_CONFIG_{remote}_{name}".upper(): value for name, value in _options(store).items()}
     return {**names, "RCLONE_CONFIG": "/dev/null"}

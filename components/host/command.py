@@ -44,7 +44,12 @@ def delete_text(user: str, *arguments: str) -> str:
 
     The undo of the command that lays the agent comes last, and brings an agent along.
     """
-    return f"test ! -e {AGENT_PATH} || {agent_text(user, *arguments)}"
+    return if_agent_is_there(agent_text(user, *arguments))
+
+
+def if_agent_is_there(command: str) -> str:
+    """Return a shell command that does nothing where the agent is gone from the server, and else what it is told."""
+    return f"test ! -e {AGENT_PATH} || {command}"
 
 
 def host_command(

@@ -6,6 +6,8 @@ a killed `pulumi up` left behind, something in the state leads back.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pulumi
@@ -13,10 +15,15 @@ import pulumi
 from ..settings import Phase
 from ..store import Store
 from . import zipapp
-from .command import agent_text, delete_text, host_command, verdict
+from .command import agent_text, delete_text, host_command, if_agent_is_there, verdict
 from .connection import Connection
 from .observation import StartFrom
-from .sections import Sections, store_keys
+from .sections import Sections, store_keys, store_section
+
+
+def emptying_of(store: Store) -> list[str]:
+    """Return the words with which a store's bucket is emptied, where the stack says so."""
+    return ["--empty-bucket"] if store.empty_on_destroy else []
 
 
 class MediaServer(pulumi.ComponentResource):
@@ -33,6 +40,7 @@ class MediaServer(pulumi.ComponentResource):
         *,
         connection: Connection,
         store: Store,
+        others: Mapping[str, Store] = MappingProxyType({}),
         sections: Sections,
         token: dict[str, pulumi.Input[Any]],
         phase: Phase,
@@ -41,6 +49,8 @@ class MediaServer(pulumi.ComponentResource):
     ) -> None:
         super().__init__("matrix-media-store:host:MediaServer", name, None, opts)
         user = connection.user
+        # While the media move, both stores are in use.
+        ready = [resource for each in (store, *others.values()) for resource in each.ready]
 
         def text(*arguments: pulumi.Input[str], piped: bool = False, **shown: Any) -> pulumi.Output[str]:
             """Return the shell command for the agent with these arguments; its settings are the last one."""
@@ -51,7 +61,6 @@ class MediaServer(pulumi.ComponentResource):
         after = pulumi.Output.from_input(start).apply(lambda seen: seen.after)
         self.repairs = pulumi.Output.from_input(start).apply(lambda seen: seen.repairs)
         mine = ["--stack", str(sections.host["stack"])]
-        emptying = ["--empty-bucket"] if store.empty_on_destroy else []
         agent = host_command(
             f"{name}-agent",
             connection=connection,
@@ -59,9 +68,9 @@ class MediaServer(pulumi.ComponentResource):
                 "install", "--sha256", zipapp.sha256(), "--repairs", self.repairs,
                 piped=True, host=sections.host, store=sections.store,
             ),
-            delete=text("uninstall", *mine, *emptying, piped=True, host=sections.host, store=sections.store),
+            delete=text("uninstall", *mine, *emptying_of(store), piped=True, host=sections.host, store=sections.store),
             secrets={"agent": zipapp.encoded(), **store_keys(store)},
-            depends_on=store.ready,
+            depends_on=ready,
             parent=self,
         )  # fmt: skip
         mount = host_command(
@@ -70,7 +79,7 @@ class MediaServer(pulumi.ComponentResource):
             run=text("mount", "--repairs", self.repairs, store=sections.store, mount=sections.mount),
             delete=delete_text(user, "unmount", *mine),
             secrets=store_keys(store),
-            depends_on=[*store.ready, agent],
+            depends_on=[*ready, agent],
             parent=self,
         )
         media_store = host_command(
@@ -88,8 +97,20 @@ class MediaServer(pulumi.ComponentResource):
             ),
             delete=delete_text(user, "converge", *mine, "--phase", "local", "--after", "any"),
             secrets=token,
-            depends_on=[*store.ready, agent, mount],
+            depends_on=[*ready, agent, mount],
             parent=self,
         )
+        for key, each in others.items():
+            shown = store_section(each, key)
+            # The last to come and the first to go: a store that is taken out of the stack goes after this.
+            host_command(
+                f"{name}-{key}-kept" if key else f"{name}-kept",
+                connection=connection,
+                run=text("keep", store=shown),
+                delete=text("leave", *mine, *emptying_of(each), store=shown).apply(if_agent_is_there),
+                secrets=store_keys(each),
+                depends_on=[*each.ready, agent, mount, media_store],
+                parent=self,
+            )
         self.verdict = verdict(media_store.stdout)
         self.register_outputs({"verdict": self.verdict})

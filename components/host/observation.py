@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import cast
@@ -12,7 +12,7 @@ from typing import cast
 from agent.model.fingerprint import fingerprint
 from agent.model.protocol import Plan, Status, StoreSeen
 
-from ..settings import AnyStore, AwsStore, B2Store
+from ..settings import AnyStore, AwsStore, B2Store, Settings
 from . import zipapp
 from .command import agent_text, last_json
 from .connection import Connection
@@ -82,14 +82,36 @@ class Observation:
                 "first; only if it is gone or was renamed, set store.adopt to true for one update"
             )
 
-    def check_store(self, wanted: AnyStore, customer_key: str) -> None:
+    def moves_to(self, name: str) -> bool:
+        """Return whether the media lie in another store of the stack than the one called so, and are to move there."""
+        serves = self.phase in ("live", "clean")
+        return bool(serves and self.store and self.store["bucket"] and self.store.get("name", "") != name)
+
+    def check_names(self, name: str, names: Collection[str]) -> None:
+        """Raise WrongStore where the media cannot move to the store called `name`; `names` are all of the stack's."""
+        known = self.store.get("name", "") if self.store and self.store["bucket"] else name
+        if known == name or self.phase not in ("mirror", "live", "clean"):
+            return
+        if known not in names:
+            place = f"stores.{known}" if known else "store"
+            raise WrongStore(
+                f"the media lie in the store {place}, which the stack has no more -- put it back; it can be taken out "
+                "once the media are in another store"
+            )
+        if self.phase == "mirror":
+            raise WrongStore(
+                "serve changed in phase mirror, and what was copied is in the other store -- set phase to prepare "
+                "first, and to mirror then; or set serve back, and move once the server is live"
+            )
+
+    def check_store(self, wanted: AnyStore, customer_key: str, name: str = "") -> None:
         """Raise WrongStore where the media lie in another store, or under another key, than the stack says.
 
         The agent would refuse too, but only after the resources of the store that serves were changed. At AWS each
         resource has its region, so that another region replaces them all, whatever the phase.
         """
-        if not self.store or not self.store["bucket"]:
-            return
+        if not self.store or not self.store["bucket"] or self.store.get("name", "") != name:
+            return  # another store of the stack has another name, see `check_names`
         bucket = self.store["bucket"]
         changes = [
             ("store.bucket", bucket, wanted.bucket),
@@ -196,6 +218,19 @@ def observe(
         store=answer["store"],
         plan=answer.get("plan", {}),
     )
+
+
+def move_lines(observed: Observation, settings: Settings) -> list[str]:
+    """Return what a move to another store would do, in words for a preview; nothing where none is asked for."""
+    if not observed.moves_to(settings.store_name) or not observed.store:
+        return []
+    before, after = observed.store, settings.store
+    return [
+        f"the media move from bucket {before['bucket']} at {before['endpoint']} to bucket {after.bucket}: copied and "
+        "compared while services run, then the new bucket is mounted in the place of the other one; services are held "
+        "for less than a second for it where they can be, else stopped; the earlier store stays in the stack, and back "
+        "is the same move"
+    ]
 
 
 def plan_lines(observed: Observation, phase: str) -> list[str]:

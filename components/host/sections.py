@@ -103,13 +103,14 @@ def cutover_section(settings: Settings) -> Section:
     return shown(CutoverSettings(method=settings.cutover.method))
 
 
-def store_section(store: Store) -> pulumi.Output[Section]:
+def store_section(store: Store, name: str) -> pulumi.Output[Section]:
     """Return the section on the bucket."""
 
     def section(known: dict[str, Any]) -> Section:
         return shown(StoreSettings(**known))
 
     return pulumi.Output.all(
+        name=name,
         endpoint=store.endpoint,
         region=store.region,
         bucket=store.bucket,
@@ -126,7 +127,7 @@ def sections(settings: Settings, store: Store, stack: str) -> Sections:
     """Return all sections that may stand in a command's text."""
     return Sections(
         host=host_section(settings, stack),
-        store=store_section(store),
+        store=store_section(store, settings.store_name),
         mount=mount_section(settings),
         copy=copy_section(settings),
         migration=migration_section(settings),
@@ -158,7 +159,13 @@ def known_store(settings: Settings) -> dict[str, Any]:
         "secret_access_key": store.secret_access_key.get_secret_value(),
         "sse_customer_key": store.sse_customer_key.get_secret_value(),
     }
-    open_values = {"endpoint": store.endpoint, "region": store.region, "bucket": store.bucket, "prefix": store.prefix}
+    open_values = {
+        "name": settings.store_name,
+        "endpoint": store.endpoint,
+        "region": store.region,
+        "bucket": store.bucket,
+        "prefix": store.prefix,
+    }
     return {**open_values, "adopt": store.adopt, "rclone_provider": store.known.rclone, **secret}
 
 

@@ -6,18 +6,30 @@ Every problem is named at once.
 from __future__ import annotations
 
 import json
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
 
 from .fields import Section, setting
 from .host import Copy, Cutover, Host, Migration, Mount
 from .server import Server
-from .stores import STORES, AnyStore, AwsStore, B2Store, ExistingStore, kind_of
+from .stores import (
+    ALONE,
+    STORES,
+    AnyStore,
+    AwsStore,
+    B2Store,
+    ExistingStore,
+    StoreName,
+    kind_of,
+    known,
+    needed,
+    store_clashes,
+)
 
 __all__ = [
-    "AnyStore", "AwsStore", "B2Store", "ConfigurationError", "ExistingStore", "Phase", "Server", "Settings",
+    "ALONE", "AnyStore", "AwsStore", "B2Store", "ConfigurationError", "ExistingStore", "Phase", "Server", "Settings",
     "is_secret", "parse", "read",
 ]  # fmt: skip
 
@@ -33,12 +45,40 @@ class Settings(Section):
 
     phase: Phase = setting("prepare", "What should be true", "use prepare, mirror, live or clean")
     server: Server = setting(..., "How to reach the server", "see stacks/Pulumi.example-existing.yaml")
-    store: AnyStore = setting(..., "Where the media go", "see the examples in stacks/")
+    stores: dict[StoreName, AnyStore] = setting(
+        {},
+        "Stores by names of your own, where media move from one to another; settings of each are those of `store`",
+        "give each a name of small letters, digits and hyphens, but not store",
+    )
+    only_store: Annotated[AnyStore | None, AfterValidator(needed)] = setting(
+        None, "Where the media go", "see the examples in stacks/", alias="store", validate_default=True
+    )
+    serve: Annotated[str, AfterValidator(known)] = setting(
+        "",
+        "Which of the stores the media lie in: one of `stores` by its name, or store. Another one has them move there",
+        "name one of the stack's stores, or leave it out where there is only one",
+        validate_default=True,
+    )
     host: Host = setting(Host(), "The homeserver", "see stacks/Pulumi.example-existing.yaml")
     mount: Mount = setting(Mount(), "The mount", "see stacks/Pulumi.example-existing.yaml")
     copying: Copy = setting(Copy(), "Copying", "see stacks/Pulumi.example-existing.yaml", alias="copy")
     migration: Migration = setting(Migration(), "Limits", "see stacks/Pulumi.example-existing.yaml")
     cutover: Cutover = setting(Cutover(), "The cutover", "see stacks/Pulumi.example-existing.yaml")
+
+    @property
+    def all_stores(self) -> dict[str, ExistingStore | AwsStore | B2Store]:
+        """Return all stores by their names; the one that has none stands under an empty text."""
+        return {**({"": self.only_store} if self.only_store else {}), **self.stores}
+
+    @property
+    def store_name(self) -> str:
+        """Return the name of the store that the media lie in, or are to; it is empty for the one without a name."""
+        return "" if self.serve == ALONE else self.serve
+
+    @property
+    def store(self) -> ExistingStore | AwsStore | B2Store:
+        """Return the store that the media lie in, or are to."""
+        return self.all_stores[self.store_name]
 
     @property
     def customer_key(self) -> str:
@@ -74,6 +114,7 @@ class Settings(Section):
     def _clashes(self) -> list[str]:
         """Return a line with its remedy for each thing that is right by itself and wrong together with another."""
         store, clashes = self.store, []
+        where = f"stores.{self.store_name}" if self.store_name else ALONE
         at_b2 = isinstance(store, B2Store) or (isinstance(store, ExistingStore) and "backblazeb2.com" in store.endpoint)
         if self.copying.method == "b2" and not at_b2:
             clashes.append("copy.method: b2 copies to Backblaze B2 only -- use rclone")
@@ -86,19 +127,18 @@ class Settings(Section):
         if self.mount.managed_by == "playbook" and self.host.adopt_mount:
             clashes.append("host.adoptMount: the playbook's mount stays with mount.managedBy: playbook -- use stack")
         if self.mount.managed_by == "playbook" and store.prefix:
-            clashes.append("mount.managedBy: the playbook's mount knows no store.prefix -- use stack")
+            clashes.append(f"mount.managedBy: the playbook's mount knows no {where}.prefix -- use stack")
         if self.mount.managed_by == "playbook" and self.customer_key:
-            clashes.append("mount.managedBy: the playbook's mount knows no store.sseCustomerKey -- use stack")
+            clashes.append(f"mount.managedBy: the playbook's mount knows no {where}.sseCustomerKey -- use stack")
         elif self.mount.managed_by == "playbook" and self.mount_program != "goofys":
             clashes.append("mount.managedBy: the playbook mounts with goofys, and this stack with rclone -- use stack")
-        if self.customer_key and isinstance(store, ExistingStore):
-            if not store.known.customer_keys:
-                clashes.append("store.sseCustomerKey: this store's S3 side takes no customer keys -- leave it out")
-            if store.endpoint.startswith("http://"):
-                clashes.append("store.sseCustomerKey: would travel in plain text -- use an https:// store.endpoint")
+        for name, each in self.all_stores.items():
+            clashes += store_clashes(f"stores.{name}" if name else ALONE, each)
         return clashes
 
 
+#: Settings that are a word, not a section.
+_WORDS = ("phase", "serve")
 #: Settings of the providers that say nothing secret; all others of theirs are taken for credentials.
 _OPEN_PROVIDER_SETTINGS = ("aws:region", "b2:endpoint")
 
@@ -106,16 +146,18 @@ _OPEN_PROVIDER_SETTINGS = ("aws:region", "b2:endpoint")
 def is_secret(path: str) -> bool:
     """Return whether a setting's value, by its path in the stack's file, must never be shown; it is so in doubt."""
     section, _, rest = path.partition(".")
-    if section == "phase" or path in _OPEN_PROVIDER_SETTINGS:
+    if section == "stores":  # one by its name
+        section, rest = ALONE, rest.partition(".")[2]
+    if section in _WORDS or path in _OPEN_PROVIDER_SETTINGS:
         return False
     field = next((f for n, f in Settings.model_fields.items() if (f.alias or n) == section), None)
     if field is None:
         return True
     name = rest.partition("[")[0].partition(".")[0]
-    for model in STORES.values() if section == "store" else [field.annotation]:
-        for inner, known in getattr(model, "model_fields", {}).items():
+    for model in STORES.values() if section == ALONE else [field.annotation]:
+        for inner, field in getattr(model, "model_fields", {}).items():
             if to_camel(inner) == name:
-                return SecretStr in (known.annotation, *get_args(known.annotation))
+                return SecretStr in (field.annotation, *get_args(field.annotation))
     return True
 
 
@@ -123,14 +165,27 @@ def _place(loc: tuple[str | int, ...], problem: str) -> tuple[str | int, ...]:
     """Return where in the stack's file a problem is: without the union's branch, and defaults under their alias."""
     if problem == "setting":
         loc = tuple(to_camel(part) if isinstance(part, str) else part for part in loc)
+    if loc[0] == "only_store":  # a default stands under the field's own name
+        return (ALONE,)
     if problem == "kind":
         return (*loc, "kind")
-    return (loc[0], *loc[2:]) if loc[:1] == ("store",) and loc[1:2] and loc[1] in STORES else loc
+    tag = {"store": 1, "stores": 2}.get(str(loc[0]))
+    return (*loc[:tag], *loc[tag + 1 :]) if tag and len(loc) > tag and loc[tag] in STORES else loc
+
+
+def _kind_at(values: dict[str, Any], path: tuple[str | int, ...]) -> str:
+    """Return the kind of the store that a path in the stack's file leads to."""
+    if path[0] == "stores":
+        stores = values.get("stores")
+        return kind_of(stores.get(path[1])) if isinstance(stores, dict) and len(path) > 1 else ""
+    return kind_of(values.get(ALONE))
 
 
 def _fix(model: type[BaseModel], path: tuple[str | int, ...], kind: str) -> str:
     """Return the remedy of the field at `path`, or of the nearest one above it."""
     fix = ""
+    if path[:1] == ("stores",) and len(path) > 2:  # one by its name
+        path = (ALONE, *path[2:])
     for part in path:
         field = next((f for n, f in model.model_fields.items() if (f.alias or to_camel(n)) == part), None)
         if field is None:
@@ -138,7 +193,7 @@ def _fix(model: type[BaseModel], path: tuple[str | int, ...], kind: str) -> str:
             return fix if isinstance(part, int) or fix and not model.model_fields else f"use one of {names}"
         extra = field.json_schema_extra
         fix = str(extra.get("fix", "")) if isinstance(extra, dict) else fix
-        if part == "store":
+        if part == ALONE:
             model = STORES.get(kind, ExistingStore)
         elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             model = field.annotation
@@ -153,9 +208,9 @@ def parse(values: dict[str, Any]) -> Settings:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         lines = []
-        kind = kind_of(values.get("store"))
         for problem in error.errors(include_url=False, include_context=False, include_input=False):
             path = _place(problem["loc"], problem["type"])
+            kind = _kind_at(values, path)
             text = {"missing": "is missing", "extra_forbidden": "is not a setting"}.get(problem["type"], problem["msg"])
             name = "".join(char if char.isprintable() else "?" for char in ".".join(map(str, path)))
             lines.append(f"{name}: {text} -- {_fix(Settings, path, kind)}")
@@ -189,7 +244,7 @@ def read(project: str, config: dict[str, str], secret_keys: set[str]) -> Setting
         if namespace != project:
             continue
         values[key] = text
-        if key != "phase":
+        if key not in _WORDS:
             try:
                 values[key] = json.loads(text)
             except ValueError:
@@ -198,12 +253,13 @@ def read(project: str, config: dict[str, str], secret_keys: set[str]) -> Setting
                 problems.append(f"{key}: is not an object -- set its parts with `pulumi config set --path {key}.…`")
                 del values[key]
                 continue
-        for secret in _SECRETS.get(key, []):
-            if isinstance(values[key], dict) and values[key].get(secret) and full not in secret_keys:
-                problems.append(
-                    f"{key}.{secret}: lies in plain text -- "
-                    f"set it with `pulumi config set --secret --path {key}.{secret}`"
-                )
+        for place, section in _stores_in(values) if key == "stores" else [(key, values[key])]:
+            for secret in _SECRETS.get(ALONE if key == "stores" else key, []):
+                if isinstance(section, dict) and section.get(secret) and full not in secret_keys:
+                    problems.append(
+                        f"{place}.{secret}: lies in plain text -- "
+                        f"set it with `pulumi config set --secret --path {place}.{secret}`"
+                    )
     problems += _take_from_providers(values, config)
     try:
         settings = parse(values)
@@ -221,13 +277,19 @@ _PROVIDERS = [("aws", "region", "aws:region"), ("b2", "api", "b2:endpoint")]
 def _take_from_providers(values: dict[str, Any], config: dict[str, str]) -> list[str]:
     """Take what a provider's own settings say already, and return a line for each that stands in the store's too."""
     problems = []
-    store = values.get("store")
-    for kind, ours, theirs in _PROVIDERS:
-        if isinstance(store, dict) and kind_of(store) == kind:
-            if ours in store:
-                problems.append(
-                    f"store.{ours}: is not a setting for {kind} -- set it with `pulumi config set {theirs}`"
-                )
-            elif config.get(theirs, "production") != "production":
-                values["store"] = {**store, ours: config[theirs]}
+    for place, store in [(ALONE, values.get(ALONE)), *_stores_in(values)]:
+        for kind, ours, theirs in _PROVIDERS:
+            if isinstance(store, dict) and kind_of(store) == kind:
+                if ours in store:
+                    problems.append(
+                        f"{place}.{ours}: is not a setting for {kind} -- set it with `pulumi config set {theirs}`"
+                    )
+                elif config.get(theirs, "production") != "production":
+                    store[ours] = config[theirs]
     return problems
+
+
+def _stores_in(values: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return the stores with names that a configuration has, each with where it stands there."""
+    stores = values.get("stores")
+    return [(f"stores.{name}", store) for name, store in stores.items()] if isinstance(stores, dict) else []

@@ -7,6 +7,7 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, SecretStr, Tag, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from agent.model.layout import RESERVED
 
@@ -240,3 +241,44 @@ AnyStore = Annotated[
         custom_error_message="is not existing, aws or b2",
     ),
 ]
+
+
+#: The setting of a store that needs no name, and what `serve` calls it.
+ALONE = "store"
+StoreName = Annotated[
+    str,
+    must(
+        lambda v: bool(re.fullmatch(r"[a-z][a-z0-9-]{0,30}", v)) and v != ALONE,
+        "is not a name of up to 31 small letters, digits and hyphens, other than store",
+    ),
+]
+
+
+def needed(value: Any, info: ValidationInfo) -> Any:
+    """Return the store without a name. Raises an error where the stack has none at all."""
+    if value is None and not info.data.get("stores", True):
+        raise PydanticCustomError("missing", "is missing")
+    return value
+
+
+def known(value: str, info: ValidationInfo) -> str:
+    """Return which store serves: as it says, or the only one there is. Raises an error where there is no such."""
+    if "stores" not in info.data or "only_store" not in info.data:
+        return value  # told already
+    names = [*([ALONE] if info.data["only_store"] else []), *info.data["stores"]]
+    if not value and len(names) > 1 and names[0] != ALONE:
+        raise wrong(f"is missing, and the stack has the stores {', '.join(names)}")
+    if value and value not in names:
+        raise wrong(f"is {value}, and the stack has {', '.join(names)}")
+    return value or names[0]
+
+
+def store_clashes(where: str, store: ExistingStore | AwsStore | B2Store) -> list[str]:
+    """Return a line for each thing of a store that is wrong together with another; `where` is its setting."""
+    clashes: list[str] = []
+    if isinstance(store, ExistingStore) and store.sse_customer_key.get_secret_value():
+        if not store.known.customer_keys:
+            clashes.append(f"{where}.sseCustomerKey: this store's S3 side takes no customer keys -- leave it out")
+        if store.endpoint.startswith("http://"):
+            clashes.append(f"{where}.sseCustomerKey: would travel in plain text -- use an https:// {where}.endpoint")
+    return clashes

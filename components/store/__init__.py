@@ -5,12 +5,12 @@ Only the module of the stack's own kind is imported, so no other provider is loa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pulumi
 
-from ..settings import AwsStore, B2Store, Settings
+from ..settings import AnyStore, AwsStore, B2Store, ExistingStore, Settings
 
 
 @dataclass(frozen=True)
@@ -49,24 +49,44 @@ def provider_trouble(settings: Settings, config: Mapping[str, str], environment:
 
     :param config: the engine's configuration by full key, in plain text.
     """
-    if isinstance(settings.store, B2Store):
-        from .b2_keys import trouble
+    for store in settings.all_stores.values():
+        if isinstance(store, B2Store):
+            from .b2_keys import trouble
 
-        return trouble(settings.store.api, config, environment)
+            return trouble(store.api, config, environment)
     return ""
 
 
-def make_store(name: str, settings: Settings) -> Store:
-    """Return the store that the stack asks for, as a component called `name`."""
-    wanted = settings.store
+def make_stores(name: str, settings: Settings) -> dict[str, Store]:
+    """Return all stores of the stack by their names; their components are called `name`, with the store's own in it.
+
+    A name never moves: where a new store took the resources' names of an earlier one, the engine would take it for
+    that.
+    """
+    earlier = [each for key, each in settings.all_stores.items() if key != settings.store_name]
+    reads = [each for each in earlier if isinstance(each, AwsStore)]
+    stores = {}
+    for key, each in settings.all_stores.items():
+        called = f"{name}-{key}-bucket" if key else f"{name}-bucket"
+        stores[key] = make_store(called, each, reads if key == settings.store_name else ())
+    return stores
+
+
+def make_store(name: str, wanted: AnyStore, reads: Sequence[AwsStore] = ()) -> Store:
+    """Return a store that the stack asks for, as a component called `name`.
+
+    Its key may read the buckets of the stores `reads` too, so that AWS itself copies from them in a move.
+    """
     if isinstance(wanted, AwsStore):
         from .aws import AwsBucket
 
-        return AwsBucket(name, settings=wanted).store
+        return AwsBucket(name, settings=wanted, reads=reads).store
     if isinstance(wanted, B2Store):
         from .b2 import B2Bucket
 
         return B2Bucket(name, settings=wanted).store
     from .existing import ExistingBucket
+
+    assert isinstance(wanted, ExistingStore)
 
     return ExistingBucket(name, settings=wanted).store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
@@ -28,10 +29,19 @@ DAYS_OF_OLD_VERSIONS = 1
 KEY_PATIENCE_SECONDS = 180
 
 
-def user_policy(arn: str, *, may_empty: bool) -> dict[str, Any]:
+def arn_of(store: AwsStore) -> str:
+    """Return the name by which policies know the bucket of a store.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
+    """
+    return f"arn:{'aws-cn' if store.region.startswith('cn-') else 'aws'}:s3:::{store.bucket}"
+
+
+def user_policy(arn: str, *, may_empty: bool, reads: Sequence[str] = ()) -> dict[str, Any]:
     """Return the IAM user's policy: it allows this bucket, and nothing else.
 
-    With `may_empty` it allows to list and delete old versions and unfinished uploads too.
+    With `may_empty` it allows to list and delete old versions and unfinished uploads too. The buckets `reads` may be
+    read and no more: from these, media move here.
     """
     bucket = [*BUCKET_RIGHTS, *(EMPTY_BUCKET_RIGHTS if may_empty else ())]
     objects = [*OBJECT_RIGHTS, *(EMPTY_OBJECT_RIGHTS if may_empty else ())]
@@ -47,6 +57,10 @@ def user_policy(arn: str, *, may_empty: bool) -> dict[str, Any]:
                 "Resource": f"{arn}/*",
                 "Condition": {"StringEquals": {"s3:x-amz-acl": ACL}},
             },
+            *[
+                {"Sid": f"Earlier{number}", "Effect": "Allow", "Action": ["s3:GetObject"], "Resource": f"{each}/*"}
+                for number, each in enumerate(reads)
+            ],
         ],
     }
 
@@ -76,7 +90,14 @@ class AwsBucket(pulumi.ComponentResource):
 
     store: Store
 
-    def __init__(self, name: str, *, settings: AwsStore, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        settings: AwsStore,
+        reads: Sequence[AwsStore] = (),
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
         super().__init__("matrix-media-store:store:AwsBucket", name, None, opts)
         bucket, bucket_settings = self._bucket(name, settings)
         user = aws.iam.User(
@@ -90,7 +111,9 @@ class AwsBucket(pulumi.ComponentResource):
             name="media-store",
             user=user.name,
             policy=bucket.arn.apply(
-                lambda arn: json.dumps(user_policy(arn, may_empty=settings.on_destroy == "delete"))
+                lambda arn: json.dumps(
+                    user_policy(arn, may_empty=settings.on_destroy == "delete", reads=[*map(arn_of, reads)])
+                )
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -46,6 +46,8 @@ class Machine:
     listen: ports.Listen = FakeListener.listening
     hear: ports.Hear = lambda mount: contextlib.nullcontext()
     homeserver: FakeHomeserver = field(default_factory=FakeHomeserver)
+    #: The bucket of each store by its name, where there are more than one.
+    buckets: dict[str, FakeBucket] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     #: The milestones that runs reached, with what each was about.
     reached: list[tuple[str, str]] = field(default_factory=list)
@@ -65,7 +67,9 @@ class Machine:
     @property
     def agent(self) -> Server:
         """The server as the agent sees it."""
-        return Server(self.layout, self.settings, self.system, lambda store: self.bucket)
+        return Server(
+            self.layout, self.settings, self.system, lambda store: self.buckets.get(store.bucket, self.bucket)
+        )
 
     @property
     def journal(self) -> Journal:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import http.client
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from agent.media.walk import walk
 from agent.model.items import Entry, Object
+from agent.model.settings import StoreSettings
+from agent.state.run import Server
 
 from .fakes import FakeBucket, Power
 
@@ -37,9 +39,29 @@ class FakeCopier:
 
     bucket: FakeBucket
     power: Power
+    #: All buckets by name, where there are several.
+    buckets: dict[str, FakeBucket] = field(default_factory=dict)
 
     def prepare(self) -> None:
         return
+
+    def to(self, server: Server) -> FakeCopier:
+        bucket = server.bucket
+        assert isinstance(bucket, FakeBucket)
+        return FakeCopier(bucket, self.power, self.buckets)
+
+    def across(
+        self,
+        source: StoreSettings,
+        objects: Sequence[Object],
+        owner: Any,
+        progress: Any,
+        deadline: float | None = None,
+    ) -> None:
+        for key in (item.key for item in objects):
+            self.power.tick()
+            if key in self.buckets[source.bucket].objects:
+                self.bucket.put(key, self.buckets[source.bucket].objects[key])
 
     def upload(
         self,

@@ -14,6 +14,7 @@ from agent.model.errors import CommandFailed, StoreError
 from agent.model.items import Object, Remainder, View
 from agent.model.layout import MOUNT_UNIT, STAGING_UNIT
 from agent.model.ports import Layer, OpenFolder
+from agent.model.settings import StoreSettings
 
 T = TypeVar("T")
 
@@ -103,6 +104,14 @@ class FakeBucket:
     def md5(self, key: str) -> str:
         self._unlock(key)
         return hashlib.md5(self.objects[key]).hexdigest()
+
+    def blocks(self, key: str) -> Iterator[bytes]:
+        self._unlock(key)
+        body = self.objects[key]
+        return iter([body[at : at + 4] for at in range(0, len(body), 4)])
+
+    def copy_from(self, source: StoreSettings, key: str) -> None:
+        raise StoreError(403, "AccessDenied", key)
 
     def put(self, key: str, body: bytes) -> None:
         self.power.tick()

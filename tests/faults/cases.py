@@ -176,11 +176,22 @@ ADOPTING = [
         )
     ),
 ]
+#: While the media move to another store; and while services stand still for that.
+MOVING = [
+    *(Case("agent killed", i.agent_killed, "live", "live", f"move, {at}") for at in ("copying", "delta", "starting")),
+    *(Case("power lost", i.power_lost, "live", "live", f"move, {at}") for at in ("copying", "delta", "starting")),
+    Case("pulumi killed", i.pulumi_killed, "live", "live", "move, copying"),
+    Case("store down for good", i.store_in(Mode.REFUSING), "live", "live", "move, copying"),
+    Case("store down for good", i.store_in(Mode.REFUSING), "live", "live", "move, delta"),
+    Case("new store refuses the key", i.new_store_refuses, "live", "live", "move, copying"),
+    Case("new store refuses the key", i.new_store_refuses, "live", "live", "before move"),
+    *(replace(case, start="live", target="live", at="move, held", chosen=False) for case in HELD[:6]),
+]
 #: Those that see another place than the homeserver's: services are stopped instead.
 UNSEEING = Case("a container that does not see the mount", i.container_sees_nothing, *READY, before=True, method="auto")
 
 CASES = [
-    *(replace(case, server="docker") for case in (*HELD, *HELD_TOO, *ADOPTING, UNSEEING)),
+    *(replace(case, server="docker") for case in (*HELD, *HELD_TOO, *ADOPTING, *MOVING, UNSEEING)),
     *(replace(case, server="docker") for case in IN_CONTAINERS),
     Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *MIRRORING),
     Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *RESTORING),

@@ -15,7 +15,7 @@ from sandbox.engine import Stack
 from sandbox.server import matrix
 
 from ..e2e.world import BACKUP, STORE, on_disk, server_processes
-from .scene import EVERYTHING, KEY, KEY_ID, Scene, wait_for
+from .scene import EVERYTHING, KEY, KEY_ID, NEW_KEY_ID, Scene, wait_for
 
 Injector = Callable[[Scene], None]
 UNITS = Path("/etc/systemd/system")
@@ -95,6 +95,12 @@ def booted_without_store(scene: Scene) -> None:
 def key_revoked(scene: Scene) -> None:
     store.set_user(KEY_ID, KEY, [])
     scene.healing.append(lambda: store.set_user(KEY_ID, KEY, EVERYTHING))
+
+
+def new_store_refuses(scene: Scene) -> None:
+    """The store that the media move to refuses the key, until it is healed."""
+    store.set_user(NEW_KEY_ID, KEY, [])
+    scene.healing.append(lambda: store.set_user(NEW_KEY_ID, KEY, EVERYTHING))
 
 
 def disk_full(folder: Path) -> Injector:

@@ -63,7 +63,8 @@ def run_case(case: Case, trouble: relay.Relay) -> Verdict:
             scene.kill_engine()
         server.kill()  # nothing may write into the bucket while it is removed
         scene.migration.stack.remove()
-        store.remove_bucket(scene.migration.bucket)
+        for bucket in filter(None, (scene.migration.bucket, scene.left)):
+            store.remove_bucket(bucket)
     verdict.seconds = round(time.monotonic() - started, 1)
     return verdict
 
@@ -75,6 +76,8 @@ def _play(case: Case, scene: Scene, verdict: Verdict) -> None:
             case.inject(scene)
         if case.at.startswith("remount"):
             scene.change_key()
+        if "move" in case.at:
+            scene.change_store()
         scene.begin_up(case.target)
         if not case.before and case.at != "at rest":
             moment = MOMENTS[case.at]

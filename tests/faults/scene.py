@@ -28,6 +28,7 @@ from .client import Client
 
 #: A key of the bucket that can be revoked.
 KEY_ID, KEY = "FAULTSKEY7Q2XW", "faults-secret-Vq8Zr3mNp5tKw2"
+NEW_KEY_ID = "FAULTSNEWKEY3Y"
 EVERYTHING = [{"Effect": "Allow", "Action": ["s3:*"], "Resource": ["arn:aws:s3:::*"]}]
 #: Seconds for a moment to come, for services to be back, and for the server to settle by itself.
 MOMENT, BACK, SETTLE = 90.0, 120.0, 180.0
@@ -54,6 +55,8 @@ class Scene:
     #: The window and its stage when the fault came.
     step: str = ""
     _phase: str = ""
+    #: The bucket that a move leaves.
+    left: str = ""
 
     @classmethod
     def make(cls, trouble: Relay, start: str, own_key: bool = False, kind: str = "", method: str = "") -> Scene:
@@ -80,6 +83,18 @@ class Scene:
         """The stack gets another key of the same bucket."""
         self.migration.stack.set_secret("store.accessKeyId", store.ACCESS_KEY_ID)
         self.migration.stack.set_secret("store.secretAccessKey", store.SECRET_ACCESS_KEY)
+
+    def change_store(self) -> None:
+        """The stack gets another store, which is not behind the relay, and the media are to move there."""
+        migration = self.migration
+        self.left, migration.bucket = migration.bucket, f"{migration.bucket}-new"
+        store.empty_bucket(migration.bucket)
+        store.set_user(NEW_KEY_ID, KEY, EVERYTHING)
+        new = {"endpoint": store.ENDPOINT, "region": store.REGION, "bucket": migration.bucket}
+        pairs = [part for key, value in new.items() for part in ("--plaintext", f"stores.new.{key}={value}")]
+        migration.stack.must("config", "set-all", "--path", *pairs, "--plaintext", "serve=new")
+        migration.stack.set_secret("stores.new.accessKeyId", NEW_KEY_ID)
+        migration.stack.set_secret("stores.new.secretAccessKey", KEY)
 
     def begin_up(self, target: str) -> None:
         """`pulumi up` to a phase, or `pulumi destroy` for `none`; its output goes to a file."""
@@ -223,6 +238,8 @@ MOMENTS: dict[str, Callable[[], bool]] = {
     "install": _process(r"agent\.pyz mount "),
     "install, mounting": lambda: (on_disk(Path("/etc/systemd/system")) / "matrix-media-store.service").exists(),
     "mirror, copying": _process(r"rclone\S* copy"),
+    "move, copying": _process(r"rclone\S* copy earlier"),
+    "before move": _milestone(Milestone.WINDOW_READY, Window.MOVE),
     "mirror, compared": _milestone(Milestone.COMPARED, "mirror"),
     "before cutover": _milestone(Milestone.WINDOW_READY, Window.CUTOVER),
     "after cutover": _milestone(Milestone.SERVING_AGAIN, Window.CUTOVER),

@@ -40,7 +40,7 @@ def program(phase: str = "mirror", after: str = "1", resources: int = 0, user: s
         values = json.loads(json.dumps(GOOD)) | {"phase": phase}
         values["server"]["user"] = user
         settings = stack_settings.parse(values)
-        store = make_store("matrix-bucket", settings)
+        store = make_store("matrix-bucket", settings.store)
         ready = tuple(Stand(f"policy-{n}") for n in range(resources))
         store = Store(**{**{f: getattr(store, f) for f in store.__dataclass_fields__}, "ready": ready})
         server = MediaServer(

@@ -21,6 +21,9 @@ from components.host.command import agent_text, last_json
 from components.host.connection import Connection, Hop, Unreachable, known_hosts, ssh_config
 from components.host.observation import Observation, ServerError, observe, plan_lines
 from components.outputs import next_step, summary
+from components.settings import parse
+
+from .test_settings import GOOD
 
 SERVER, JUMP = Hop("server.test", 2222, "root", "ssh-ed25519 AAAA"), Hop("jump.test", 22, "me", "ssh-ed25519 BBBB")
 CONNECTION = Connection(SERVER, private_key="KEY\n")
@@ -183,7 +186,7 @@ def test_the_last_json_line_counts() -> None:
 
 @pytest.mark.parametrize("phase", ["prepare", "mirror", "live", "clean"])
 def test_each_phase_names_the_next_step_with_its_command(phase: str) -> None:
-    assert "pulumi config set phase" in next_step(phase, "/m/media-store")
+    assert "pulumi config set phase" in next_step(phase, parse(GOOD))
 
 
 def test_the_summary_says_how_much_for_how_long_and_where_the_local_copy_is() -> None:

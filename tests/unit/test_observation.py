@@ -17,6 +17,7 @@ from .test_settings import GOOD
 
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 USED: StoreSeen = {
+    "name": "",
     "prefix": "",
     "bucket": "media",
     "endpoint": "https://s3.eu-central-1.amazonaws.com",
@@ -42,7 +43,7 @@ def never_laid(phase: str = "local") -> Seen:
     return {
         "stack": "", "version": "", "phase": phase, "serving": "local", "generation": 0, "base": "0", "settled": True,
         "mounted": False, "mounted_by": "", "running": None, "services": {}, "local_copy": None, "drift": [],
-        "store": {"bucket": "", "prefix": "", "endpoint": "", "region": "", "customer_key": ""},
+        "store": {"name": "", "bucket": "", "prefix": "", "endpoint": "", "region": "", "customer_key": ""},
         "checked": None, "homeserver_answers": False, "homeserver_trouble": "status 502 Bad Gateway", "trouble": "",
     }  # fmt: skip
 

@@ -62,7 +62,7 @@ def build(values: dict[str, Any]) -> Built:
 
     def program() -> pulumi.Output[list[Any]]:
         settings = stack_settings.parse({**GOOD, "store": values})
-        store = make_store("matrix-bucket", settings)
+        store = make_store("matrix-bucket", settings.store)
         stores.append(store)
         outputs = [store.endpoint, store.region, store.bucket, store.access_key_id, store.secret_access_key]
         return pulumi.Output.all(*outputs, pulumi.Output.from_input(store.access_key_id).is_secret(),

@@ -7,7 +7,8 @@ and gets every other signal once it is thawed. https://docs.kernel.org/admin-gui
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .processes import Processes
@@ -15,6 +16,8 @@ from .processes import Processes
 GROUPS = Path("/sys/fs/cgroup")
 #: How often the kernel is asked whether all stand still, in seconds.
 LOOK_SECONDS = 0.001
+#: The numbers of mkdir(2) and mkdirat(2), by the processor. https://man7.org/linux/man-pages/man2/syscalls.2.html
+_MAKE_FOLDERS = {"x86_64": (83, 258), "aarch64": (34,), "riscv64": (34,), "armv7l": (39, 323)}
 
 
 def group_of(process: str) -> str:
@@ -61,11 +64,33 @@ class ControlGroups(Processes):
         """Return whether all processes of the groups stand still now; a group that is gone does not."""
         return all("frozen 1" in _read(group, "cgroup.events") for group in groups)
 
+    def making_folders(self, groups: Iterable[str]) -> list[str]:
+        """Return the processes of these groups, which stand still, that stopped as they made a folder.
+
+        Who does so opens a file in it next: that folder must be there then. A thread that stands still shows the
+        system call in which, or after which, it was stopped, where it is still on its way back from there.
+        https://man7.org/linux/man-pages/man5/proc_pid_syscall.5.html
+        """
+        numbers = _MAKE_FOLDERS.get(os.uname().machine, ())
+        found = []
+        for process in sorted({number for group in groups for number in _processes(group)}):
+            with contextlib.suppress(OSError):  # it ended
+                calls = [(task / "syscall").read_text() for task in (Path("/proc") / process / "task").iterdir()]
+                if any(call.startswith(tuple(f"{number} " for number in numbers)) for call in calls):
+                    found.append(process)
+        return found if numbers else []
+
     def thaw(self, groups: Iterable[str]) -> None:
         """Let the processes of the groups go on; a group that is gone has none."""
         for group in groups:
             with contextlib.suppress(OSError):
                 _write(group, "0")
+
+
+def _processes(group: str) -> Iterator[str]:
+    for listed in _folder(group).rglob("cgroup.procs"):
+        with contextlib.suppress(OSError):
+            yield from listed.read_text().split()
 
 
 def _write(group: str, state: str) -> None:

@@ -103,6 +103,8 @@ def _try(run: Run, units: list[str], swap: Callable[[Held, Clock], str]) -> tupl
             why_not = "a container came that can write to the media store"
         elif files := writers.open_files(server):
             why_not = f"a file is being written by {files[0]}"
+        elif makers := server.system.making_folders(held.groups):
+            why_not = f"a folder is being made by process {makers[0]}"
         else:
             clock.start()
             why_not = swap(held, clock)

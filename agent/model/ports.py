@@ -133,6 +133,9 @@ class System(Protocol):
     def are_still(self, groups: Sequence[str]) -> bool:
         """Return whether all processes of the control groups stand still now; a group that is gone does not."""
 
+    def making_folders(self, groups: Sequence[str]) -> list[str]:
+        """Return the processes of these groups, which stand still, that stopped as they made a folder."""
+
     def thaw(self, groups: Sequence[str]) -> None:
         """Let the processes of control groups go on; one that is gone is none."""
 

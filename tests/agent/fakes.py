@@ -158,6 +158,8 @@ class FakeSystem:
     mounts_beside: Callable[[], bool] = lambda: False
     mounting: Path = Path("/nowhere")
     on_write: Callable[[], None] = lambda: None
+    #: Who made a folder just then, each time that services stand still.
+    making: list[list[str]] = field(default_factory=list)
     #: Other mount namespaces that see the store; and those of them that see no mount there.
     seen: list[View] = field(default_factory=list)
     unseeing: list[View] = field(default_factory=list)
@@ -272,6 +274,9 @@ class FakeSystem:
 
     def frozen(self, groups: Sequence[str]) -> list[str]:
         return sorted(self.frozen_groups & set(groups))
+
+    def making_folders(self, groups: Sequence[str]) -> list[str]:
+        return self.making.pop(0) if self.making else []
 
     def thaw(self, groups: Sequence[str]) -> None:
         self.frozen_groups -= set(groups)

@@ -47,6 +47,14 @@ def test_what_came_while_services_stood_still_is_in_the_new_store(server: Machin
     assert files_in(server.buckets[NEW]).items() >= late.items()
 
 
+def test_services_that_make_a_folder_just_then_go_on_before_the_stores_are_exchanged(server: Machine) -> None:
+    live(server)
+    server.system.making, seen = [["4711"], []], list[str]()
+    server.system.on_freeze = lambda: seen.append(served(server))
+    change(server)
+    assert seen == [OLD, OLD, NEW] and not stopped(server)
+
+
 def test_where_services_cannot_be_held_they_are_stopped_for_it(server: Machine) -> None:
     live(server)
     server.tell(cutover={"method": "restart"})

@@ -1,6 +1,7 @@
 """Wiring only: settings -> store -> server -> outputs."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from components.host.last_known import LAST_KNOWN, is_strict, last_known
 from components.host.media_server import MediaServer
 from components.host.observation import StartFrom
 from components.host.sections import api_token, asked_with, known_store, sections
-from components.outputs import next_step, shown_verdict, summary
+from components.outputs import latest, next_step, shown_verdict, summary
 from components.settings import Settings
 from components.store import make_stores, provider_trouble
 
@@ -85,12 +86,13 @@ def main() -> None:
         phase=settings.phase,
         start=start,
     )
+    told = pulumi.Output.all(server.verdict, server.moved).apply(lambda both: latest(*both))
     pulumi.export("phase", server.verdict.apply(lambda v: v.get("phase", settings.phase)))
     pulumi.export("bucket", store.bucket)
     pulumi.export("endpoint", store.endpoint)
-    pulumi.export("server", server.verdict.apply(shown_verdict))
+    pulumi.export("server", told.apply(shown_verdict))
     pulumi.export("repairs", server.repairs)
-    pulumi.export("summary", server.verdict.apply(lambda v: summary(v, settings.host.media_store)))
+    pulumi.export("summary", told.apply(lambda v: summary(v, settings.host.media_store)))
     pulumi.export(
         "playbookVars",
         pulumi.Output.all(store.endpoint, store.region, store.bucket, store.storage_class).apply(
@@ -108,10 +110,10 @@ def main() -> None:
     pulumi.export("next", server.verdict.apply(lambda v: next_step(v.get("phase", ""), settings)))
 
     if not preview:
-        server.verdict.apply(lambda v: leave_report(settings, v))
+        told.apply(lambda v: leave_report(settings, v))
 
 
-def leave_report(settings: Settings, verdict: dict[str, Any]) -> None:
+def leave_report(settings: Settings, verdict: Mapping[str, Any]) -> None:
     """A page that cannot be written is no reason to fail: the server is as it should be."""
     try:
         report.leave(REPORTS, pulumi.get_stack(), settings.server.host, settings.store.bucket, verdict)

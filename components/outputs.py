@@ -35,6 +35,16 @@ def next_step(phase: str, settings: Settings) -> str:
 _FOR_THE_REPORT = ("runs", "kinds", "checked")
 
 
+def latest(verdict: Mapping[str, Any], moved: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the verdict of the last run to a phase, or that of the last move, whichever began later. It is pure."""
+
+    def began(told: Mapping[str, Any]) -> float:
+        runs = told.get("runs", [])
+        return float(runs[-1]["began"]) if runs else 0.0
+
+    return moved if began(moved) > began(verdict) else verdict
+
+
 def shown_verdict(verdict: Mapping[str, Any]) -> dict[str, Any]:
     """Return the verdict as `pulumi up` shows it, and as the next update finds it in the state."""
     return {name: value for name, value in verdict.items() if name not in _FOR_THE_REPORT}

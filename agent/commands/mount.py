@@ -26,14 +26,15 @@ from .wiring import run_here
 def mount(command: Command) -> Answer:
     """Lay the mount's files, and return once they are in use; `mounted` says whether the bucket serves.
 
-    Raises `Problem` where a check fails or the new files do not serve.
+    After a move, `moved` has the numbers of that. Raises `Problem` where a check fails or the new files do not serve.
     """
+    moved: Answer = {}
     request = work.running(HERE, System())
     if request and request["target"] == MOVE:
         say("attached to the move that is under way")
-        passed(work.follow(HERE, System(), request, say))
+        moved = {"moved": passed(work.follow(HERE, System(), request, say))}
     while _begin_move(command):
-        _work(MOVE)
+        moved = {"moved": _work(MOVE)}
     with locked(HERE):
         # First the new settings: they may be what a mount that does not come up was waiting for.
         run = run_here(command.document)
@@ -55,7 +56,7 @@ def mount(command: Command) -> Answer:
         journal.save()
     if Owed.REMOUNT in journal.owed and journal.serving is Side.BUCKET:
         _work(REMOUNT)
-    return {"mounted": journal.serving is Side.BUCKET}
+    return {"mounted": journal.serving is Side.BUCKET, **moved}
 
 
 def _begin_move(command: Command) -> bool:
@@ -71,8 +72,8 @@ def _begin_move(command: Command) -> bool:
         return True
 
 
-def _work(target: str) -> None:
+def _work(target: str) -> Answer:
     with work.starting(HERE):
         system = System()
         request = work.running(HERE, system) or work.start(HERE, system, target)
-    passed(work.follow(HERE, system, request, say))
+    return passed(work.follow(HERE, system, request, say))

@@ -12,6 +12,7 @@ that was left, and the journal owes that.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ from .window import ATTEMPTS, Clock, start_services, window
 from .window import Late as TooLate
 
 if TYPE_CHECKING:
-    from ..model.protocol import Counts
+    from ..model.protocol import Counts, Transition
 
 #: Seconds for the mount of the new bucket to answer while services stand still.
 ANSWER_SECONDS = 1.0
@@ -64,7 +65,7 @@ def move(run: Run, load: Callable[[], Run]) -> None:
     counts: Counts = {}
     if not state.is_brought_in(run.layout, moving):
         counts = _go(stores_of(run, moving))
-    run = load()
+    run = replace(load(), started=run.started)
     _end(run, stores_of(run, moving), counts)
 
 
@@ -196,4 +197,11 @@ def _end(run: Run, stores: Stores, counts: Counts) -> None:
         ) from None
     settle_move.settle(run, stores)
     journal.last = numbers
+    journal.remember(_transition(run, numbers))
     journal.save()
+
+
+def _transition(run: Run, numbers: Counts) -> Transition:
+    seconds = round(time.time() - run.started, 1)
+    told: Transition = {"to": run.journal.phase, "began": round(run.started), "seconds": seconds, **numbers}
+    return {"from": run.journal.phase, "store": run.settings.store.path, **told}  # type: ignore[typeddict-unknown-key]

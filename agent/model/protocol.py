@@ -46,7 +46,10 @@ class Counts(TypedDict, total=False):
 
 
 class Transition(Counts, total=False):
-    """A `Transition` is a past one, for the report, with its ends `from` and `to`; `began` is in seconds since 1970."""
+    """A `Transition` is a past one, for the report, with its ends `from` and `to`; `began` is in seconds since 1970.
+
+    A move to another store has that too: its bucket, with the prefix, is `store`.
+    """
 
     to: str
     began: int

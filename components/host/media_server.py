@@ -31,6 +31,8 @@ class MediaServer(pulumi.ComponentResource):
 
     #: The verdict of the command that brings the server to its phase.
     verdict: pulumi.Output[dict[str, Any]]
+    #: That of the last move to another store; empty where there was none.
+    moved: pulumi.Output[dict[str, Any]]
     #: The mark of the last repair.
     repairs: pulumi.Output[str]
 
@@ -113,4 +115,5 @@ class MediaServer(pulumi.ComponentResource):
                 parent=self,
             )
         self.verdict = verdict(media_store.stdout)
+        self.moved = verdict(mount.stdout).apply(lambda told: told.get("moved", {}))
         self.register_outputs({"verdict": self.verdict})

@@ -146,11 +146,10 @@ class FakeSystem:
     waiting: set[str] = field(default_factory=set)
     #: Who has files of the store open for writing.
     writing: list[str] = field(default_factory=list)
-    #: Synapse's processes, as folders in /proc.
+    #: Synapse's processes, as folders in /proc; and what covers a mount point, with its file system's options.
     synapses: list[Path] = field(default_factory=list)
-    #: What covers a mount point, with the options of its file system.
     covers: list[tuple[Path, str]] = field(default_factory=list)
-    #: Whether control groups can be frozen, which are by now, and what happens then.
+    #: Whether control groups can be frozen, which are by now, what happens then, and who just made a folder each time.
     freezable: bool = False
     frozen_groups: set[str] = field(default_factory=set)
     on_freeze: Callable[[], None] = lambda: None
@@ -158,14 +157,12 @@ class FakeSystem:
     mounts_beside: Callable[[], bool] = lambda: False
     mounting: Path = Path("/nowhere")
     on_write: Callable[[], None] = lambda: None
-    #: Who made a folder just then, each time that services stand still.
     making: list[list[str]] = field(default_factory=list)
     #: Other mount namespaces that see the store; and those of them that see no mount there.
     seen: list[View] = field(default_factory=list)
     unseeing: list[View] = field(default_factory=list)
-    #: Called whenever the homeserver is started, to see over what.
+    #: Called whenever the homeserver is started, to see over what, and whenever it is told to stop.
     on_start: Callable[[], None] = lambda: None
-    #: Called whenever the homeserver is told to stop.
     on_stop: Callable[[], None] = lambda: None
 
     def run(

@@ -15,6 +15,7 @@ from sandbox import aws, b2, stacks, store
 from sandbox.clients import Clients
 from sandbox.demo import bucket_contents, started
 from sandbox.engine import Stack
+from sandbox.world import ROOT
 
 from .world import STORE, Begin, Migration, hash_on_server, subset, synapse_started
 
@@ -117,6 +118,8 @@ def test_media_move_by_the_stores_own_copy_and_to_another_kind_and_nobody_notice
     output = move(migration, third)
     assert "objects are copied through this server" in output
     assert purged.key not in third.objects() and late.key in third.objects()
+    page = max((ROOT / "reports" / stack.name).glob("*.html"), key=lambda path: path.stat().st_mtime).read_text()
+    assert f"to {third.bucket}" in page and migration.verdict()["services_held_seconds"] < STILL
     unchanged = stack.must("up", "--yes", "--skip-preview")
     assert "unchanged" in unchanged and "updated" not in unchanged, unchanged
     assert "not as it was laid" not in stack.must("preview", "--diff")

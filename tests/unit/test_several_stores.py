@@ -15,7 +15,7 @@ from components.host.connection import Connection
 from components.host.media_server import MediaServer
 from components.host.observation import Observation, StartFrom, WrongStore, move_lines
 from components.host.sections import api_token, sections
-from components.outputs import next_step
+from components.outputs import latest, next_step
 from components.settings import ConfigurationError, Settings, is_secret, parse, read
 from components.store import make_stores
 
@@ -127,6 +127,13 @@ def test_the_next_step_says_where_the_media_are_and_what_can_be_taken_out(phase:
     said = next_step(phase, parse(stack("other", other=OTHER)))
     assert "the media are in the store other: take store out of the stack" in said
     assert "pulumi config set serve store" in said and "serve" not in next_step(phase, parse(GOOD))
+
+
+def test_the_last_of_a_run_and_a_move_is_what_the_outputs_and_the_page_are_of() -> None:
+    run, move = {"phase": "live", "runs": [{"began": 10}]}, {"phase": "live", "runs": [{"began": 10}, {"began": 20}]}
+    assert latest(run, move) is move and latest(run, {}) is run and latest({}, {}) == {}
+    later = {"phase": "mirror", "runs": [{"began": 20}, {"began": 30}]}
+    assert latest(later, move) is later
 
 
 def built(values: dict[str, Any]) -> dict[str, Request]:

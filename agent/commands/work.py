@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..host import console
-from ..migration import converge, move, remount
+from ..migration import converge, move, recovery, remount
 from ..model.errors import Problem
 from ..model.layout import HERE
-from ..model.phases import MOVE, REMOUNT, Milestone, Phase
+from ..model.phases import MOVE, REMOUNT, Milestone, Owed, Phase
 from ..state import work as unit
 from ..state.lock import locked
 from ..state.run import Run
@@ -36,13 +36,17 @@ def work(command: Command) -> Answer:
     """Do the work, write its verdict to a file, and return it; a failure that is no defect is a verdict too."""
     try:
         with locked(HERE):
-            run = _load()
+            recovery.recover(_load())
+            run = _load()  # that may have brought another store's settings into use
             if command.target == REMOUNT:
                 remount.remount(run, _load)
             elif command.target == MOVE:
                 move.move(run, _load)
             else:
                 converge.check_generation(run.journal, command.after)
+                if Owed.LEFT in run.journal.owed:  # something may still be in the earlier store alone
+                    move.move(run, _load)
+                    run = _load()
                 converge.converge(run, Phase(command.target), command.after)
         done: dict[str, Any] = {"ok": True, **converge.verdict(run.journal)}
     except Problem as problem:

@@ -7,9 +7,15 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from agent.commands import converge
-from agent.model.phases import Milestone, Phase, Side
+from agent.commands import work as verb
+from agent.commands.arguments import Command
+from agent.migration import converge as driver
+from agent.migration import move as moves
+from agent.migration import recovery
+from agent.model.phases import Milestone, Owed, Phase, Side
 from agent.model.protocol import Request
 from agent.state import work
+from agent.state.run import Run
 
 from .conftest import Machine
 
@@ -78,3 +84,27 @@ def test_a_run_that_was_killed_and_still_ends_is_waited_for_and_then_begun_anew(
     found, killed = iter([None]), ours
     with pytest.raises(work.EndedFromOutside):
         converge.bring_to(Phase.MIRROR, "any", {})
+
+
+def test_whoever_goes_on_after_a_move_first_ends_it_and_works_with_the_settings_that_lie_there_then(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the way home, what nobody told of would stay in the store that was left, or only that one be asked."""
+    done = list[str]()
+    server.hold(Phase.LIVE, Side.BUCKET, owed=[Owed.LEFT])
+
+    def load() -> Run:
+        done.append("load")
+        return server.run()
+
+    def move(run: Run, load: Callable[[], Run]) -> None:
+        done.append("move")
+        server.hold(Phase.LIVE, Side.BUCKET)
+
+    monkeypatch.setattr(verb, "HERE", server.layout)
+    monkeypatch.setattr(verb, "_load", load)
+    monkeypatch.setattr(recovery, "recover", lambda run: done.append("recover"))
+    monkeypatch.setattr(moves, "move", move)
+    monkeypatch.setattr(driver, "converge", lambda run, phase, after: done.append(f"to {phase}"))
+    assert verb.work(Command("work", target="prepare"))["ok"]
+    assert done == ["load", "recover", "load", "move", "load", "to prepare"]

@@ -17,7 +17,7 @@ from components.host.media_server import MediaServer
 from components.host.observation import StartFrom
 from components.host.sections import api_token, asked_with, known_store, sections
 from components.outputs import latest, next_step, shown_verdict, summary
-from components.settings import Settings
+from components.settings import Settings, customer_key_of
 from components.store import make_stores, provider_trouble
 
 NAME = "matrix"
@@ -40,7 +40,8 @@ def look(settings: Settings, connection: Connection, preview: bool) -> pulumi.In
         )
         observed.check_stack(pulumi.get_stack(), settings.store.adopt)
         observed.check_names(settings.store_name, settings.all_stores)
-        observed.check_store(settings.store, settings.customer_key, settings.store_name)
+        for name, store in settings.all_stores.items():
+            observed.check_store(store, customer_key_of(store), name)
     except Unreachable as error:
         unreachable = (
             f"the server {settings.server.host} cannot be reached: {error} -- check server.host, server.port, "
@@ -80,7 +81,7 @@ def main() -> None:
         NAME,
         connection=connection,
         store=store,
-        others={name: each for name, each in stores.items() if name != settings.store_name},
+        stores=stores,
         sections=sections(settings, store, pulumi.get_stack()),
         token=api_token(settings),
         phase=settings.phase,

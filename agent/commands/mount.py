@@ -14,6 +14,7 @@ from ..model.phases import MOVE, REMOUNT, Owed, Side
 from ..serving.mount import keep_running, take_over
 from ..setup import mount as setup
 from ..setup import move
+from ..setup.install import keep_copy_settings
 from ..state import work
 from ..state.lock import locked
 from ..state.run import Server
@@ -21,6 +22,9 @@ from . import Answer
 from .arguments import Command
 from .converge import passed
 from .wiring import run_here
+
+#: Sections of settings that a stack with several stores tells here, before its phase's run is told them.
+FOR_A_MOVE = ("copy", "migration", "cutover")
 
 
 def mount(command: Command) -> Answer:
@@ -34,7 +38,14 @@ def mount(command: Command) -> Answer:
         say("attached to the move that is under way")
         moved = {"moved": passed(work.follow(HERE, System(), request, say))}
     while _begin_move(command):
-        moved = {"moved": _work(MOVE)}
+        try:
+            moved = {"moved": _work(MOVE)}
+        except Problem as problem:
+            if Owed.LEFT not in run_here().journal.owed:
+                raise
+            # The new store serves. What the rest needs may come with the phase, whose run goes on with it.
+            say(f"the move is not over: {problem}")
+            break
     with locked(HERE):
         # First the new settings: they may be what a mount that does not come up was waiting for.
         run = run_here(command.document)
@@ -68,6 +79,8 @@ def _begin_move(command: Command) -> bool:
             return True
         if not move.is_asked(Server.load(HERE), run.server, run.journal):
             return False
+        keep_copy_settings(run, {name: command.document[name] for name in FOR_A_MOVE if name in command.document})
+        take_over(run_here().server, run.journal.owner)  # where a change of settings was interrupted
         move.begin(run)
         return True
 

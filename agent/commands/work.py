@@ -45,7 +45,7 @@ def work(command: Command) -> Answer:
             else:
                 converge.check_generation(run.journal, command.after)
                 if Owed.LEFT in run.journal.owed:  # something may still be in the earlier store alone
-                    move.move(run, _load)
+                    move.end(run, _load, must=command.target != Phase.LOCAL)
                     run = _load()
                 converge.converge(run, Phase(command.target), command.after)
         done: dict[str, Any] = {"ok": True, **converge.verdict(run.journal)}

@@ -167,6 +167,11 @@ class Catalog:
                     if entry.inode == number_of(etag):
                         self._db.execute("UPDATE newer SET etag = ? WHERE path = ?", (item.etag, path))
 
+    def known_etags(self, paths: Iterable[str]) -> dict[str, str]:
+        """Return the ETags that the known ones of these files had on the other side when they were equal."""
+        query = "SELECT path, etag FROM known WHERE path = ?"
+        return dict(row for path in paths for row in self._db.execute(query, (path,)))
+
     def known_md5(self, path: str) -> str:
         """Return the MD5 of the known file of that name; it is empty where there is none."""
         return "".join(self._paths("SELECT md5 FROM known WHERE path = ?", path))

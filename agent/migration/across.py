@@ -50,6 +50,13 @@ class Stores:
     there: Run
     #: Whether the bucket that is gone to was this server's before.
     returns: bool = False
+    #: What is not looked at on either side; None for what Synapse rebuilds and the stack leaves out.
+    left_out: Sequence[str] | None = None
+
+    @property
+    def exclude(self) -> Sequence[str]:
+        """Return the folders at the top of the media store that are not looked at."""
+        return rebuilt(self.here.settings.copy.exclude) if self.left_out is None else self.left_out
 
     @property
     def is_plain(self) -> bool:
@@ -63,7 +70,7 @@ class Stores:
 
     def list_here(self, manifest: Manifest) -> tuple[int, int]:
         """List the bucket that is left into the manifest; return how many objects are media, and their bytes."""
-        found = MediaObjects(self.here.bucket, rebuilt(self.here.settings.copy.exclude), self.tops())
+        found = MediaObjects(self.here.bucket, self.exclude, self.tops())
         archived: list[str] = []
 
         def noted() -> Iterable[Object]:
@@ -78,7 +85,7 @@ class Stores:
 
     def list_there(self, manifest: Manifest) -> None:
         """List the bucket that is gone to into the manifest."""
-        manifest.load_remote(MediaObjects(self.there.bucket, rebuilt(self.here.settings.copy.exclude), self.tops()))
+        manifest.load_remote(MediaObjects(self.there.bucket, self.exclude, self.tops()))
 
     def settle(self, manifest: Manifest) -> None:
         """Read what must be read in either bucket to say for every name whether it is equal."""

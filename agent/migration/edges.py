@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..model.errors import Problem
 from ..model.phases import Owed, Phase, route
 from ..serving import mount
 from ..state.journal import Journal
@@ -47,7 +48,7 @@ def _local(run: Run) -> None:
     mount.stop_staging(run.server)
     try:
         ownership.release(run.bucket, run.server.ids)
-    except STORE_TROUBLE as error:
+    except (Problem, *STORE_TROUBLE) as error:
         # The store is local: a bucket that cannot be reached any more must not hold the server back.
         run.say(f"the bucket still names this server as its owner: {error}")
 

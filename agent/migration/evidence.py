@@ -17,7 +17,7 @@ from ..model.errors import Problem
 from ..model.layout import MOUNT_UNIT, PLAYBOOK_UNIT
 from ..model.phases import Owed, Phase, Side, Stage, Window
 from ..serving import earlier_mount, mount_point
-from ..state import local_copy
+from ..state import local_copy, moving
 from ..state.journal import Journal, Lost
 from ..state.records import LocalStore, OpenWindow
 from ..state.run import Server
@@ -92,7 +92,9 @@ def _made_up(server: Server) -> Journal:
     layout, backup = server.layout, server.backup_path
     if _bucket_serves(server):
         journal = Journal(layout, local_store=_store_of_old(server), earlier_unit=earlier_mount.kept_off(layout))
-        journal.correct(Side.BUCKET, _phase_of_bucket(server), {Owed.PROOF}, _generation(backup))
+        moved = moving.read(layout)
+        left = {Owed.LEFT} if moved and moving.is_brought_in(layout, moved) else set()
+        journal.correct(Side.BUCKET, _phase_of_bucket(server), {Owed.PROOF, *left}, _generation(backup))
         return journal
     if not is_folder(server.store_path) and _generation(backup):
         # Between the renames of a window: the copy was whole then, and comes home.

@@ -11,7 +11,7 @@ from dataclasses import replace
 from ..media import objects
 from ..media.deletions import check_deletions
 from ..media.equality import Manifest
-from ..media.listing import MediaObjects
+from ..media.listing import REBUILT, MediaObjects
 from ..model.errors import Problem, StoreError
 from ..model.phases import Side
 from ..model.settings import StoreSettings
@@ -33,8 +33,12 @@ def leave(run: Run, serving: StoreSettings, empties: bool) -> None:
     if (store.endpoint, store.bucket, store.prefix) == (serving.endpoint, serving.bucket, serving.prefix):
         run.say(f"bucket {store.path} is the one in use: nothing is done to it")
         return
-    if moving.read(run.layout):
-        raise Problem("a move to another store is not over", "run pulumi up: it goes on with that, or gives it up")
+    if empties and moving.read(run.layout):
+        raise Problem(
+            "a move to another store is not over, and something may be in this one alone",
+            "run pulumi up: it goes on with that; or put the store back with onDestroy: retain, run pulumi up, and "
+            "take it out then",
+        )
     if not empties:
         _give_free(run)
     elif not _is_ours(run):
@@ -61,7 +65,7 @@ def _give_free(run: Run) -> None:
     store = run.settings.store
     try:
         ownership.release(run.bucket, run.server.ids)
-    except STORE_TROUBLE as error:  # a bucket that cannot be reached any more must not hold the stack back
+    except (Problem, *STORE_TROUBLE) as error:  # a bucket that cannot be reached any more must not hold the stack back
         run.say(f"bucket {store.path} still names this server as its owner: {error}")
     else:
         run.say(f"bucket {store.path} is given free, with all that is in it")
@@ -70,9 +74,14 @@ def _give_free(run: Run) -> None:
 def _check_all_is_there(run: Run, serving: StoreSettings) -> None:
     """Raise `Problem` unless each object is in the bucket that serves too, or was, and is newer or purged there."""
     settings = replace(run.settings, store=serving)
+    if ownership.is_same(run.bucket, run.server.connect(serving)):
+        raise Problem(
+            f"bucket {run.settings.store.path} is the one in use, by another address; nothing was removed",
+            "put the store back with onDestroy: retain, run pulumi up, and take it out then",
+        )
     there = replace(run, server=replace(run.server, layout=run.layout.leaving, settings=settings))
-    stores = Stores(run, there)
-    there.server.layout.manifest.unlink(missing_ok=True)
+    stores = Stores(run, there, left_out=REBUILT)
+    moving.forget_manifest(there.server.layout)
     try:
         with there.server.manifest() as manifest:
             files, _ = stores.list_here(manifest)
@@ -86,7 +95,7 @@ def _check_all_is_there(run: Run, serving: StoreSettings) -> None:
             with replace(there.server, layout=run.layout.of_move).manifest() as moved:
                 older = {path for path in different if _was_moved(manifest, moved, path)}
     finally:
-        there.server.layout.manifest.unlink(missing_ok=True)
+        moving.forget_manifest(there.server.layout)
     found = MediaObjects(run.bucket, (), stores.tops())
     for _ in found:
         pass

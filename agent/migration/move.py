@@ -17,15 +17,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..model.errors import Problem
+from ..model.errors import CommandFailed, Problem
 from ..model.layout import Layout
-from ..model.phases import Milestone, Owed, Side, Window
+from ..model.phases import Milestone, Owed, Side, Stage, Window
 from ..model.settings import merge, parse
 from ..serving import hold, mount, probe, proof, writers
 from ..state import moving as state
 from ..state.moving import Moving
 from ..state.run import Run, Server, known_settings
 from ..store import ownership
+from ..store.bucket import STORE_TROUBLE
 from . import recovery, remount, settle_move
 from . import window as window_of
 from .across import Late, Stores, copy_all
@@ -67,6 +68,19 @@ def move(run: Run, load: Callable[[], Run]) -> None:
         counts = _go(stores_of(run, moving))
     run = replace(load(), started=run.started)
     _end(run, stores_of(run, moving), counts)
+
+
+def end(run: Run, load: Callable[[], Run], must: bool) -> None:
+    """End a move that was decided. Without `must`, a store that was left and cannot be looked at holds nobody up.
+
+    It keeps what it has then, see `leave_store`. Raises what `move` does.
+    """
+    try:
+        move(run, load)
+    except (Problem, CommandFailed, *STORE_TROUBLE) as error:
+        if must:
+            raise
+        run.say(f"move: the earlier store was not looked at once more, and keeps what it has: {error}")
 
 
 def _go(stores: Stores) -> Counts:
@@ -141,6 +155,7 @@ def _held(stores: Stores, late: Late) -> Clock:
             if why_not := not_the_moment(lambda: last(clock)):
                 return why_not
         hold.check_still(server, held)
+        run.journal.advance(Stage.SWAPPING)  # whoever lets services go now takes away first what is mounted there
         mount.show_staging(server, lambda: hold.check_inside(server, held))
         _commit(run)
         return ""
@@ -166,6 +181,7 @@ def _stopped(stores: Stores, late: Late) -> Clock:
                 copy_all(stores, clock)
             _check_ours(stores)
         writers.check_none_writes(run.server)
+        run.journal.advance(Stage.SWAPPING)
         recovery.end_mount(run)
         _commit(run)
         recovery.go_to_new_store(run)

@@ -13,6 +13,8 @@ from ..model.items import Object
 from ..model.phases import Owed
 from ..state import moving
 from ..state.run import Run
+from ..store import ownership
+from ..store.bucket import STORE_TROUBLE
 from . import unaccounted
 from .across import Stores
 
@@ -30,6 +32,10 @@ def settle(run: Run, stores: Stores) -> None:
                 known.move_to(manifest)
         run.journal.owed.discard(Owed.LEFT)
         run.journal.save()
+        try:
+            ownership.raise_epoch(stores.here.bucket, run.server.ids)
+        except (Problem, *STORE_TROUBLE) as error:
+            run.say(f"move: the earlier bucket does not say that the media left it: {error}")
     moving.forget(run.layout)
     run.checked("move")
     left = stores.here.settings.store
@@ -44,7 +50,7 @@ def _look_again(stores: Stores, manifest: Manifest) -> None:
     run = stores.here
     stores.list_here(manifest)
     changed = [entry.path for entry in manifest.changed_locally()]
-    then = {item.key: item.etag for item in manifest.remote(changed)}
+    then = manifest.known_etags(changed)  # as they became equal, and not as an earlier look found them
     stores.list_there(manifest)
     stores.settle(manifest)
     now = {item.key: item.etag for item in manifest.remote(changed)}

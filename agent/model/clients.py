@@ -17,6 +17,8 @@ class Bucket(Protocol):
     the store does not answer; `answers` raises neither.
     """
 
+    store: StoreSettings
+
     def set_patience(self, attempts: int = ..., timeout: float = ...) -> None:
         """From now on, try each request `attempts` times, and let the store be silent for `timeout` seconds."""
 

@@ -134,6 +134,7 @@ AFTER_CRASH: Mapping[tuple[Window, Stage], AfterCrash] = MappingProxyType(
         (Window.ADOPT, Stage.STARTING): AfterCrash(Side.BUCKET, False, Phase.CLEAN, Stage.STARTING),
         # The store that is left serves, but after `starting` the one that is gone to.
         (Window.MOVE, Stage.DELTA): AfterCrash(Side.BUCKET, False, None, Stage.UNDONE),
+        (Window.MOVE, Stage.SWAPPING): AfterCrash(Side.BUCKET, False, None, Stage.UNDONE),
         (Window.MOVE, Stage.UNDONE): AfterCrash(Side.BUCKET, False, None, Stage.UNDONE),
         (Window.MOVE, Stage.STARTING): AfterCrash(Side.BUCKET, False, None, Stage.STARTING),
     }
@@ -159,7 +160,8 @@ NEXT: Mapping[tuple[Window, Stage], tuple[Stage, ...]] = MappingProxyType(
         (Window.ADOPT, Stage.DELTA): (Stage.STARTING, Stage.UNDONE),
         (Window.ADOPT, Stage.UNDONE): (),
         (Window.ADOPT, Stage.STARTING): (),
-        (Window.MOVE, Stage.DELTA): (Stage.STARTING, Stage.UNDONE),
+        (Window.MOVE, Stage.DELTA): (Stage.SWAPPING, Stage.UNDONE),
+        (Window.MOVE, Stage.SWAPPING): (Stage.STARTING, Stage.UNDONE),
         (Window.MOVE, Stage.UNDONE): (),
         (Window.MOVE, Stage.STARTING): (),
     }

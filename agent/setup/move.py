@@ -14,7 +14,7 @@ from ..host.files import write_atomic
 from ..media.listing import SYNAPSES_OWN
 from ..model.errors import Problem
 from ..model.layout import STAGING_UNIT
-from ..model.phases import Side
+from ..model.phases import Owed, Side
 from ..model.settings import StoreSettings
 from ..serving import mount, playbook, proof
 from ..serving.units import planned_files
@@ -55,11 +55,17 @@ def begin(run: Run) -> None:
         )
     _refuse_nested(old, new)
     preflight.check(run)
+    ownership.check_serves(before.bucket, server.ids, old.bucket, journal.epoch)
+    if ownership.is_same(before.bucket, run.bucket):
+        raise Problem(
+            f"{new.path} at {new.endpoint} is the bucket {old.path} at {old.endpoint} by another address",
+            "name another bucket",
+        )
     known = moving.read(layout)
     if known and known.goes_to(asdict(new)):
         returns = known.returns
     else:
-        layout.of_move.manifest.unlink(missing_ok=True)
+        moving.forget_manifest(layout.of_move)
         returns = ownership.check(run.bucket, server.ids, new.bucket, new.adopt) is not None
         if not returns and not new.adopt:
             _refuse_filled(run)
@@ -87,6 +93,8 @@ def _as_laid(run: Run) -> Server:
 
 def _lay_staging(server: Server, journal: Journal) -> None:
     """Lay the keys of that server's store, and the staging path's unit, which mounts it."""
+    if server.system.shows_same(server.layout.staging, server.store_path):
+        raise Problem("the staging path's mount serves still", "run pulumi up again")
     mount.stop_staging(server)
     wanted: set[Path] = {server.layout.rclone_conf, server.layout.credentials, server.layout.units / STAGING_UNIT}
     for path, (data, mode) in planned_files(server, journal).items():
@@ -124,7 +132,11 @@ def give_up(run: Run) -> None:
     `run` has the settings of the store that serves. Nothing is done where there is none, or it is decided.
     """
     found = moving.read(run.layout)
-    if found is None or moving.is_brought_in(run.layout, found):
+    if found is None:
+        return
+    if moving.is_brought_in(run.layout, found):
+        if Owed.LEFT not in run.journal.owed:  # all was done but to forget it
+            moving.forget(run.layout)
         return
     server = _as_laid(run)
     _lay_staging(server, run.journal)

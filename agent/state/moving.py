@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..host.files import damaged, read_json, write_atomic, write_json
+from ..host.files import NO_ROOM, damaged, read_json, write_atomic, write_json
 from ..model.layout import Layout
 from .run import keep_settings, known_settings
 
@@ -74,12 +74,28 @@ def is_brought_in(layout: Layout, moving: Moving) -> bool:
 def bring_in(layout: Layout, system: System, moving: Moving) -> None:
     """Have the mount start with the new store from now on; it may be done again after an interruption.
 
-    The settings come last: a mount may start once they name the store that the journal decided for.
+    The settings come last: a mount may start once they name the store that the journal decided for. On a full disk the
+    journal's reserve makes room: no mount starts until this is done.
     """
+    try:
+        _lay(layout, system, moving)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        layout.reserve.unlink(missing_ok=True)
+        _lay(layout, system, moving)
+
+
+def _lay(layout: Layout, system: System, moving: Moving) -> None:
     for path, (text, mode) in moving.files.items():
         write_atomic(Path(path), base64.b64decode(text), mode)
     system.systemctl("daemon-reload")
     keep_settings(layout, moving.to)
+
+
+def forget_manifest(layout: Layout) -> None:
+    """Remove the manifest of this layout, one of a move or of a store that is let go."""
+    layout.manifest.unlink(missing_ok=True)
 
 
 def forget(layout: Layout) -> None:

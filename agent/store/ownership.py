@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..model.errors import Problem, StoreError
 from ..model.items import ServerIds
-from ..model.layout import OWNER_KEY
+from ..model.layout import OWNER_KEY, RESERVED_PREFIX
 from .bucket import OTHER_KEY
 
 if TYPE_CHECKING:
@@ -104,9 +105,42 @@ def claim(bucket: Bucket, ids: ServerIds, name: str, adopt: bool) -> int:
     epoch = found.epoch if found else 0
     if not found or found.id not in ids:
         epoch += 1  # it changes hands
+    _write(bucket, ids, epoch)
+    return epoch
+
+
+def _write(bucket: Bucket, ids: ServerIds, epoch: int) -> None:
     document = {"server": socket.gethostname(), "id": ids.present, "epoch": epoch}
     bucket.put(OWNER_KEY, json.dumps(document).encode())
-    return epoch
+
+
+def is_same(one: Bucket, other: Bucket) -> bool:
+    """Return whether what is written into one bucket is seen in the other: two addresses may lead to the same one.
+
+    Raises `StoreError` where either refuses.
+    """
+    for here, there in ((one, other), (other, one)):
+        key = f"{RESERVED_PREFIX}same/{secrets.token_hex(8)}"
+        whole, below = here.store.beginning + key, there.store.beginning
+        here.put(key, b"the same?")
+        try:
+            if whole.startswith(below) and (
+                there.has_other_key(whole[len(below) :]) or there.head(whole[len(below) :])
+            ):
+                return True
+        finally:
+            here.delete(key)
+    return False
+
+
+def raise_epoch(bucket: Bucket, ids: ServerIds) -> None:
+    """Write into a bucket that media left that they did: a mount that knows it from before does not come up.
+
+    That is one of a server whose disk was set back. Raises what `read` does.
+    """
+    found = read(bucket)
+    if found and found.id in ids:
+        _write(bucket, ids, found.epoch + 1)
 
 
 def release(bucket: Bucket, ids: ServerIds) -> None:

@@ -42,7 +42,7 @@ class MediaServer(pulumi.ComponentResource):
         *,
         connection: Connection,
         store: Store,
-        others: Mapping[str, Store] = MappingProxyType({}),
+        stores: Mapping[str, Store] = MappingProxyType({}),
         sections: Sections,
         token: dict[str, pulumi.Input[Any]],
         phase: Phase,
@@ -52,7 +52,12 @@ class MediaServer(pulumi.ComponentResource):
         super().__init__("matrix-media-store:host:MediaServer", name, None, opts)
         user = connection.user
         # While the media move, both stores are in use.
-        ready = [resource for each in (store, *others.values()) for resource in each.ready]
+        several = stores if len(stores) > 1 else {}
+        ready = [resource for each in several.values() or [store] for resource in each.ready]
+        # A move goes by these, and the mount's command is where it is done.
+        bounds: dict[str, Any] = {}
+        if several:
+            bounds = {"copy": sections.copy, "migration": sections.migration, "cutover": sections.cutover}
 
         def text(*arguments: pulumi.Input[str], piped: bool = False, **shown: Any) -> pulumi.Output[str]:
             """Return the shell command for the agent with these arguments; its settings are the last one."""
@@ -78,9 +83,9 @@ class MediaServer(pulumi.ComponentResource):
         mount = host_command(
             f"{name}-mount",
             connection=connection,
-            run=text("mount", "--repairs", self.repairs, store=sections.store, mount=sections.mount),
+            run=text("mount", "--repairs", self.repairs, store=sections.store, mount=sections.mount, **bounds),
             delete=delete_text(user, "unmount", *mine),
-            secrets=store_keys(store),
+            secrets=store_keys(store) | (token if several else {}),
             depends_on=[*ready, agent],
             parent=self,
         )
@@ -102,7 +107,7 @@ class MediaServer(pulumi.ComponentResource):
             depends_on=[*ready, agent, mount],
             parent=self,
         )
-        for key, each in others.items():
+        for key, each in several.items():
             shown = store_section(each, key)
             # The last to come and the first to go: a store that is taken out of the stack goes after this.
             host_command(

@@ -22,6 +22,7 @@ from .stores import (
     B2Store,
     ExistingStore,
     StoreName,
+    customer_key_of,
     kind_of,
     known,
     needed,
@@ -30,7 +31,7 @@ from .stores import (
 
 __all__ = [
     "ALONE", "AnyStore", "AwsStore", "B2Store", "ConfigurationError", "ExistingStore", "Phase", "Server", "Settings",
-    "is_secret", "parse", "read",
+    "customer_key_of", "is_secret", "parse", "read",
 ]  # fmt: skip
 
 Phase = Literal["prepare", "mirror", "live", "clean"]
@@ -83,7 +84,7 @@ class Settings(Section):
     @property
     def customer_key(self) -> str:
         """Return the customer's key for SSE-C; it is empty without one."""
-        return "" if isinstance(self.store, B2Store) else self.store.sse_customer_key.get_secret_value()
+        return customer_key_of(self.store)
 
     @property
     def mount_program(self) -> Literal["goofys", "rclone"]:

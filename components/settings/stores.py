@@ -273,6 +273,11 @@ def known(value: str, info: ValidationInfo) -> str:
     return value or names[0]
 
 
+def customer_key_of(store: ExistingStore | AwsStore | B2Store) -> str:
+    """Return a store's customer's key for SSE-C; it is empty without one."""
+    return "" if isinstance(store, B2Store) else store.sse_customer_key.get_secret_value()
+
+
 def store_clashes(where: str, store: ExistingStore | AwsStore | B2Store) -> list[str]:
     """Return a line for each thing of a store that is wrong together with another; `where` is its setting."""
     clashes: list[str] = []

@@ -51,13 +51,13 @@ class FakeBucket:
     outside: str = ""
     #: What stays of objects that were replaced or deleted.
     versions: list[Remainder] = field(default_factory=list)
+    store: StoreSettings = StoreSettings()
 
     def _unlock(self, key: str) -> None:
         if key in self.locked:
             raise StoreError(400, "InvalidRequest", key)
 
-    def set_patience(self, attempts: int = 0, timeout: float = 0) -> None:
-        return
+    def set_patience(self, attempts: int = 0, timeout: float = 0) -> None: ...
 
     def date(self) -> datetime.datetime:
         return datetime.datetime.now(datetime.timezone.utc)

@@ -90,12 +90,32 @@ def test_a_store_to_be_retained_is_given_free_though_it_cannot_be_reached(
     leave(server, empties=False)
     assert server.buckets[OLD].objects == before and "given free" in server.said[-1]
 
-    def away(*_: object) -> None:
-        raise StoreError(403, "InvalidAccessKeyId", "x")
+    for error in (StoreError(403, "InvalidAccessKeyId", "x"), Problem("cannot be read", "check the key's rights")):
 
-    monkeypatch.setattr(ownership, "release", away)
-    leave(server, empties=False)
-    assert "still names this server" in server.said[-1]
+        def away(*_: object, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(ownership, "release", away)
+        leave(server, empties=False)
+        assert "still names this server" in server.said[-1]
+
+
+def test_a_bucket_in_use_by_another_address_is_never_emptied(server: Machine) -> None:
+    change(live(server))
+    server.buckets[OLD] = server.buckets[NEW]
+    before = files_in(server.buckets[NEW])
+    with pytest.raises(Problem, match="in use, by another address"):
+        leave(server)
+    assert files_in(server.buckets[NEW]) == before
+
+
+def test_previews_that_synapse_expired_keep_nobody(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unaccounted, "purged", lambda *_: set())
+    change(live(server))
+    server.buckets[OLD].objects["url_cache/2026-01-01/preview"] = b"expired"
+    told(server).tell(copy={"exclude": []})
+    leave(server)
+    assert server.buckets[OLD].objects == {}
 
 
 @pytest.mark.parametrize("owner", ["nobody", "another", "gone"])

@@ -97,14 +97,15 @@ def test_whoever_goes_on_after_a_move_first_ends_it_and_works_with_the_settings_
         done.append("load")
         return server.run()
 
-    def move(run: Run, load: Callable[[], Run]) -> None:
+    def end(run: Run, load: Callable[[], Run], must: bool) -> None:
+        assert must
         done.append("move")
         server.hold(Phase.LIVE, Side.BUCKET)
 
     monkeypatch.setattr(verb, "HERE", server.layout)
     monkeypatch.setattr(verb, "_load", load)
     monkeypatch.setattr(recovery, "recover", lambda run: done.append("recover"))
-    monkeypatch.setattr(moves, "move", move)
+    monkeypatch.setattr(moves, "end", end)
     monkeypatch.setattr(driver, "converge", lambda run, phase, after: done.append(f"to {phase}"))
     assert verb.work(Command("work", target="prepare"))["ok"]
     assert done == ["load", "recover", "load", "move", "load", "to prepare"]

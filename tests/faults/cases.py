@@ -176,10 +176,11 @@ ADOPTING = [
         )
     ),
 ]
+MOVES = ("copying", "delta", "swapping", "starting")
 #: While the media move to another store; and while services stand still for that.
 MOVING = [
-    *(Case("agent killed", i.agent_killed, "live", "live", f"move, {at}") for at in ("copying", "delta", "starting")),
-    *(Case("power lost", i.power_lost, "live", "live", f"move, {at}") for at in ("copying", "delta", "starting")),
+    *(Case("agent killed", i.agent_killed, "live", "live", f"move, {at}") for at in MOVES),
+    *(Case("power lost", i.power_lost, "live", "live", f"move, {at}") for at in MOVES),
     Case("pulumi killed", i.pulumi_killed, "live", "live", "move, copying"),
     Case("store down for good", i.store_in(Mode.REFUSING), "live", "live", "move, copying"),
     Case("store down for good", i.store_in(Mode.REFUSING), "live", "live", "move, delta"),

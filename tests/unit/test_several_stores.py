@@ -16,7 +16,7 @@ from components.host.media_server import MediaServer
 from components.host.observation import Observation, StartFrom, WrongStore, move_lines
 from components.host.sections import api_token, sections
 from components.outputs import latest, next_step
-from components.settings import ConfigurationError, Settings, is_secret, parse, read
+from components.settings import ConfigurationError, Settings, customer_key_of, is_secret, parse, read
 from components.store import make_stores
 
 from .recording import Request, record
@@ -93,7 +93,8 @@ def seen(phase: str, name: str = "") -> Observation:
 def allowed(observed: Observation, settings: Settings) -> str:
     try:
         observed.check_names(settings.store_name, settings.all_stores)
-        observed.check_store(settings.store, settings.customer_key, settings.store_name)
+        for name, store in settings.all_stores.items():
+            observed.check_store(store, customer_key_of(store), name)
     except WrongStore as error:
         return str(error)
     return ""
@@ -115,6 +116,12 @@ def test_no_move_begins_in_mirror_nor_from_a_store_that_the_stack_has_no_more() 
     renamed = parse(stack(store=False, main=GOOD["store"]))
     assert "the media lie in the store store, which the stack has no more" in allowed(seen("clean"), renamed)
     assert allowed(seen("prepare", "earlier"), parse(stack("other", other=OTHER))) == ""
+
+
+def test_the_store_that_still_serves_must_not_change_in_the_update_that_moves_the_media() -> None:
+    edited = stack("other", other=OTHER)
+    edited["store"]["bucket"] = "elsewhere"
+    assert "store.bucket changed from media to elsewhere" in allowed(seen("live"), parse(edited))
 
 
 def test_another_bucket_under_the_same_name_is_refused_as_ever() -> None:
@@ -140,12 +147,12 @@ def built(values: dict[str, Any]) -> dict[str, Request]:
     def run() -> Any:
         settings = stack_settings.parse(values)
         stores = make_stores("matrix", settings)
-        store = stores.pop(settings.store_name)
+        store = stores[settings.store_name]
         server = MediaServer(
             "matrix",
             connection=Connection.of(settings.server),
             store=store,
-            others=stores,
+            stores=stores,
             sections=sections(settings, store, "test"),
             token=api_token(settings),
             phase=settings.phase,
@@ -170,10 +177,12 @@ def test_a_stores_resources_keep_their_names_whichever_serves() -> None:
 
 def test_a_store_that_does_not_serve_is_let_go_before_its_bucket_and_the_one_that_serves_never() -> None:
     requests = built(stack("there", there=AWS, too=AWS_TOO))
-    assert {"matrix-kept", "matrix-too-kept"} == {name for name in requests if name.endswith("-kept")}
-    kept = requests["matrix-too-kept"]
-    assert {"matrix-media-store", "matrix-too-bucket", "matrix-too-bucket-user-policy"} <= depends_on(kept)
-    words = shlex.split(kept.object.fields["delete"].string_value)
+    kept = {"matrix-kept", "matrix-too-kept", "matrix-there-kept"}
+    assert kept == {name for name in requests if name.endswith("-kept")}, "the agent knows which one is in use"
+    assert not [name for name in built(GOOD) if name.endswith("-kept")], "a stack with one store is what it was"
+    too = requests["matrix-too-kept"]
+    assert {"matrix-media-store", "matrix-too-bucket", "matrix-too-bucket-user-policy"} <= depends_on(too)
+    words = shlex.split(too.object.fields["delete"].string_value)
     assert words[:5] == ["test", "!", "-e", "/usr/local/lib/matrix-media-store/agent.pyz", "||"]
     assert words[-6:-1] == ["leave", "--stack", "test", "--empty-bucket", "--settings"]
     assert json.loads(words[-1])["store"]["bucket"] == "media-too"

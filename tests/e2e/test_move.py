@@ -128,10 +128,27 @@ def test_media_move_by_the_stores_own_copy_and_to_another_kind_and_nobody_notice
 
     move(migration, first)
     assert purged.key not in first.objects(), "what was purged meanwhile does not come back with the way back"
+    let_go(migration, kept=second, deleted=third)
+    migration.assert_serves_from_bucket()
     migration.up("prepare")
     migration.assert_serves_locally()
     stack.must("destroy", "--yes", "--skip-preview")
     migration.assert_serves_locally()
+
+
+def let_go(migration: Migration, kept: Place, deleted: Place) -> None:
+    """Two stores that the media left are taken out of the stack, of which one is to be deleted with what is in it."""
+    stack = migration.stack
+    stack.set(f"stores.{deleted.name}.onDestroy", "delete")
+    stack.must("up", "--yes", "--skip-preview")
+    for each in (kept, deleted):
+        stack.must("config", "rm", "--path", f"stores.{each.name}")
+    output = stack.must("up", "--yes", "--skip-preview")
+    assert f"bucket {migration.bucket} is the one in use" in output
+    assert deleted.bucket not in [bucket.name for bucket in b2.api().list_buckets()]
+    assert kept.objects(), "with all that is in it"
+    listed = store.client().list_objects_v2(Bucket=kept.bucket, Prefix=".matrix-media-store/")
+    assert [item["Key"] for item in listed.get("Contents", [])] == [], "it names no owner any more"
 
 
 #: Every pair of the four kinds, from each to each other, as one way.

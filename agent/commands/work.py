@@ -42,6 +42,7 @@ def work(command: Command) -> Answer:
                 remount.remount(run, _load)
             elif command.target == MOVE:
                 move.move(run, _load)
+                run = _load()
             else:
                 converge.check_generation(run.journal, command.after)
                 if Owed.LEFT in run.journal.owed:  # something may still be in the earlier store alone

@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
+from agent.commands import mount as verb
 from agent.host.files import write_atomic
 from agent.migration import move, recovery, unaccounted
 from agent.migration.across import Stores
 from agent.model.errors import Problem, StoreError
-from agent.model.layout import STAGING_UNIT
+from agent.model.layout import STAGING_UNIT, WORK_UNIT
 from agent.model.phases import Side, Stage, Window
 from agent.serving import hold, mount
 from agent.setup import move as beginning
-from agent.state import moving
+from agent.state import moving, work
 
 from .conftest import Machine
 from .fakes import SYNAPSE
@@ -130,3 +131,17 @@ def test_on_the_way_home_a_store_that_was_left_and_is_gone_holds_nobody_up(
         move.end(run, server.run, must=True)
     move.end(run, server.run, must=False)
     assert "keeps what it has" in server.said[-1]
+
+
+@pytest.mark.parametrize(("wanted", "stopped"), [(NEW, []), (OLD, [WORK_UNIT])])
+def test_a_move_under_way_is_followed_or_ended_where_the_stack_wants_another_store(
+    server: Machine, monkeypatch: pytest.MonkeyPatch, wanted: str, stopped: list[str]
+) -> None:
+    live(server)
+    ask(server)
+    ended, store = list[str](), {**told(server).settings.store.__dict__, "bucket": wanted, "name": "new"}
+    monkeypatch.setattr(verb, "HERE", server.layout)
+    monkeypatch.setattr("agent.host.system.System.stop", lambda self, units: ended.extend(units))
+    monkeypatch.setattr(work, "follow", lambda *_: {"ok": True, "files": 4})
+    found = verb._follow_or_end({"id": "7", "target": "move", "after": "any"}, store)
+    assert ended == stopped and found == ({} if stopped else {"moved": {"files": 4}})

@@ -36,6 +36,21 @@ def _history(arguments: argparse.Namespace) -> int:
 def _rollback(arguments: argparse.Namespace) -> int:
     from . import rollback
 
+    with opened(arguments.stack) as stack:
+        done = rollback.rollback(stack, arguments.to, arguments.named, _asking(arguments), _print)
+    return _changed(done)
+
+
+def _move(arguments: argparse.Namespace) -> int:
+    from . import move
+
+    with opened(arguments.stack) as stack:
+        return _changed(move.move(stack, arguments.to, _asking(arguments), _print))
+
+
+def _asking(arguments: argparse.Namespace) -> Callable[[], bool]:
+    """Return what asks whether a change is to be applied; with --yes it does not."""
+
     def agreed() -> bool:
         if arguments.yes:
             return True
@@ -44,8 +59,14 @@ def _rollback(arguments: argparse.Namespace) -> int:
         except EOFError:
             return False
 
-    with opened(arguments.stack) as stack:
-        done = rollback.rollback(stack, arguments.to, arguments.named, agreed, lambda line: print(line, flush=True))
+    return agreed
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+def _changed(done: bool) -> int:
     if not done:
         print("nothing was changed")
     return 0 if done else 1
@@ -178,6 +199,9 @@ def parser() -> argparse.ArgumentParser:
         help="take this one from then too, although it is a credential, the connection or a key",
     )  # fmt: skip
     back.add_argument("--yes", action="store_true", help="do not ask")
+    other = verb("move", _move, "move the media to another store of the stack", "--stack prod --to frankfurt")
+    other.add_argument("--to", required=True, metavar="STORE", help="its name under `stores`, or store")
+    other.add_argument("--yes", action="store_true", help="do not ask")
     verb("playbook-vars", _playbook_vars, "print the lines, with keys, with which the playbook mounts the bucket")
     verb("fleet", _fleet, "preview every stack under stacks/ side by side", "")
     verb("sse-key", _sse_key, "make a key for SSE-C and set it as a secret of the stack")

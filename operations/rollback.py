@@ -1,15 +1,12 @@
 """This module goes back to the configuration of an earlier update: shown, asked, then applied.
 
 Credentials, the connection and keys stay the current ones unless named: old ones may be revoked, or lead to a server
-that is gone. The stack's file changes only once the change was agreed to; until then a copy beside it is previewed. If
-this ends in between, the file is as it was; once it is replaced, `pulumi up` goes on where this ended.
+that is gone. How it is applied: `changed`.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
@@ -17,8 +14,9 @@ from pulumi import automation
 
 from components.settings import ALONE, is_secret
 
+from . import changed
 from .history import Leaves, Update, changes, encrypted, leaves, plain, updates
-from .workspace import OperationError, config_file, edit_config, last_line, read_config
+from .workspace import OperationError, config_file, edit_config, read_config
 
 #: What stays as it is now besides secrets and the providers' own settings: how the server is reached, the
 #: number of the key, and what was agreed to once: another server's bucket, and what may be deleted.
@@ -126,9 +124,7 @@ def rollback(
     stack: automation.Stack, number: int, named: Collection[str], agreed: Callable[[], bool], say: Callable[[str], None]
 ) -> bool:
     """Preview, ask and apply; return whether it was agreed to. Raises OperationError where it cannot be done."""
-    file = config_file(stack.name)
-    before = file.read_bytes()
-    secure = encrypted(before)
+    secure = encrypted(config_file(stack.name).read_bytes())
     update = chosen(updates(stack), number)
     now = leaves({key: plain(value) for key, value in stack.get_all_config().items()})
     wanted = target(now, update.config, named)
@@ -136,24 +132,4 @@ def rollback(
     lines = changes(now, wanted, secure)
     for line in lines or ["the configuration is the same as now"]:
         say(f"  {line}")
-    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".rollback-") as folder:
-        new = Path(folder, file.name)
-        new.write_bytes(before)
-        write_target(stack, new, now, wanted, secure)
-        try:
-            stack.preview(config_file=str(new), diff=True, on_output=say)
-        except automation.errors.CommandError as error:
-            raise OperationError(f"{last_line(error)}; nothing was changed") from None
-        if not agreed():
-            return False
-        if file.read_bytes() != before:
-            raise OperationError(f"{file} was changed meanwhile; nothing was done -- start again")
-        os.replace(new, file)
-    go_on = f"{file} has the new configuration: run pulumi up to go on"
-    try:
-        stack.up(on_output=say)
-    except automation.errors.CommandError as error:
-        raise OperationError(f"{last_line(error)} -- {go_on}") from None
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted -- {go_on}") from None
-    return True
+    return changed.apply(stack, lambda new: write_target(stack, new, now, wanted, secure), agreed, say)

@@ -49,7 +49,7 @@ def test_rollback_from_live_by_history_number_serves_new_uploads_from_local_disk
     config = json.loads(migration.stack.must("config", "--json"))
     assert config["matrix-media-store:phase"]["value"] == "prepare" and "matrix-media-store:copy" not in config
     assert migration.stack.must("config", "get", "--path", "store.secretAccessKey").strip() == store.SECRET_ACCESS_KEY
-    assert list((ROOT / "stacks").glob(".rollback-*")) == []
+    assert list((ROOT / "stacks").glob(".changed-*")) == []
     assert "6 unchanged" in migration.stack.must("up", "--yes", "--skip-preview")
 
 

@@ -17,11 +17,11 @@ from pulumi.automation import CommandResult
 from pulumi.automation.errors import CommandError
 
 from operations import __main__ as command
-from operations import fleet, rollback, status
+from operations import changed, fleet, move, rollback, status
 from operations.workspace import OperationError
 from sandbox.world import ROOT
 
-VERBS = ("init", "status", "history", "rollback", "playbook-vars", "fleet", "sse-key")
+VERBS = ("init", "status", "history", "rollback", "move", "playbook-vars", "fleet", "sse-key")
 #: A `pulumi` that writes down what it is asked, and keeps one key.
 PULUMI = """#!/bin/sh
 echo "$@" >> "$LOG"
@@ -163,6 +163,35 @@ def test_rollback_ends_with_1_where_nobody_agreed(
     monkeypatch.setattr(rollback, "rollback", lambda stack, number, named, agreed, say: agreed())
     monkeypatch.setattr("builtins.input", raising(answer) if isinstance(answer, BaseException) else lambda _: answer)
     assert run("rollback", "--stack", "prod", "--to", "3")[0] == ended
+
+
+@pytest.mark.parametrize(("answer", "ended"), [("yes", 0), ("no", 1)])
+def test_a_move_sets_which_store_serves_in_a_copy_of_the_stacks_file_and_asks(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: str, ended: int
+) -> None:
+    done, file = list[str](), tmp_path / "Pulumi.prod.yaml"
+    file.write_text("before")
+
+    class Engine:
+        name = "prod"
+
+        def preview(self, config_file: str, **_: Any) -> None:
+            done.append(f"preview {Path(config_file).read_text()}")
+
+        def up(self, **_: Any) -> None:
+            done.append(f"up {file.read_text()}")
+
+    def edit(stack: Any, copy: Path, *words: str) -> None:
+        copy.write_text(" ".join(words))
+
+    monkeypatch.setattr(command, "opened", lambda name: contextlib.nullcontext(Engine()))
+    monkeypatch.setattr(changed, "config_file", lambda name: file)
+    monkeypatch.setattr(move, "edit_config", edit)
+    monkeypatch.setattr("builtins.input", lambda _: answer)
+    assert run("move", "--stack", "prod", "--to", "frankfurt")[0] == ended
+    assert done == ["preview set serve frankfurt", *(["up set serve frankfurt"] if ended == 0 else [])]
+    assert file.read_text() == ("set serve frankfurt" if ended == 0 else "before")
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
 def test_a_rollback_that_was_interrupted_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

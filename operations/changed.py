@@ -1,0 +1,48 @@
+"""This module changes a stack's configuration as it is agreed to: shown by a preview, asked, then applied.
+
+The stack's file changes only once the change was agreed to; until then a copy beside it is previewed. If this ends in
+between, the file is as it was; once it is replaced, `pulumi up` goes on where this ended.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from pulumi import automation
+
+from .workspace import OperationError, config_file, last_line
+
+
+def apply(
+    stack: automation.Stack, write: Callable[[Path], None], agreed: Callable[[], bool], say: Callable[[str], None]
+) -> bool:
+    """Preview, ask and apply; return whether it was agreed to. `write` changes a copy of the stack's file.
+
+    Raises OperationError where it cannot be done.
+    """
+    file = config_file(stack.name)
+    before = file.read_bytes()
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".changed-") as folder:
+        new = Path(folder, file.name)
+        new.write_bytes(before)
+        write(new)
+        try:
+            stack.preview(config_file=str(new), diff=True, on_output=say)
+        except automation.errors.CommandError as error:
+            raise OperationError(f"{last_line(error)}; nothing was changed") from None
+        if not agreed():
+            return False
+        if file.read_bytes() != before:
+            raise OperationError(f"{file} was changed meanwhile; nothing was done -- start again")
+        os.replace(new, file)
+    go_on = f"{file} has the new configuration: run pulumi up to go on"
+    try:
+        stack.up(on_output=say)
+    except automation.errors.CommandError as error:
+        raise OperationError(f"{last_line(error)} -- {go_on}") from None
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted -- {go_on}") from None
+    return True

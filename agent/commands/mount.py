@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..model.protocol import Request
 
 #: Sections of settings that a stack with several stores tells here, before its phase's run is told them.
-FOR_A_MOVE = ("copy", "migration", "cutover")
+FOR_A_MOVE = ("host", "copy", "migration", "cutover")
 
 
 def mount(command: Command) -> Answer:

@@ -5,28 +5,24 @@ Where the stack names another store than the one that serves, the media move the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ..host.console import say
 from ..host.system import System
 from ..migration import recovery
 from ..model.errors import Problem
-from ..model.layout import HERE, WORK_UNIT
+from ..model.layout import HERE
 from ..model.phases import MOVE, REMOUNT, Owed, Side
 from ..serving.mount import keep_running, take_over
 from ..setup import mount as setup
 from ..setup import move
 from ..setup.install import keep_copy_settings
-from ..state import moving, work
+from ..state import work
 from ..state.lock import locked
 from ..state.run import Server
 from . import Answer
 from .arguments import Command
 from .converge import passed
+from .under_way import follow_or_end
 from .wiring import run_here
-
-if TYPE_CHECKING:
-    from ..model.protocol import Request
 
 #: Sections of settings that a stack with several stores tells here, before its phase's run is told them.
 FOR_A_MOVE = ("host", "copy", "migration", "cutover")
@@ -37,10 +33,8 @@ def mount(command: Command) -> Answer:
 
     After a move, `moved` has the numbers of that. Raises `Problem` where a check fails or the new files do not serve.
     """
-    moved: Answer = {}
-    request = work.running(HERE, System())
-    if request and request["target"] == MOVE:
-        moved = _follow_or_end(request, command.document["store"])
+    followed = follow_or_end(command.document)
+    moved: Answer = {"moved": followed} if followed else {}
     while _begin_move(command):
         try:
             moved = {"moved": _work(MOVE)}
@@ -72,20 +66,6 @@ def mount(command: Command) -> Answer:
     if Owed.REMOUNT in journal.owed and journal.serving is Side.BUCKET:
         _work(REMOUNT)
     return {"mounted": journal.serving is Side.BUCKET, **moved}
-
-
-def _follow_or_end(request: Request, wanted: dict[str, Any]) -> Answer:
-    """Follow a move that is under way, and return its numbers; one to another store than is wanted is ended instead.
-
-    Recovery runs then, and nothing of it holds unless it was decided.
-    """
-    under_way = moving.read(HERE)
-    if under_way and not under_way.goes_to(wanted):
-        say("a move to another store is under way, which the stack does not want any more: it is ended")
-        System().stop([WORK_UNIT])
-        return {}
-    say("attached to the move that is under way")
-    return {"moved": passed(work.follow(HERE, System(), request, say))}
 
 
 def _begin_move(command: Command) -> bool:

@@ -22,7 +22,7 @@ from ..migration.adopt import leads_to_clean
 from ..model.errors import Problem
 from ..model.fingerprint import fingerprint
 from ..model.layout import HERE
-from ..model.phases import Phase, Side
+from ..model.phases import MOVE, Phase, Side
 from ..model.version import version
 from ..serving import disk, earlier_mount, playbook, probe, provider, writers
 from ..setup import drift, preflight
@@ -59,7 +59,8 @@ def status(command: Command) -> Answer:
 
         def out_of_the_way() -> bool:
             request = work.running(HERE, run.system)
-            return request is None or request["target"] == command.phase
+            # A move is met by the verbs that come, which follow it or end it.
+            return request is None or request["target"] in (command.phase, MOVE)
 
         run.system.wait_until(out_of_the_way, command.wait, every=0.5)
         run = run_here(command.document, say=_nobody_reads)

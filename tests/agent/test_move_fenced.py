@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.commands import mount as verb
+from agent.commands import under_way
 from agent.host.files import write_atomic
 from agent.migration import move, recovery, unaccounted
 from agent.migration.across import Stores
@@ -140,8 +140,11 @@ def test_a_move_under_way_is_followed_or_ended_where_the_stack_wants_another_sto
     live(server)
     ask(server)
     ended, store = list[str](), {**told(server).settings.store.__dict__, "bucket": wanted, "name": "new"}
-    monkeypatch.setattr(verb, "HERE", server.layout)
+    monkeypatch.setattr(under_way, "HERE", server.layout)
     monkeypatch.setattr("agent.host.system.System.stop", lambda self, units: ended.extend(units))
+    monkeypatch.setattr(work, "running", lambda *_: {"id": "7", "target": "move", "after": "any"})
     monkeypatch.setattr(work, "follow", lambda *_: {"ok": True, "files": 4})
-    found = verb._follow_or_end({"id": "7", "target": "move", "after": "any"}, store)
-    assert ended == stopped and found == ({} if stopped else {"moved": {"files": 4}})
+    found = under_way.follow_or_end({"store": store})
+    assert ended == stopped and found == ({} if stopped else {"files": 4})
+    monkeypatch.setattr(work, "running", lambda *_: {"id": "7", "target": "mirror", "after": "any"})
+    assert under_way.follow_or_end({"store": store}) == {} and ended == stopped

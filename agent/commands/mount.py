@@ -72,10 +72,14 @@ def _begin_move(command: Command) -> bool:
     """Begin a move where the stack asks for one, and return whether one is to be gone on with."""
     with locked(HERE):
         run = run_here(command.document)
-        recovery.recover(run)
         if Owed.LEFT in run.journal.owed:  # it was decided; should the stack want another store by now, that is next
             return True
-        if not move.is_asked(Server.load(HERE), run.server, run.journal):
+        # A server whose store stays is not recovered here: the new settings may be what its mount waits for.
+        if not move.is_another(Server.load(HERE), run.server):
+            return False
+        recovery.recover(run_here())
+        run = run_here(command.document)
+        if run.journal.serving is not Side.BUCKET:
             return False
         keep_copy_settings(run, {name: command.document[name] for name in FOR_A_MOVE if name in command.document})
         take_over(run_here().server, run.journal.owner)  # where a change of settings was interrupted

@@ -55,9 +55,10 @@ def _with(run: Run, layout: Layout, sections: dict[str, dict[str, Any]]) -> Run:
 def move(run: Run, load: Callable[[], Run]) -> None:
     """Go to the store of the move that was begun, or go on with it; `load` gives a run with the settings then.
 
+    What was interrupted was recovered by now, and `run` was made after that.
+
     Raises `Problem` where that fails; before the window's commit, the store that is left serves on.
     """
-    recovery.recover(run)
     moving = state.read(run.layout)
     if moving is None:
         raise Problem("no move was begun here", "run pulumi up: it begins one where the stack says so")

@@ -14,7 +14,7 @@ from ..host.files import write_atomic
 from ..media.listing import SYNAPSES_OWN
 from ..model.errors import Problem
 from ..model.layout import STAGING_UNIT
-from ..model.phases import Owed, Side
+from ..model.phases import Owed
 from ..model.settings import StoreSettings
 from ..serving import mount, playbook, proof
 from ..serving.units import planned_files
@@ -27,14 +27,11 @@ from .mount import lay_programs
 from .packages import install_packages
 
 
-def is_asked(before: Server, now: Server, journal: Journal) -> bool:
-    """Return whether new settings name another store than the one that serves, so that the media move there."""
+def is_another(before: Server, now: Server) -> bool:
+    """Return whether new settings name another store than the one in use: the media move there where that serves."""
     old, new = before.settings.store, now.settings.store
-    return journal.serving is Side.BUCKET and bool(old.bucket) and old.name != new.name and not _same(old, new)
-
-
-def _same(old: StoreSettings, new: StoreSettings) -> bool:
-    return (old.endpoint, old.bucket, old.prefix) == (new.endpoint, new.bucket, new.prefix)
+    is_same = (old.endpoint, old.bucket, old.prefix) == (new.endpoint, new.bucket, new.prefix)
+    return bool(old.bucket) and old.name != new.name and not is_same
 
 
 def begin(run: Run) -> None:

@@ -98,7 +98,7 @@ def ask(server: Machine, bucket: str = NEW, prefix: str = "", name: str = "new")
     asked = StoreSettings(name=name, endpoint="https://store.test", region="r", bucket=bucket, prefix=prefix)
     run = server.run()
     now = dataclasses.replace(server.agent, settings=dataclasses.replace(server.settings, store=asked))
-    assert beginning.is_asked(server.agent, now, run.journal)
+    assert beginning.is_another(server.agent, now)
     beginning.begin(dataclasses.replace(run, server=now))
 
 

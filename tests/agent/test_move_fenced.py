@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from agent.commands import mount as verb
 from agent.commands import under_way
+from agent.commands.arguments import Command
 from agent.host.files import write_atomic
 from agent.migration import move, recovery, unaccounted
 from agent.migration.across import Stores
@@ -18,6 +20,7 @@ from agent.model.phases import Side, Stage, Window
 from agent.serving import hold, mount
 from agent.setup import move as beginning
 from agent.state import moving, work
+from agent.state.run import Run
 
 from .conftest import Machine
 from .fakes import SYNAPSE
@@ -148,3 +151,18 @@ def test_a_move_under_way_is_followed_or_ended_where_the_stack_wants_another_sto
     assert ended == stopped and found == ({} if stopped else {"files": 4})
     monkeypatch.setattr(work, "running", lambda *_: {"id": "7", "target": "mirror", "after": "any"})
     assert under_way.follow_or_end({"store": store}) == {} and ended == stopped
+
+
+def test_where_no_other_store_is_asked_for_nothing_is_recovered_before_the_new_settings_are_laid(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may be what a mount that does not come up was waiting for: a new key after the old one was revoked."""
+    live(server)
+
+    def fails(run: Run) -> None:
+        raise Problem("the mount does not come up", "see its journal")
+
+    monkeypatch.setattr(recovery, "recover", fails)
+    monkeypatch.setattr(verb, "HERE", server.layout)
+    monkeypatch.setattr(verb, "run_here", lambda *_: told(server).run())
+    assert not verb._begin_move(Command("mount", document={}))

@@ -12,7 +12,7 @@ from typing import cast
 from agent.model.fingerprint import fingerprint
 from agent.model.protocol import Plan, Status, StoreSeen
 
-from ..settings import AnyStore, AwsStore, B2Store, Settings
+from ..settings import AnyStore, AwsStore, B2Store, Settings, place_of
 from . import zipapp
 from .command import agent_text, last_json
 from .connection import Connection
@@ -93,10 +93,9 @@ class Observation:
         if known == name or self.phase not in ("mirror", "live", "clean"):
             return
         if known not in names:
-            place = f"stores.{known}" if known else "store"
             raise WrongStore(
-                f"the media lie in the store {place}, which the stack has no more -- put it back; it can be taken out "
-                "once the media are in another store"
+                f"the media lie in the store {place_of(known)}, which the stack has no more -- put it back; it can be "
+                "taken out once the media are in another store"
             )
         if self.phase == "mirror":
             raise WrongStore(
@@ -112,16 +111,16 @@ class Observation:
         """
         if not self.store or not self.store["bucket"] or self.store.get("name", "") != name:
             return  # another store of the stack has another name, see `check_names`
-        bucket = self.store["bucket"]
+        bucket, place = self.store["bucket"], place_of(name)
         changes = [
-            ("store.bucket", bucket, wanted.bucket),
-            ("store.prefix", self.store.get("prefix", ""), wanted.prefix),
+            (f"{place}.bucket", bucket, wanted.bucket),
+            (f"{place}.prefix", self.store.get("prefix", ""), wanted.prefix),
         ]
         if not isinstance(wanted, B2Store):  # at B2 both follow from the account, and are known after an update only
-            region = "aws:region" if isinstance(wanted, AwsStore) else "store.region"
+            region = "aws:region" if isinstance(wanted, AwsStore) else f"{place}.region"
             changes += [
                 (region, self.store["region"], wanted.region),
-                ("store.endpoint", self.store["endpoint"], wanted.endpoint_used),
+                (f"{place}.endpoint", self.store["endpoint"], wanted.endpoint_used),
             ]
         changed = [(name, old, new) for name, old, new in changes if old != new]
         relies = self.phase in ("mirror", "live", "clean")
@@ -139,8 +138,9 @@ class Observation:
             )
         if relies and self.store["customer_key"] != fingerprint(customer_key):
             raise WrongStore(
-                f"store.sseCustomerKey changed in phase {self.phase}, and nothing could be read without the old -- set "
-                "the old one back, and phase to prepare: the media come home, and can be copied with the new one then"
+                f"{place}.sseCustomerKey changed in phase {self.phase}, and nothing could be read without the old -- "
+                "set the old one back, and phase to prepare: the media come home, and can be copied with the new one "
+                "then"
             )
         if changed and wanted.on_destroy == "delete":
             raise WrongStore(

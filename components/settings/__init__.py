@@ -26,12 +26,13 @@ from .stores import (
     kind_of,
     known,
     needed,
+    place_of,
     store_clashes,
 )
 
 __all__ = [
     "ALONE", "AnyStore", "AwsStore", "B2Store", "ConfigurationError", "ExistingStore", "Phase", "Server", "Settings",
-    "customer_key_of", "is_secret", "parse", "read",
+    "customer_key_of", "is_secret", "parse", "place_of", "read",
 ]  # fmt: skip
 
 Phase = Literal["prepare", "mirror", "live", "clean"]
@@ -115,7 +116,7 @@ class Settings(Section):
     def _clashes(self) -> list[str]:
         """Return a line with its remedy for each thing that is right by itself and wrong together with another."""
         store, clashes = self.store, []
-        where = f"stores.{self.store_name}" if self.store_name else ALONE
+        where = place_of(self.store_name)
         at_b2 = isinstance(store, B2Store) or (isinstance(store, ExistingStore) and "backblazeb2.com" in store.endpoint)
         if self.copying.method == "b2" and not at_b2:
             clashes.append("copy.method: b2 copies to Backblaze B2 only -- use rclone")
@@ -134,7 +135,7 @@ class Settings(Section):
         elif self.mount.managed_by == "playbook" and self.mount_program != "goofys":
             clashes.append("mount.managedBy: the playbook mounts with goofys, and this stack with rclone -- use stack")
         for name, each in self.all_stores.items():
-            clashes += store_clashes(f"stores.{name}" if name else ALONE, each)
+            clashes += store_clashes(place_of(name), each)
         return clashes
 
 

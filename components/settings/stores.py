@@ -273,6 +273,11 @@ def known(value: str, info: ValidationInfo) -> str:
     return value or names[0]
 
 
+def place_of(name: str) -> str:
+    """Return which setting of the stack a store is, by its name; one without is `store`."""
+    return f"stores.{name}" if name else ALONE
+
+
 def customer_key_of(store: ExistingStore | AwsStore | B2Store) -> str:
     """Return a store's customer's key for SSE-C; it is empty without one."""
     return "" if isinstance(store, B2Store) else store.sse_customer_key.get_secret_value()

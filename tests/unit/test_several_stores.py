@@ -126,7 +126,7 @@ def test_the_store_that_still_serves_must_not_change_in_the_update_that_moves_th
 
 def test_another_bucket_under_the_same_name_is_refused_as_ever() -> None:
     moved = parse(stack("other", other={**OTHER, "bucket": "elsewhere"}))
-    assert "store.bucket changed from media to elsewhere" in allowed(seen("live", "other"), moved)
+    assert "stores.other.bucket changed from media to elsewhere" in allowed(seen("live", "other"), moved)
 
 
 @pytest.mark.parametrize("phase", ["live", "clean"])

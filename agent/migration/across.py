@@ -17,14 +17,13 @@ from ..copying.progress import Progress
 from ..media import checksums, objects
 from ..media.equality import Manifest
 from ..media.listing import SYNAPSES_OWN, MediaObjects, rebuilt
-from ..media.names import ends, trouble
 from ..model.errors import CommandFailed, Problem
 from ..model.items import Entry, Object
-from ..serving.hold import Unfit
 from ..state.run import Run
 from ..store.bucket import STORE_TROUBLE
 from . import changes, unaccounted
 from .held import in_rounds
+from .told import Told
 from .window import Clock
 
 if TYPE_CHECKING:
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 ROUNDS = 4
 #: Objects copied in one go, and bytes of them: names cost memory.
 LOT_FILES, LOT_BYTES = 20_000, 1 << 40
-#: Names that are asked for while services stand still: so many at once.
-MOST_NAMES = checksums.THREADS
 
 
 @dataclass(frozen=True)
@@ -166,7 +163,7 @@ def _refuse_stuck(manifest: Manifest, tries: Counter[Object], is_last: bool) -> 
 
 
 @dataclass
-class Late:
+class Late(Told):
     """These are what came to the bucket that is left since `copy_all` listed it; `heard` heard since before that."""
 
     stores: Stores
@@ -203,16 +200,9 @@ class Late:
             )
 
     def _round(self, clock: Clock | None, few: bool = False) -> int:
-        told = self.heard.take() if self.heard else None
-        if told is None:
-            self.heard = None
-            raise Unfit("the kernel told no more what is written through the mount")
-        self.open |= {end for path in told for end in ends(path, self.tops) if not trouble(end)}
-        if not self.open:
+        stores, names = self.stores, self.hear(few)
+        if not names:
             return 0
-        stores, names = self.stores, sorted(self.open)
-        if few and len(names) > MOST_NAMES:
-            raise changes.TooMuch
         # A manifest of their own: asking the whole one takes the longer the larger the store.
         with stores.there.server.manifest() as manifest, stores.there.server.manifest_in_memory() as late:
             wanted = self._look(late, names)

@@ -19,7 +19,6 @@ from ..copying.progress import Progress
 from ..host.linked import Store
 from ..media import checksums
 from ..media.listing import SYNAPSES_OWN, rebuilt
-from ..media.names import ends, trouble
 from ..media.walk import file_at
 from ..model.errors import Problem
 from ..model.items import Entry
@@ -28,20 +27,19 @@ from ..state.run import Run
 from . import changes
 from .held import in_rounds
 from .pull import fetch
+from .told import Told
 from .window import Clock
 
 if TYPE_CHECKING:
     from ..media.equality import Manifest
     from ..model.ports import Heard
 
-#: Names that are asked for while services stand still: so many at once.
-MOST_NAMES = checksums.THREADS
 #: Rounds of fetching while services are stopped.
 ROUNDS = 3
 
 
 @dataclass
-class Arrivals:
+class Arrivals(Told):
     """These are what came to the bucket since `pull` listed it; `heard` must have heard since before that."""
 
     run: Run
@@ -101,16 +99,9 @@ class Arrivals:
         return fetched
 
     def _round(self, clock: Clock | None, few: bool = False) -> int:
-        told = self.heard.take() if self.heard else None
-        if told is None:
-            self.heard = None
-            raise Unfit("the kernel told no more what is written through the mount")
-        self.open |= {end for path in told for end in ends(path, self.tops) if not trouble(end)}
-        if not self.open:
+        run, root, names = self.run, self.run.server.backup_path, self.hear(few)
+        if not names:
             return 0
-        run, root, names = self.run, self.run.server.backup_path, sorted(self.open)
-        if few and len(names) > MOST_NAMES:
-            raise changes.TooMuch
         # A manifest of their own: asking the whole one takes the longer the larger the store.
         with run.server.manifest() as manifest, run.server.manifest_in_memory() as late, Store.at(root) as copy:
             late.load_local(_files(copy, names))

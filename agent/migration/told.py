@@ -1,0 +1,43 @@
+"""This module collects what the kernel tells of files that were written through the mount, while they are open still.
+
+The way home and a move to another store bring them over alike: in rounds while people write, and last in the window.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..media import checksums
+from ..media.names import ends, trouble
+from ..serving.hold import Unfit
+from .changes import TooMuch
+
+if TYPE_CHECKING:
+    from ..model.ports import Heard
+
+#: Names that are asked for while services stand still: so many at once.
+MOST_NAMES = checksums.THREADS
+
+
+class Told:
+    """A `Told` has the names that somebody told of, and that are not the same on both sides yet."""
+
+    #: None where nobody tells what is written.
+    heard: Heard | None
+    #: The names at the top of the store.
+    tops: frozenset[str]
+    open: set[str]
+
+    def hear(self, few: bool) -> list[str]:
+        """Return all open names, with those that were told of by now.
+
+        Raises `Unfit` where the kernel lost what it had to tell, and with `few`, TooMuch where they are more than that.
+        """
+        told = self.heard.take() if self.heard else None
+        if told is None:
+            self.heard = None
+            raise Unfit("the kernel told no more what is written through the mount")
+        self.open |= {end for path in told for end in ends(path, self.tops) if not trouble(end)}
+        if few and len(self.open) > MOST_NAMES:
+            raise TooMuch
+        return sorted(self.open)

@@ -20,8 +20,8 @@ help:
 	@echo 'make unit          components and agent, without the sandbox (under a minute)'
 	@echo 'make e2e           end to end in the sandbox; ONLY=words picks tests by name, SERVER=docker the server'
 	@echo 'make nightly       all tests end to end on servers with Docker, those that `make test` leaves out too (2 hours)'
-	@echo 'make faults        every fault at every step (under an hour); ONLY=words picks by name, AGAIN=1 what failed'
-	@echo 'make kills         everything killed at 50 random moments (about half an hour)'
+	@echo 'make faults        every fault at every step (four hours); ONLY=words picks by name, AGAIN=1 what failed'
+	@echo 'make kills         everything killed at 50 random moments (about an hour)'
 	@echo 'make bench         measure against the manual procedure (hours); ONLY=window measures that alone'
 	@echo 'make sandbox       start the sandbox and leave it running'
 	@echo 'make sandbox-stop  end what runs; what was built stays'
@@ -61,8 +61,8 @@ unit: .venv/installed
 		TMPDIR=$$folder $(PYTEST) -n 2 --dist worksteal tests/unit tests/agent
 
 # Tests that ask for a kind of server get it, whatever the others run on.
-e2e faults kills bench: export MATRIX_MEDIA_STORE_SERVER = $(or $(SERVER),plain)
-nightly: export MATRIX_MEDIA_STORE_SERVER = $(or $(SERVER),docker)
+e2e bench: export MATRIX_MEDIA_STORE_SERVER = $(or $(SERVER),plain)
+nightly faults kills: export MATRIX_MEDIA_STORE_SERVER = $(or $(SERVER),docker)
 
 e2e: prerequisites
 	@$(PYTHON) -m sandbox build --for-tests

@@ -1,6 +1,7 @@
 """`python -m tests.faults`: every case of the matrix; `--kills N`: N kills at random moments instead.
 
-`--again` runs only what did not survive, or was not run, in the last report, and puts the new verdicts in their place.
+`--again` runs only what did not survive on this kind of server, or was not run there, in the last report, and puts the
+new verdicts in their place.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from sandbox import relay
 from sandbox.__main__ import OF_TESTS, build, up
+from sandbox.server import kinds
 from sandbox.world import PLACE
 
 from .cases import CASES
@@ -51,7 +53,8 @@ def line(verdict: Verdict) -> str:
     return (
         f"{word:<8}  {verdict.seconds:>5.0f} s  lost {verdict.lost}, changed {verdict.changed} of "
         f"{verdict.acknowledged:>3} uploads and the rest  services {'run' if verdict.services else 'DOWN'}  "
-        f"phase {verdict.phase:<8} {verdict.case}  -> {verdict.interrupted[:100]}; then {verdict.then[:60]}"
+        f"phase {verdict.phase:<8} {verdict.case} on {verdict.server}  -> {verdict.interrupted[:100]}; "
+        f"then {verdict.then[:60]}"
         + (f"\n          {verdict.trouble}" if verdict.trouble else "")
     )
 
@@ -71,13 +74,15 @@ def main() -> int:
     cases = plan(arguments.kills, arguments.seed) if arguments.kills else CASES
     kept, before = earlier(path) if arguments.again else ([], 0.0)
     verdicts = [verdict for verdict in kept if verdict.survived]
-    survived = {verdict.case for verdict in verdicts}
+    survived = {(verdict.case, verdict.server) for verdict in verdicts}
+    kind = kinds.wanted().name
     report = summary(verdicts, before)
     with relay.Relay().running() as trouble:
-        wanted = [case for case in cases if arguments.only in case.name and case.name not in survived]
-        for verdict in (run_case(case, trouble) for case in wanted):
-            verdicts.append(verdict)
-            print(f"{len(verdicts):>3} {line(verdict)}", flush=True)
+        named = [case for case in cases if arguments.only in case.name]
+        wanted = [case for case in named if (case.name, case.server or kind) not in survived]
+        for number, verdict in enumerate((run_case(case, trouble) for case in wanted), 1):
+            verdicts = [*(each for each in verdicts if each.case != verdict.case), verdict]
+            print(f"{number:>3} of {len(wanted)} {line(verdict)}", flush=True)
             report = summary(verdicts, before + time.monotonic() - started)
             if not arguments.only:  # after each, so that an hour's work outlives an interruption
                 path.write_text(json.dumps(report, indent=1) + "\n")

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sandbox import relay, server, store, synapse
+from sandbox.server import kinds
 
 from ..e2e.world import BACKUP, STORE, journal, mounted, on_disk, own_disk, stage
 from .cases import Case
@@ -19,6 +20,8 @@ class Verdict:
     """`survived` where nothing was lost or changed, the services ran, and the next update completed."""
 
     case: str
+    #: The kind of server that it ran on.
+    server: str
     lost: int = 0
     changed: int = 0
     acknowledged: int = 0
@@ -43,7 +46,7 @@ class Verdict:
 
 def run_case(case: Case, trouble: relay.Relay) -> Verdict:
     """From a fresh server to the judgement."""
-    verdict = Verdict(case.name)
+    verdict = Verdict(case.name, case.server or kinds.wanted().name)
     started = time.monotonic()
     trouble.turn(relay.Mode.WELL)
     own_key = case.fault == "key revoked" or case.at.startswith("remount")

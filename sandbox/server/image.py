@@ -30,7 +30,8 @@ LIBRARIES = HOME / "synapse"
 #: Who vouches for the sandbox's stores.
 AUTHORITY = CERTIFICATES / "ca.crt"
 #: Containers bring their own, whatever Debian the server is.
-SYNAPSE, SYNAPSES_PYTHON = ("matrix-synapse[redis]==1.163.2", "psycopg2-binary==2.9.13"), "3.11"
+SYNAPSE = ("matrix-synapse[redis]==1.163.2", "psycopg2-binary==2.9.13", "synapse-s3-storage-provider==1.7.0")
+SYNAPSES_PYTHON = "3.11"
 
 
 def _packages(kind: Kind) -> str:

@@ -18,7 +18,7 @@ from components.host.observation import StartFrom
 from components.host.sections import api_token, asked_with, known_store, sections
 from components.outputs import latest, next_step, shown_verdict, summary
 from components.settings import Settings, customer_key_of
-from components.store import make_stores, provider_trouble
+from components.store import Store, make_stores, provider_trouble
 
 NAME = "matrix"
 #: A folder for each stack, with a page for each migration.
@@ -108,10 +108,30 @@ def main() -> None:
             )
         ),
     )
+    if settings.host.storage_provider == "to":
+        export_provider(settings, store, server)
     pulumi.export("next", server.verdict.apply(lambda v: next_step(v.get("phase", ""), settings)))
 
     if not preview:
         told.apply(lambda v: leave_report(settings, v))
+
+
+def export_provider(settings: Settings, store: Store, server: MediaServer) -> None:
+    """Export the lines for vars.yml by which synapse-s3-storage-provider serves from the bucket."""
+    place = pulumi.Output.all(store.endpoint, store.region, store.bucket, store.prefix, store.storage_class)
+    pulumi.export(
+        "providerVars",
+        pulumi.Output.all(server.verdict, place).apply(
+            lambda known: playbook.provider_shown(known[0].get("phase", ""), playbook.provider_variables(*known[1]))
+        ),
+    )
+    key = pulumi.Output.all(*store.provider_key) if store.provider_key else None
+    pulumi.export(
+        "providerKeys",
+        pulumi.Output.secret(
+            pulumi.Output.all(key, store.sse_customer_key).apply(lambda known: playbook.provider_keys(*known))
+        ),
+    )
 
 
 def leave_report(settings: Settings, verdict: Mapping[str, Any]) -> None:

@@ -1,4 +1,7 @@
-"""This module makes the lines for the playbook's vars.yml, with the keys, from the stack's outputs."""
+"""This module makes the lines for the playbook's vars.yml, with the keys, from the stack's outputs.
+
+They are those of synapse-s3-storage-provider where the stack hands over to it, else those of the playbook's mount.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ import json
 
 from pulumi import automation
 
-from components.playbook import NOT_YET
+from components.playbook import NOT_YET, PROVIDER_NOT_YET
 
 from .workspace import OperationError, pulumi
 
 OUTPUTS = ("playbookVars", "playbookKeys")
+PROVIDERS_OUTPUTS = ("providerVars", "providerKeys")
 
 
 def lines(stack: automation.Stack) -> str:
@@ -21,9 +25,16 @@ def lines(stack: automation.Stack) -> str:
     outputs = json.loads(pulumi("stack", "output", "--json", "--show-secrets", "--stack", stack.name))
     if any(name not in outputs for name in OUTPUTS):
         raise OperationError("the stack has no such outputs yet -- run pulumi up")
-    if outputs[OUTPUTS[0]].startswith(NOT_YET):
+    wanted = PROVIDERS_OUTPUTS if PROVIDERS_OUTPUTS[0] in outputs else OUTPUTS
+    said = outputs[wanted[0]]
+    if said.startswith(NOT_YET):
         raise OperationError(
             "with these lines the playbook's mount would cover a local media store, since mount.managedBy is stack -- "
             "pulumi config set --path mount.managedBy playbook && pulumi up, then ask again"
         )
-    return "\n".join(outputs[name] for name in OUTPUTS)
+    if said.startswith(PROVIDER_NOT_YET):
+        raise OperationError(
+            "synapse-s3-storage-provider takes over where all media are on disk and in the bucket, in phase mirror -- "
+            "pulumi config set phase mirror && pulumi up, then ask again"
+        )
+    return "\n".join(outputs[name] for name in wanted)

@@ -138,9 +138,10 @@ def _provider(variables: Variables, is_needed: bool) -> Found:
         return Found()
     is_there = switch if isinstance(switch, Hidden) else f"{PROVIDER}enabled is true"
     note = (
-        f"{is_there}: phase live is refused while the nightly job of synapse-s3-storage-provider is on the server, "
-        f"since it would remove the only copies -- bring home what its bucket alone has, take the {PROVIDER}* lines "
-        'out, and run the playbook first; docs/runbook.md says how under "synapse-s3-storage-provider"'
+        f"{is_there}: the nightly job of synapse-s3-storage-provider would remove the only copies once the bucket "
+        f"serves -- a stack of the provider's own bucket keeps it off (host.storageProvider: from); for another bucket "
+        f"phase live is refused until the {PROVIDER}* lines are out; docs/runbook.md says how under "
+        '"synapse-s3-storage-provider"'
     )
     bucket, endpoint = (_text(variables, f"{PROVIDER}config_{name}") for name in ("bucket", "endpoint_url"))
     if not is_needed or not bucket or isinstance(bucket, Hidden):
@@ -159,6 +160,7 @@ def _offered(variables: Variables, bucket: str, endpoint: str) -> Found:
         place = Found({"store.preset": "aws"}) | said("store.region", region)
     return (
         place
+        | Found({"host.storageProvider": "from"})
         | said("store.bucket", bucket)
         | said("store.prefix", _prefix(variables.text(f"{PROVIDER}config_prefix")))
         | said("store.accessKeyId", _text(variables, f"{PROVIDER}config_access_key_id"))

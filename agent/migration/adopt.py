@@ -45,7 +45,7 @@ def adopt(run: Run) -> Counts:
     Raises `Problem` where that fails. The earlier one serves then, unless only the proof failed.
     """
     server, journal, store = run.server, run.journal, run.settings.store
-    provider.check_gone(server)
+    provider.check_kept_off(server)
     found = earlier_checks.check(server)
     counts = _tell(run, found)
     earlier_checks.check_writes(server, journal.owner)

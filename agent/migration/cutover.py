@@ -34,7 +34,7 @@ def go_live(run: Run) -> Counts:
     Raises `Problem` where one of these fails. The local store serves then, unless only the walk after the proof failed.
     """
     local_copy.check_none(run.server.backup_path)
-    provider.check_gone(run.server)
+    provider.check_kept_off(run.server)
     store_in_use.check(run.server, unaccounted.database(run))
     counts = mirror.mirror(run)
     mount.start_staging(run.server, run.journal.owner)  # a reboot may have ended it
@@ -44,7 +44,7 @@ def go_live(run: Run) -> Counts:
         run.say(f"cutover: ready; {came:,} files came while comparing; {how}")
         run.reached(Milestone.WINDOW_READY, Window.CUTOVER)
         local_copy.check_none(run.server.backup_path)
-        provider.check_gone(run.server)
+        provider.check_kept_off(run.server)
         run.copier.prepare()
         writers.required(run.server)
         with Folder.at(run.server.store_path) as store:

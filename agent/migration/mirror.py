@@ -47,7 +47,10 @@ def mirror(run: Run) -> Counts:
                 for line in found.lines():
                     run.say(f"mirror: {line}")
                 unaccounted.remove_from_bucket(run, manifest)
-                unaccounted.refuse_archived(manifest.archived(manifest.missing_locally()))
+                alone = manifest.missing_locally()
+                if alone:
+                    run.say(f"mirror: {len(alone):,} files are in the bucket alone, and serve from phase live on")
+                unaccounted.refuse_archived(manifest.archived(alone))
                 _set_aside_purged(run, manifest)
                 _refuse_other_keys(run, manifest)
             unreadable = checksums.settle(manifest, run.bucket, root)

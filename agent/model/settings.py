@@ -28,6 +28,8 @@ class HostSettings:
     resolved: str = field(default="", repr=False)
     #: Whether a mount that serves as the media store already is taken over; see `serving.earlier_mount`.
     adopt_mount: bool = False
+    #: `none`, or `from` and `to` where the stack takes the place of synapse-s3-storage-provider, or makes it.
+    storage_provider: str = "none"
     services: list[str] = field(default_factory=list)
     homeserver_url: str = "http://127.0.0.1:8008"
     database: str = "auto"

@@ -47,6 +47,7 @@ def host_section(settings: Settings, stack: str) -> Section:
             status_keys=settings.server.status_keys,
             media_store=host.media_store,
             adopt_mount=host.adopt_mount,
+            storage_provider=host.storage_provider,
             services=host.services,
             homeserver_url=host.homeserver_url.rstrip("/"),
             database=host.database,

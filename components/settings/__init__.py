@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
 
 from .fields import Section, setting
-from .host import Copy, Cutover, Host, Migration, Mount
+from .host import Copy, Cutover, Host, Migration, Mount, provider_clashes
 from .server import Server
 from .stores import (
     ALONE,
@@ -134,6 +134,7 @@ class Settings(Section):
             clashes.append(f"mount.managedBy: the playbook's mount knows no {where}.sseCustomerKey -- use stack")
         elif self.mount.managed_by == "playbook" and self.mount_program != "goofys":
             clashes.append("mount.managedBy: the playbook mounts with goofys, and this stack with rclone -- use stack")
+        clashes += provider_clashes(self.host, where, store.on_destroy)
         for name, each in self.all_stores.items():
             clashes += store_clashes(place_of(name), each)
         return clashes

@@ -38,6 +38,13 @@ class Host(Section):
         "of your own: the server goes straight to phase clean",
         "use true or false; true only for a server that is on goofys, s3fs or rclone already",
     )
+    storage_provider: Literal["none", "from", "to"] = setting(
+        "none",
+        "What the stack has to do with synapse-s3-storage-provider: `from` takes its place on its own bucket, which is "
+        "the stack's, and keeps its nightly job off; `to` makes a key for it, with which `media-store playbook-vars` "
+        "prints its lines once all media are in the bucket",
+        "use none, from or to",
+    )
     services: list[Unit] = setting(
         [],
         "Units that write media; empty for the playbook's Synapse and its workers",
@@ -79,6 +86,16 @@ class Host(Section):
         "Access token of a Matrix user for a test upload and download in `live` (secret, optional)",
         "set it with `pulumi config set --secret --path host.accessToken`",
     )
+
+
+def provider_clashes(host: Host, where: str, on_destroy: str) -> list[str]:
+    """Return a line for each thing that is wrong together with host.storageProvider; `where` is the store's setting."""
+    clashes = []
+    if host.storage_provider == "to" and on_destroy == "delete":
+        clashes.append(f"{where}.onDestroy: would delete the bucket that the provider is to serve from -- use retain")
+    if host.storage_provider == "from" and host.adopt_mount:
+        clashes.append("host.storageProvider: a mount that serves already is taken over by itself -- use none")
+    return clashes
 
 
 class Mount(Section):

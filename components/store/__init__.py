@@ -40,6 +40,8 @@ class Store:
     key_patience: int = 0
     #: Address of Backblaze's own API, for its command line; empty for the public one.
     b2_api: str = ""
+    #: Id and secret of a key for synapse-s3-storage-provider, where the stack makes one; it outlives the stack.
+    provider_key: tuple[pulumi.Input[str], pulumi.Input[str]] | None = field(default=None, repr=False)
     #: Whether `pulumi destroy` empties the bucket once the media are home, so that it can be deleted.
     empty_on_destroy: bool = False
 
@@ -68,23 +70,26 @@ def make_stores(name: str, settings: Settings) -> dict[str, Store]:
     stores = {}
     for key, each in settings.all_stores.items():
         called = f"{name}-{key}-bucket" if key else f"{name}-bucket"
-        stores[key] = make_store(called, each, reads if key == settings.store_name else ())
+        serves = key == settings.store_name
+        to_provider = serves and settings.host.storage_provider == "to"
+        stores[key] = make_store(called, each, reads if serves else (), to_provider=to_provider)
     return stores
 
 
-def make_store(name: str, wanted: AnyStore, reads: Sequence[AwsStore] = ()) -> Store:
+def make_store(name: str, wanted: AnyStore, reads: Sequence[AwsStore] = (), *, to_provider: bool = False) -> Store:
     """Return a store that the stack asks for, as a component called `name`.
 
-    Its key may read the buckets of the stores `reads` too, so that AWS itself copies from them in a move.
+    Its key may read the buckets of the stores `reads` too, so that AWS itself copies from them in a move. With
+    `to_provider` it has one more key, for synapse-s3-storage-provider.
     """
     if isinstance(wanted, AwsStore):
         from .aws import AwsBucket
 
-        return AwsBucket(name, settings=wanted, reads=reads).store
+        return AwsBucket(name, settings=wanted, reads=reads, to_provider=to_provider).store
     if isinstance(wanted, B2Store):
         from .b2 import B2Bucket
 
-        return B2Bucket(name, settings=wanted).store
+        return B2Bucket(name, settings=wanted, to_provider=to_provider).store
     from .existing import ExistingBucket
 
     assert isinstance(wanted, ExistingStore)

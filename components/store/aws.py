@@ -22,6 +22,8 @@ ACL_RIGHT, ACL = "s3:PutObjectAcl", "private"
 #: The further rights to empty a bucket that is to be deleted: old versions too.
 EMPTY_BUCKET_RIGHTS = ("s3:ListBucketVersions", "s3:ListBucketMultipartUploads")
 EMPTY_OBJECT_RIGHTS = ("s3:DeleteObjectVersion",)
+#: The rights of synapse-s3-storage-provider, which removes nothing from the bucket.
+PROVIDERS_RIGHTS = ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload")
 #: Replaced and deleted media are kept this long, as at B2 by the manual procedure.
 DAYS_OF_OLD_VERSIONS = 1
 #: AWS spreads a new key and its policy within seconds, at times a minute.
@@ -65,6 +67,17 @@ def user_policy(arn: str, *, may_empty: bool, reads: Sequence[str] = ()) -> dict
     }
 
 
+def provider_policy(arn: str) -> dict[str, Any]:
+    """Return the policy of synapse-s3-storage-provider's own user: it reads and writes in this bucket, no more."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Sid": "Bucket", "Effect": "Allow", "Action": [*BUCKET_RIGHTS], "Resource": arn},
+            {"Sid": "Media", "Effect": "Allow", "Action": [*PROVIDERS_RIGHTS], "Resource": f"{arn}/*"},
+        ],
+    }
+
+
 def tls_only(arn: str) -> dict[str, Any]:
     """Return the bucket's policy: whoever asks, nothing is allowed without TLS.
 
@@ -96,6 +109,7 @@ class AwsBucket(pulumi.ComponentResource):
         *,
         settings: AwsStore,
         reads: Sequence[AwsStore] = (),
+        to_provider: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("matrix-media-store:store:AwsBucket", name, None, opts)
@@ -134,9 +148,26 @@ class AwsBucket(pulumi.ComponentResource):
             sse_customer_key=pulumi.Output.secret(settings.sse_customer_key.get_secret_value()),
             storage_class=settings.storage_class,
             key_patience=KEY_PATIENCE_SECONDS,
+            provider_key=self._provider_key(name, settings, bucket) if to_provider else None,
             empty_on_destroy=settings.on_destroy == "delete",
         )
         self.register_outputs({"endpoint": self.store.endpoint, "bucket": bucket.bucket})
+
+    def _provider_key(
+        self, name: str, settings: AwsStore, bucket: aws.s3.Bucket
+    ) -> tuple[pulumi.Input[str], pulumi.Input[str]]:
+        """Make a user with a key for synapse-s3-storage-provider, which serves from here once the stack is gone."""
+        opts = pulumi.ResourceOptions(parent=self, retain_on_delete=True)
+        user = aws.iam.User(f"{name}-provider", path="/matrix-media-store/", tags=settings.tags, opts=opts)
+        aws.iam.UserPolicy(
+            f"{name}-provider-policy",
+            name="storage-provider",
+            user=user.name,
+            policy=bucket.arn.apply(lambda arn: json.dumps(provider_policy(arn))),
+            opts=opts,
+        )
+        key = aws.iam.AccessKey(f"{name}-provider-key", user=user.name, opts=opts)
+        return pulumi.Output.secret(key.id), pulumi.Output.secret(key.secret)
 
     def _bucket(self, name: str, settings: AwsStore) -> tuple[aws.s3.Bucket, list[pulumi.Resource]]:
         """Make the bucket, and what makes it private, encrypted and tidy; return it, and what a server waits for."""

@@ -13,6 +13,8 @@ from . import Store
 #: The least capabilities with which mount, mirror, the b2 command line and restore work.
 #: Without listAllBucketNames, which would show the names of all other buckets.
 CAPABILITIES = ("listBuckets", "listFiles", "readFiles", "writeFiles", "deleteFiles")
+#: Those of synapse-s3-storage-provider, which removes nothing from the bucket.
+PROVIDERS_CAPABILITIES = ("listBuckets", "listFiles", "readFiles", "writeFiles")
 #: The manual procedure's rule: no days till hide, one day till delete.
 DAYS_OF_HIDDEN_FILES = 1
 #: B2 spreads a new key within seconds.
@@ -29,7 +31,9 @@ class B2Bucket(pulumi.ComponentResource):
 
     store: Store
 
-    def __init__(self, name: str, *, settings: B2Store, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, *, settings: B2Store, to_provider: bool = False, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("matrix-media-store:store:B2Bucket", name, None, opts)
         bucket = b2.Bucket(
             name,
@@ -53,6 +57,7 @@ class B2Bucket(pulumi.ComponentResource):
             bucket_ids=[bucket.bucket_id],
             opts=pulumi.ResourceOptions(parent=self),
         )
+        provider_key = self._provider_key(name, settings, bucket) if to_provider else None
         # The answer holds a token, so all of it is marked secret; the address is none.
         s3_url = pulumi.Output.unsecret(b2.get_account_info_output().s3_api_url)
         self.store = Store(
@@ -66,6 +71,20 @@ class B2Bucket(pulumi.ComponentResource):
             ready=(bucket, key),
             b2_api=settings.api,
             key_patience=KEY_PATIENCE_SECONDS,
+            provider_key=provider_key,
             empty_on_destroy=settings.on_destroy == "delete",
         )
         self.register_outputs({"endpoint": s3_url, "bucket": bucket.bucket_name})
+
+    def _provider_key(
+        self, name: str, settings: B2Store, bucket: b2.Bucket
+    ) -> tuple[pulumi.Input[str], pulumi.Input[str]]:
+        """Make a key for synapse-s3-storage-provider, which serves from here once the stack is gone."""
+        key = b2.ApplicationKey(
+            f"{name}-provider-key",
+            key_name=f"storage-provider-{settings.bucket}",
+            capabilities=list(PROVIDERS_CAPABILITIES),
+            bucket_ids=[bucket.bucket_id],
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
+        )
+        return pulumi.Output.secret(key.application_key_id), pulumi.Output.secret(key.application_key)

@@ -15,12 +15,14 @@ from typing import Any
 
 import jinja2
 
+from . import provider
 from .image import MATRIX_ID
 from .kinds import Kind
 
 HERE = Path(__file__).parent
 STORE = Path("/matrix/synapse/storage/media-store")
-ENVIRONMENT = Path("/matrix/synapse/config/env-goofys")
+CONFIGURATION = Path("/matrix/synapse/config")
+ENVIRONMENT = CONFIGURATION / "env-goofys"
 GOOFYS = "matrix-goofys.service"
 #: The containers' image, by its version; a newer one is the same under another name.
 IMAGE = "localhost/matrix:{}"
@@ -79,7 +81,7 @@ def units(kind: Kind, told: Mapping[str, Any], version: str = VERSIONS[0]) -> di
         return {**goofys, "matrix-synapse.service": text}
     server = ["docker.service"]
     parts = ["matrix-postgres.service", "matrix-valkey.service"]
-    sees = [_SEES_CONFIGURATION, _SEES_MEDIA]
+    sees = [_SEES_CONFIGURATION, _SEES_MEDIA, *([provider.TRUST] if provider.is_enabled(told) else [])]
     data = ["--env-file=/matrix/postgres/env-postgres-server", "--mount type=bind,src=/etc/passwd,dst=/etc/passwd,ro",
             "--mount type=bind,src=/matrix/postgres/data,dst=/var/lib/postgresql/data",
             "--shm-size=256M", "--tmpfs=/var/run/postgresql:rw,noexec,nosuid,size=100m"]  # fmt: skip
@@ -104,6 +106,7 @@ def units(kind: Kind, told: Mapping[str, Any], version: str = VERSIONS[0]) -> di
     }  # fmt: skip
     return {
         **goofys,
+        **provider.units(told),
         **{
             f"{name}.service": _render(
                 "docker/container.service.j2", name=name, description=description, required=required, wanted=wanted,
@@ -112,6 +115,20 @@ def units(kind: Kind, told: Mapping[str, Any], version: str = VERSIONS[0]) -> di
             for name, (description, required, wanted, arguments, command, networks) in made.items()
         },
     }  # fmt: skip
+
+
+def homeserver(kind: Kind, told: Mapping[str, Any]) -> str:
+    """Synapse's configuration, as a run with these variables of vars.yml lays it."""
+    return _render(
+        "homeserver.yaml", in_containers=kind.in_containers, password=PASSWORD,
+        config="/data" if kind.in_containers else CONFIGURATION, workers=[worker.name for worker in workers(kind)],
+    ) + provider.configuration(told)  # fmt: skip
+
+
+def files(kind: Kind, told: Mapping[str, Any], version: str = VERSIONS[0]) -> dict[str, str]:
+    """Texts of other files than units by their paths, as a run with these variables of vars.yml lays them."""
+    laid = {f"{CONFIGURATION}/homeserver.yaml": homeserver(kind, told)}
+    return {**laid, **provider.files(told, IMAGE.format(version), MATRIX_ID, PASSWORD)}
 
 
 def _goofys(kind: Kind, told: Mapping[str, Any], image: str) -> str:
@@ -139,12 +156,8 @@ def lay(kind: Kind, root: Path) -> None:
     config, storage = base / "synapse/config", base / "synapse/storage"
     for folder in (config, storage / "media-store"):
         folder.mkdir(parents=True)
-    seen = Path("/data") if kind.in_containers else Path("/") / config.relative_to(root)
     have = workers(kind)
-    (config / "homeserver.yaml").write_text(
-        _render("homeserver.yaml", in_containers=kind.in_containers, config=seen, password=PASSWORD,
-                workers=[worker.name for worker in have])
-    )  # fmt: skip
+    (config / "homeserver.yaml").write_text(homeserver(kind, {}))
     (config / "log.yaml").write_text(_render("log.yaml"))
     # https://element-hq.github.io/synapse/latest/usage/configuration/config_documentation.html#signing_key_path
     seed = base64.b64encode(secrets.token_bytes(32)).decode().rstrip("=")

@@ -175,11 +175,28 @@ def test_the_bucket_does_not_serve_while_the_providers_job_is_there(server: Mach
     local_store.check_store_in_use(server.run())
     assert any("before phase live: " in line and unit in line for line in server.said), "prepare says so"
     assert unit in plan(server.agent, server.journal, Phase.LIVE)["problems"][0], "the preview says so"
-    with pytest.raises(Problem, match=rf"{unit} .*the only copy -- take the matrix_synapse_ext_"):
+    with pytest.raises(Problem, match=rf"{unit} .*the only copy -- .*take the matrix_synapse_ext_"):
         go(server, "live")
     assert server.journal.serving is Side.LOCAL
     (server.layout.units / unit).unlink()
     go(server, "live")
+
+
+def test_a_stack_of_the_providers_own_bucket_takes_over_while_its_job_is_kept_off(server: Machine) -> None:
+    job = provider.UNITS[1]
+    (server.layout.units / job).touch()
+    server.tell(host={"storage_provider": "from"})
+    go(server, "mirror")
+    with pytest.raises(Problem, match=f"nothing keeps {job} off"):
+        go(server, "live")
+    server.layout.drop_in(job).parent.mkdir(parents=True, exist_ok=True)
+    server.layout.drop_in(job).touch()
+    server.system.others[job] = "activating"
+    with pytest.raises(Problem, match=f"{job} runs, .*wait until it has ended"):
+        go(server, "live")
+    assert server.journal.phase is Phase.MIRROR
+    server.system.others[job] = "inactive"
+    assert go(server, "live").serving is Side.BUCKET
 
 
 def test_the_providers_job_is_kept_from_running_unless_the_local_store_serves(server: Machine) -> None:
@@ -187,14 +204,17 @@ def test_the_providers_job_is_kept_from_running_unless_the_local_store_serves(se
     files = units.guard_files(server.agent, server.journal)
     text = files[server.layout.drop_in(provider.UNITS[1])].decode()
     assert "ExecCondition=" in text and "local-serves" in text and "guard" not in text
-    provider.check_may_run(server.hold(Phase.MIRROR, Side.LOCAL))
+    provider.check_may_run(server.hold(Phase.MIRROR, Side.LOCAL), "none")
+    provider.check_may_run(server.hold(Phase.MIRROR, Side.LOCAL), "to")
+    with pytest.raises(Problem, match="takes over from .*pulumi destroy"):
+        provider.check_may_run(server.hold(Phase.PREPARE, Side.LOCAL), "from")
     for serving, window in (
         (Side.BUCKET, None),
         (Side.NOBODY, (Window.CUTOVER, Stage.DELTA)),
         (Side.LOCAL, (Window.RESTORE, Stage.STARTING)),
     ):
         with pytest.raises(Problem, match="the bucket serves"):
-            provider.check_may_run(server.hold(Phase.LIVE, serving, window))
+            provider.check_may_run(server.hold(Phase.LIVE, serving, window), "none")
 
 
 @pytest.mark.parametrize(("seen", "is_this"), [("media-store", True), ("another", False)])

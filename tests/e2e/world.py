@@ -246,8 +246,9 @@ def run_playbook(told: Mapping[str, Any] = MappingProxyType({}), services: str =
     """
     script = on_disk(Path("/root/playbook.py"))
     script.write_text(Path(server.HERE, "playbook.py").read_text())
-    units = matrix.units(kinds.current(), told, version)
-    document = {"units": units, "keys": matrix.keys(told), "services": services}
+    laid = {"units": matrix.units, "files": matrix.files}
+    texts = {what: lay(kinds.current(), told, version) for what, lay in laid.items()}
+    document = {**texts, "keys": matrix.keys(told), "services": services}
     server.ssh("python3 /root/playbook.py", stdin=json.dumps(document))
 
 

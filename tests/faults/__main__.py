@@ -54,8 +54,7 @@ def line(verdict: Verdict) -> str:
         f"{word:<8}  {verdict.seconds:>5.0f} s  lost {verdict.lost}, changed {verdict.changed} of "
         f"{verdict.acknowledged:>3} uploads and the rest  services {'run' if verdict.services else 'DOWN'}  "
         f"phase {verdict.phase:<8} {verdict.case} on {verdict.server}  -> {verdict.interrupted[:100]}; "
-        f"then {verdict.then[:60]}"
-        + (f"\n          {verdict.trouble}" if verdict.trouble else "")
+        f"then {verdict.then[:60]}" + (f"\n          {verdict.trouble}" if verdict.trouble else "")
     )
 
 

@@ -84,9 +84,9 @@ def test_a_customers_key_that_the_playbooks_mount_does_not_use_is_left_out_by_na
         ("matrix_synapse_database_database: matrix", 'is called matrix, and not synapse: .* "A database elsewhere"'),
         (
             PROVIDER,
-            'phase live is refused .* take the .* lines out, .* docs/runbook.md .* "synapse-s3-storage-provider"',
+            'keeps it off .*; for another bucket phase live is refused until .*"synapse-s3-storage-provider"',
         ),
-        (PROVIDER.replace("enabled: true", 'enabled: "{{ x }}"'), "made by a template: phase live is refused"),
+        (PROVIDER.replace("enabled: true", 'enabled: "{{ x }}"'), "made by a template: the nightly job"),
     ],
 )
 def test_what_the_stack_cannot_say_is_a_note(lines: str, words: str) -> None:
@@ -124,6 +124,7 @@ def test_the_providers_prefix_and_key_go_with_its_bucket(made: Made, lines: str,
     calls = made(f"{HEAD}{PROVIDER}{lines}\n", Answers(Shall_the="yes"))
     found = {**plain(calls), **secret(calls)}
     assert {path: found[path] for path in ("store.prefix", "store.sseCustomerKey") if path in found} == wanted
+    assert found["host.storageProvider"] == "from", "it is taken over"
 
 
 def test_a_prefix_that_is_no_folder_is_asked_for(made: Made) -> None:
@@ -137,6 +138,7 @@ def test_a_providers_bucket_that_is_not_wanted_leaves_all_to_be_asked(made: Made
     person = Answers(Shall_the="no", Region="eu-west-1", Name_of_the="own-bucket", Access_key="A", Secret_access="S")
     calls = made(HEAD + PROVIDER, person)
     assert plain(calls)["store.bucket"] == "own-bucket" and secret(calls)["store.accessKeyId"] == "A"
+    assert "host.storageProvider" not in plain(calls)
     assert "provided" not in str(calls) and "PSECRET" not in str(calls)
 
 

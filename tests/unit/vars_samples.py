@@ -260,6 +260,7 @@ SAMPLES = {
         {
             "store.endpoint": "https://s3.eu-central-1.amazonaws.com",
             "store.region": "eu-central-1",
+            "host.storageProvider": "from",
             "store.bucket": "provided",
         },
         "Shall the media go into the provider's bucket, provided?",

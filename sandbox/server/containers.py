@@ -32,7 +32,7 @@ LAYER = Path("/opt/layer")
 
 def _wanted() -> str:
     files = [ENTRYPOINT.read_text(), image.AUTHORITY.read_text()]
-    made = "\n".join([PACKAGES, *image.SYNAPSE, image.PROVIDER, *_CHANGES, *matrix.NETWORKS, *matrix.VERSIONS, *files])
+    made = "\n".join([PACKAGES, image.PROVIDER, *image.SYNAPSE, *_CHANGES, *matrix.NETWORKS, *matrix.VERSIONS, *files])
     return hashlib.sha256(made.encode()).hexdigest()
 
 

@@ -31,7 +31,7 @@ LIBRARIES = HOME / "synapse"
 AUTHORITY = CERTIFICATES / "ca.crt"
 #: Containers bring their own, whatever Debian the server is.
 SYNAPSE = ("matrix-synapse[redis]==1.163.2", "psycopg2-binary==2.9.13", "boto3==1.44.5", "humanize", "six", "tqdm")
-#: It asks for psycopg2 to be compiled, and so is installed without what it asks for.
+#: It asks for psycopg2 to be compiled, and so is installed without what it asks for; first, for its program.
 PROVIDER = "synapse-s3-storage-provider==1.7.0"
 SYNAPSES_PYTHON = "3.11"
 
@@ -57,13 +57,13 @@ def build(kind: Kind) -> bool:
 
 def build_libraries() -> None:
     """Synapse's libraries, for servers and containers."""
-    stamp, wanted = LIBRARIES / "sandbox-ready", "\n".join([*SYNAPSE, PROVIDER])
+    stamp, wanted = LIBRARIES / "sandbox-ready", "\n".join([PROVIDER, *SYNAPSE])
     if stamp.exists() and stamp.read_text() == wanted:
         return
     tell("installing Synapse's libraries (about 1 min) ...")
     new = LIBRARIES.with_name("synapse.new")
     shutil.rmtree(new, ignore_errors=True)
-    for wishes in (SYNAPSE, ("--no-deps", PROVIDER)):
+    for wishes in (("--no-deps", PROVIDER), SYNAPSE):
         run(
             HOME.parent / ".venv/bin/pip", "install", "--quiet", "--target", new, "--python-version", SYNAPSES_PYTHON,
             "--implementation", "cp", "--only-binary=:all:", *wishes,

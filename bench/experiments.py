@@ -22,6 +22,7 @@ from . import media
 from .contenders import CONTENDERS, MANUAL, MOUNT, PROGRAM, goofys, manual, rsync
 from .distance import far_away
 from .ground import MEDIA_STORE, TOOLS, Ground, await_mount, converge, on_server, seconds
+from .moved import moved
 from .noticed import noticed
 
 Record = dict[str, Any]
@@ -231,6 +232,7 @@ EXPERIMENTS: dict[str, list[Callable[[int], Record]]] = {
         lambda n: noticed(5000, 20, n),
         lambda n: noticed(100_000, 0, min(n, 3)),
     ],
+    "moved": [*(lambda n, latency=latency: moved(20_000, latency, n) for latency in (0, 1, 20))],
     "unchanged": [lambda n: unchanged(100_000, n)],
     "serving": [lambda _: serving(5000, 600)],
     "million": [lambda n: million(1_000_000)],

@@ -88,6 +88,23 @@ def noticed_rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
+def moved_rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each distance: medians of the copy and of concurrent PUTs, and the most that it needed. Pure."""
+    rows = []
+    for record in records:
+        copies = record["copies"]
+        took, limit = middle([copy["seconds"] for copy in copies]), middle(record["limits"])
+        rows.append(
+            {
+                "files": record["files"], "bytes": record["bytes"], "latency_ms": record["latency_ms"],
+                "by_store": all(copy["by_store"] for copy in copies), "seconds": took, "limit": limit,
+                "percent_of_limit": round(100 * limit / took),
+                **{name: max(copy[name] for copy in copies) for name in ("through_server", "memory_mb", "disk_mb")},
+            }
+        )  # fmt: skip
+    return rows
+
+
 def dots(waits: list[list[float]]) -> tuple[list[tuple[float, float, bool]], float]:
     """Requests as dots of a panel: when each began, and on a scale of logarithms how long it waited; and the end. Pure.
 
@@ -130,6 +147,7 @@ def render(results: dict[str, Any]) -> None:
         limit=LIMIT,
         noticed=noticed_rows(results["noticed"]),
         drawn=drawn,
+        moved=moved_rows(results["moved"]),
     )
     (DOCS / "performance.md").write_text(page)
     bars = environment.get_template("bars.svg.j2")

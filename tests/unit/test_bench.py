@@ -57,6 +57,16 @@ def test_what_people_notice_is_summed_and_the_middle_of_the_runs(monkeypatch: py
     assert (row["requests"], row["failed"], row["longest"], row["stood_still"]) == (30, 3, 0.7, 0.2)
 
 
+def test_a_move_is_compared_with_concurrent_puts_and_its_needs_are_the_most_of_all_runs() -> None:
+    copies = [
+        {"seconds": seconds, "through_server": 5, "memory_mb": memory, "disk_mb": 1.0, "by_store": False}
+        for seconds, memory in ((10.0, 90.0), (50.0, 120.0), (12.0, 80.0))
+    ]
+    record = {"files": 5, "bytes": 7, "latency_ms": 1, "copies": copies, "limits": [9.0, 9.0, 30.0]}
+    (row,) = report.moved_rows([record])
+    assert (row["seconds"], row["limit"], row["percent_of_limit"], row["memory_mb"]) == (12.0, 9.0, 75, 120.0)
+
+
 def test_the_longest_time_without_an_answer_lies_between_two_that_succeeded() -> None:
     waits = [
         Wait("download", 0.0, 1.0), Wait("download", 1.5, 0.1, "refused"), Wait("large upload", 2.0, 0.5),

@@ -16,13 +16,23 @@ _NEXT = {
 }
 
 
+#: By host.storageProvider and phase, what comes before that.
+_PROVIDER = {
+    ("from", "live"): "take synapse-s3-storage-provider out of vars.yml, run the playbook, and set "
+    "host.storageProvider to none; then, ",
+    ("to", "mirror"): "media-store playbook-vars prints the provider's lines for vars.yml; once the playbook ran with "
+    "them: pulumi up, then pulumi destroy; or ",
+}
+
+
 def _backup(media_store: str) -> str:
     return f"{media_store}-local-backup"
 
 
 def next_step(phase: str, settings: Settings) -> str:
     """Return what to do after `phase`, with its command; it is empty for a phase without a next step."""
-    said = _NEXT.get(phase, "").format(backup=_backup(settings.host.media_store))
+    before = _PROVIDER.get((settings.host.storage_provider, phase), "")
+    said = before + _NEXT.get(phase, "").format(backup=_backup(settings.host.media_store))
     others = [name or ALONE for name in settings.all_stores if name != settings.store_name]
     if phase not in ("live", "clean") or not others:
         return said

@@ -15,6 +15,7 @@ from sandbox.demo import started
 
 from .goofys import move_media_by_hand, on_the_playbooks_goofys
 from .test_handover import UNITS, served, state
+from .test_move import add_existing, move
 from .world import (
     BACKUP,
     STORE,
@@ -74,6 +75,8 @@ def test_the_playbooks_mount_is_taken_over_beneath_clients_at_work_and_the_media
     wait_for(lambda: served(migration), seconds=120, every=0.5)
     assert (state(MOUNT_UNIT), state(PLAYBOOK_UNIT)) == ("active", "inactive")
     assert list(on_disk(STORE).iterdir()) == [] and on_disk(STORE).stat().st_mode & 0o777 == 0
+    if kind == "docker":
+        move(migration, add_existing(migration.stack, "second", "test-adopt-second"))
 
     refused = migration.stack.call("destroy", "--yes", "--skip-preview")
     assert refused.status != 0 and "out of vars.yml and run the playbook" in refused.output, refused.output

@@ -12,6 +12,7 @@ import yaml
 from pulumi import automation
 
 from components import playbook
+from components.outputs import next_step
 from components.settings import ConfigurationError, parse
 from components.store import make_stores
 from operations import playbook_vars
@@ -109,6 +110,13 @@ def test_the_lines_come_only_where_all_media_are_on_disk_and_in_the_bucket(
         playbook_vars.lines(PROD)
     known["providerVars"] = playbook.provider_shown("mirror", values)
     assert f"{PREFIX}enabled" in yaml.safe_load(playbook_vars.lines(PROD))
+
+
+def test_the_next_step_is_the_providers() -> None:
+    leaving, coming = (parse(stack(storageProvider=way)) for way in ("from", "to"))
+    assert next_step("live", leaving).startswith("take synapse-s3-storage-provider out of vars.yml")
+    assert next_step("mirror", coming).startswith("media-store playbook-vars prints the provider's lines")
+    assert "provider" not in next_step("mirror", leaving) + next_step("live", coming)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from sandbox import b2, stacks, store, synapse
 from .test_move import Place, add_b2, add_existing
 from .world import STORE, Begin, Migration, hash_on_server, journal, operate, server_processes, subset, wait_for
 
-#: Slow enough that a move is under way for a while: bytes a second, and the size of an upload that takes long then.
+#: Slow enough that a stream is under way for a while: bytes a second, and the size of an upload that takes long then.
 SLOW, LARGE = "2M", 40_000_000
 
 
@@ -43,7 +43,7 @@ def test_a_stack_that_moved_twice_is_destroyed_and_only_what_was_compared_goes(b
     stack = migration.stack
     stack.set("store.onDestroy", "delete")
     migration.up("clean")
-    there = add_b2(stack, "there", "test-moved-twice")
+    there = add_b2(stack, "there", "test-moved-twice-there")
     stack.set("stores.there.onDestroy", "delete")
     for name in ("there", "store"):
         done = operate(migration, "move", "--to", name, "--yes")
@@ -72,7 +72,7 @@ def test_the_stacks_state_is_lost_in_the_middle_of_a_move(begin: Begin, serve: s
     migration = begin(f"state-lost-{serve}", kind="docker", thin=20)
     stack = migration.stack
     migration.up("live")
-    second = add_existing(stack, "second", "test-state-lost-second")
+    second = add_b2(stack, "second", f"test-state-lost-{serve}-second")
     large = migration.upload(LARGE)
     migration.before[large.key] = large.sha256
     stack.kill(begin_to_move(migration, second))
@@ -99,7 +99,7 @@ def test_of_two_moves_at_once_the_second_waits_or_ends_the_first(begin: Begin) -
     migration = begin("two-moves", kind="docker", thin=20)
     stack = migration.stack
     migration.up("live")
-    second = add_existing(stack, "second", "test-two-moves-second")
+    second = add_b2(stack, "second", "test-two-moves-second")
     third = add_existing(stack, "third", "test-two-moves-third")
     large = migration.upload(LARGE)
     migration.before[large.key] = large.sha256

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import shutil
 import subprocess
 
@@ -9,7 +11,7 @@ import pytest
 
 from sandbox import b2, stacks, store, synapse
 
-from .test_move import Place, add_b2, add_existing
+from .test_move import Place, add_aws, add_b2, add_existing
 from .world import STORE, Begin, Migration, hash_on_server, journal, operate, server_processes, subset, wait_for
 
 #: Slow enough that a stream is under way for a while: bytes a second, and the size of an upload that takes long then.
@@ -18,6 +20,12 @@ SLOW, LARGE = "2M", 40_000_000
 
 def is_copying() -> bool:
     return bool(server_processes(r"rclone\S* copy"))
+
+
+def uploaded(migration: Migration, size: int = 20_000) -> None:
+    """One more upload, which may not be lost."""
+    item = migration.upload(size)
+    migration.before[item.key] = item.sha256
 
 
 def begin_to_move(migration: Migration, to: Place) -> subprocess.Popen[str]:
@@ -48,7 +56,7 @@ def test_a_stack_that_moved_twice_is_destroyed_and_only_what_was_compared_goes(b
     for name in ("there", "store"):
         done = operate(migration, "move", "--to", name, "--yes")
         assert done.returncode == 0, done.stdout + done.stderr
-        migration.before[migration.upload().key] = migration.media[-1].sha256
+        uploaded(migration)
     assert_serve_from(migration, Place("", migration.bucket))
 
     # Nobody compared this one: it came to the bucket that was left after that.
@@ -69,20 +77,21 @@ def test_a_stack_that_moved_twice_is_destroyed_and_only_what_was_compared_goes(b
 @pytest.mark.nightly
 @pytest.mark.parametrize("serve", ["second", "store"])
 def test_the_stacks_state_is_lost_in_the_middle_of_a_move(begin: Begin, serve: str) -> None:
-    migration = begin(f"state-lost-{serve}", kind="docker", thin=20)
+    migration = begin(f"state-lost-{serve}", stacks.at_aws, kind="docker", thin=20)
     stack = migration.stack
     migration.up("live")
-    second = add_b2(stack, "second", f"test-state-lost-{serve}-second")
-    large = migration.upload(LARGE)
-    migration.before[large.key] = large.sha256
-    stack.kill(begin_to_move(migration, second))
+    key = base64.b64encode(os.urandom(32)).decode()
+    second = add_aws(stack, "second", f"test-state-lost-{serve}-second", key)  # the key makes it a stream
+    uploaded(migration, LARGE)
+    up = begin_to_move(migration, second)
+    stack.kill(up)
+    up.communicate()
     shutil.rmtree(stack.backend)
     stack.backend.mkdir(parents=True)
     subprocess.run(
         ["pulumi", "stack", "init", stack.name, "--non-interactive"], cwd=stack.root, env=stack.env, check=True
     )
-    late = migration.upload()
-    migration.before[late.key] = late.sha256
+    uploaded(migration)
     stack.set("copy.bandwidth", "")
     stack.set("serve", serve)
     for name in ("store", "stores.second"):
@@ -101,8 +110,7 @@ def test_of_two_moves_at_once_the_second_waits_or_ends_the_first(begin: Begin) -
     migration.up("live")
     second = add_b2(stack, "second", "test-two-moves-second")
     third = add_existing(stack, "third", "test-two-moves-third")
-    large = migration.upload(LARGE)
-    migration.before[large.key] = large.sha256
+    uploaded(migration, LARGE)
     first = begin_to_move(migration, second)
     # The same stack from another machine meets the engine's own lock.
     refused = stack.call("up", "--yes", "--skip-preview")

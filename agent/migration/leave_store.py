@@ -90,10 +90,12 @@ def _check_all_is_there(run: Run, serving: StoreSettings) -> None:
             objects.read_again(manifest, run.bucket, manifest.different())
             stores.settle(manifest)
             missing, different = manifest.missing_remotely(), manifest.different()
-            purged = unaccounted.purged(there, manifest, missing)
-            check_deletions(settings.migration.deletion_limit_percent, files, [*purged], "the store that serves")
-            with replace(there.server, layout=run.layout.of_move).manifest() as moved:
+            with replace(there.server, layout=run.layout.of_move).manifest() as moved, run.server.manifest() as ours:
                 older = {path for path in different if _was_moved(manifest, moved, path)}
+                # Synapse knows nothing of somebody else's objects either: they are no purged media.
+                were = [path for path in missing if ours.is_ours(path) or _was_moved(manifest, moved, path)]
+            purged = unaccounted.purged(there, manifest, were)
+            check_deletions(settings.migration.deletion_limit_percent, files, [*purged], "the store that serves")
     finally:
         moving.forget_manifest(there.server.layout)
     found = MediaObjects(run.bucket, (), stores.tops())

@@ -63,6 +63,20 @@ def test_an_object_that_is_nowhere_else_keeps_the_whole_bucket(
     assert old.objects == before
 
 
+@pytest.mark.parametrize("name", ["local_content/st/ra/nger", "remote_content/example.com/aa/bb/cc"])
+def test_an_object_of_somebody_elses_is_no_purged_medium_though_synapse_does_not_know_it(
+    server: Machine, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """All that is asked for counts as purged here, as for a database that knows nothing of it."""
+    monkeypatch.setattr(unaccounted, "purged", lambda run, manifest, names: {*names})
+    change(live(server))
+    server.buckets[OLD].objects[name] = b"theirs"
+    before = dict(server.buckets[OLD].objects)
+    with pytest.raises(Problem, match=f"{name}.*nothing was removed"):
+        leave(server)
+    assert server.buckets[OLD].objects == before
+
+
 def test_what_an_administrator_confirmed_may_go(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unaccounted, "purged", lambda *_: set())
     change(live(server))

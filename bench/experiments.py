@@ -29,6 +29,10 @@ Record = dict[str, Any]
 #: A slow contender copies so many files; how long more would take is calculated from that.
 SLOW_FILES = {0: 5000, 20: 200, 80: 60}
 LATE = "/opt/late"
+#: Where files are read and written: the program that mounts the bucket there, and its cache.
+MOUNTS = {
+    "local disk": ("", ""), "goofys": ("goofys", ""), "rclone": ("rclone", ""), "rclone with a cache": ("rclone", "5G"),
+}  # fmt: skip
 
 
 def say(text: str) -> None:
@@ -133,26 +137,38 @@ def unchanged(files: int, repetitions: int) -> Record:
     return {"files": files, "mirror": mirror, **calls}
 
 
-def serving(files: int, count: int) -> Record:
-    """Files a second through each mount and on local disk: the first time, once more, and written."""
-    ground = Ground.lay(files, _near())
+def serving(files: int, count: int, latency: int = 0) -> Record:
+    """Files a second through each mount and on local disk: first, again, with memory dropped before, and written."""
     rates: dict[str, dict[str, float]] = {}
-    places = {"local disk": f"{MEDIA_STORE}-local-backup", "goofys": MEDIA_STORE, "rclone mount": MEDIA_STORE}
-    for name, folder in places.items():
-        if name != "local disk":
-            ground.stack.set("mount.program", name.split()[0])
+    with far_away(latency) as endpoint:
+        ground = Ground.lay(files, endpoint)
         ground.stack.phase("live")
-        rates[name] = {}
-        for clients in (1, 8, 32):
-            if name != "local disk":
-                server.ssh("systemctl restart matrix-media-store")
-                await_mount(MEDIA_STORE)
-            drop_caches()
-            for what in ("read", "read again", "write"):
-                argv = ["python3", f"{TOOLS}/clients.py", folder, what.split()[0], str(clients), str(count)]
-                rates[name][f"{what}, {clients}"] = float(on_server("runuser", "-u", "matrix", "--", *argv))
-        say(f"serving: {name}: {rates[name]}")
-    return {"files": files, "count": count, "rates": rates}
+        for name, (program, cache) in MOUNTS.items():
+            folder = MEDIA_STORE if program else f"{MEDIA_STORE}-local-backup"
+            if program:
+                ground.stack.set("mount.program", program)
+                ground.stack.set("mount.cache", cache)
+                ground.stack.phase("live")
+            rates[name] = {}
+            for clients in (1, 8, 32):
+                if program:
+                    server.ssh("systemctl stop matrix-media-store; rm -rf /var/cache/matrix-media-store/*/vfs*")
+                    server.ssh("systemctl start matrix-media-store")
+                    await_mount(MEDIA_STORE)
+                for what in ("read", "read again", "read, memory dropped", "write"):
+                    if what in ("read", "read, memory dropped"):
+                        drop_caches()
+                    argv = [
+                        "python3",
+                        f"{TOOLS}/clients.py",
+                        folder,
+                        what.split()[0].strip(","),
+                        str(clients),
+                        str(count),
+                    ]
+                    rates[name][f"{what}, {clients}"] = float(on_server("runuser", "-u", "matrix", "--", *argv))
+            say(f"serving at {latency} ms: {name}: {rates[name]}")
+    return {"files": files, "count": count, "latency_ms": latency, "rates": rates}
 
 
 def million(files: int) -> Record:
@@ -234,6 +250,6 @@ EXPERIMENTS: dict[str, list[Callable[[int], Record]]] = {
     ],
     "moved": [*(lambda n, latency=latency: moved(20_000, latency, n) for latency in (0, 1, 20))],
     "unchanged": [lambda n: unchanged(100_000, n)],
-    "serving": [lambda _: serving(5000, 600)],
+    "serving": [*(lambda _, latency=latency: serving(5000, 600, latency) for latency in (0, 20))],
     "million": [lambda n: million(1_000_000)],
 }

@@ -67,6 +67,11 @@ def compare(settings: Settings, seen: Seen) -> list[str]:
 
 def _mount(seen: Seen) -> list[str]:
     serves_from_bucket = SERVED.get(seen["phase"]) == "bucket"
+    if (cache := seen.get("cache")) and cache["failing"]:
+        return [
+            f"{cache['failing']:,} uploads are on the server's disk alone and do not get into the bucket -- see "
+            "journalctl -u matrix-media-store on the server (a full bucket, a refused key, a store that is away)"
+        ]
     if serves_from_bucket and seen["trouble"]:
         return [f"the bucket does not serve as the media store: {seen['trouble']} -- see journalctl on the server"]
     if seen["mounted"] and not serves_from_bucket:
@@ -101,6 +106,18 @@ def _files(settings: Settings, seen: Seen) -> list[str]:
     return []
 
 
+def _cache_lines(seen: Seen) -> list[str]:
+    cache = seen.get("cache")
+    if not cache:
+        return []
+    owed = (
+        f"{cache['files']:,} uploads, {cache['bytes'] / 1e6:,.1f} MB, wait to go up"
+        if cache["files"]
+        else "owes nothing"
+    )
+    return [f"  cache          {cache['cached'] / 1e6:,.1f} MB; {owed}"]
+
+
 def lines(status: Status) -> list[str]:
     """Return the status in lines for people. It is pure."""
     seen = status.seen
@@ -118,6 +135,7 @@ def lines(status: Status) -> list[str]:
         f"  local files    {_side(seen.get('local'))}",
         f"  bucket         {seen['store']['bucket'] or '-'}{called}: {_side(seen.get('remote'))}",
         f"  compared       {checked}",
+        *_cache_lines(seen),
     ]
     if seen["local_copy"]:
         said.append(f"  local copy     {seen['local_copy']}")

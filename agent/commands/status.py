@@ -24,7 +24,7 @@ from ..model.fingerprint import fingerprint
 from ..model.layout import HERE
 from ..model.phases import MOVE, Phase, Side
 from ..model.version import version
-from ..serving import disk, earlier_mount, playbook, probe, provider, writers
+from ..serving import disk, earlier_mount, playbook, probe, provider, remote_control, write_cache, writers
 from ..setup import drift, preflight
 from ..setup.install import this_agent
 from ..state import work
@@ -37,7 +37,7 @@ from .wiring import run_here
 
 if TYPE_CHECKING:
     from ..model.ports import Homeserver
-    from ..model.protocol import Plan, Status, Sum
+    from ..model.protocol import CacheSeen, Plan, Status, Sum
 
 #: Problems that a preview names.
 MOST_PROBLEMS = 20
@@ -141,7 +141,15 @@ def observe(server: Server, journal: Journal) -> Status:
         "drift": drift.differences(laid, journal, this_agent()),
         "repairs": journal.installed.repairs,
         "checked": journal.checked,
+        "cache": _cache(laid),
     }
+
+
+def _cache(laid: Server) -> CacheSeen | None:
+    queue = remote_control.queue(laid.layout.remote_control) if write_cache.wanted(laid) else None
+    if queue is None:
+        return None
+    return {"files": queue.files, "bytes": queue.bytes, "failing": queue.failing, "cached": queue.cached}
 
 
 def count(server: Server, journal: Journal, homeserver: Homeserver) -> Status:

@@ -29,6 +29,7 @@ from .window import Clock
 if TYPE_CHECKING:
     from ..model.ports import Heard
     from ..model.protocol import Counts
+    from ..serving.write_cache import Cache
 
 #: Rounds of copying and comparing before an object that never becomes equal is an error.
 ROUNDS = 4
@@ -172,6 +173,8 @@ class Late(Told):
     tops: frozenset[str]
     #: Names that somebody told of, and that are not equal in both buckets yet.
     open: set[str] = field(default_factory=set)
+    caches: Sequence[Cache] = ()
+    waiting: set[str] = field(default_factory=set)
     #: How many files came so far.
     came: int = 0
 
@@ -193,6 +196,7 @@ class Late(Told):
         for _ in range(0 if few else ROUNDS - 2):
             if self.open:
                 self._round(clock)
+        self.open |= self.waiting
         if self.open:
             raise Problem(
                 f"{len(self.open):,} files that came last are not equal in both buckets, {min(self.open)!r} first",

@@ -17,6 +17,7 @@ from ..state.run import Run
 from ..store.bucket import STORE_TROUBLE
 from . import recovery
 from .changes import TooMuch
+from .pending import Pending, watched
 from .window import Clock, prepare
 
 #: Seconds that the last files may take while services stand still, and for which their store may be silent.
@@ -68,28 +69,36 @@ def hold_still(run: Run, name: Window, before: Callable[[], None], swap: Callabl
     units = writers.running(server)
     if not units:  # somebody stopped them just now
         raise Unfit("no service runs that writes media")
-    try:
-        journal.open(name, units)
-        units = writers.running(server)  # what came just before had passed its guard
-        journal.add_units(units, dearly=False)
-        run.say(f"{name}: holding {', '.join(units)} for a moment; none is stopped")
-        deadline, still = time.monotonic() + TRYING_SECONDS, 0.0
-        while True:
-            before()
-            clock, why_not = _try(run, units, swap)
-            if not why_not:
-                return clock
-            still += clock.held or 0
-            if time.monotonic() >= deadline or still >= STILL_SECONDS:
-                raise Unfit(f"it was never the moment: {why_not}")
-            run.system.pause(PAUSE_SECONDS)
-    except BaseException:
-        run.bucket.set_patience()
-        recovery.recover(run)
-        raise
+    with watched(run, name) as cache:
+        cache.at_leisure()  # what does not get up keeps no window open
+        try:
+            journal.open(name, units)
+            units = writers.running(server)  # what came just before had passed its guard
+            journal.add_units(units, dearly=False)
+            run.say(f"{name}: holding {', '.join(units)} for a moment; none is stopped")
+            return _in_tries(run, units, cache, before, swap)
+        except BaseException:
+            run.bucket.set_patience()
+            recovery.recover(run)
+            raise
 
 
-def _try(run: Run, units: list[str], swap: Callable[[Held, Clock], str]) -> tuple[Clock, str]:
+def _in_tries(
+    run: Run, units: list[str], cache: Pending, before: Callable[[], None], swap: Callable[[Held, Clock], str]
+) -> Clock:
+    deadline, still = time.monotonic() + TRYING_SECONDS, 0.0
+    while True:
+        before()
+        clock, why_not = _try(run, units, cache, swap)
+        if not why_not:
+            return clock
+        still += clock.held or 0
+        if time.monotonic() >= deadline or still >= STILL_SECONDS:
+            raise Unfit(f"it was never the moment: {why_not}")
+        run.system.pause(PAUSE_SECONDS)
+
+
+def _try(run: Run, units: list[str], cache: Pending, swap: Callable[[Held, Clock], str]) -> tuple[Clock, str]:
     """Hold once; return the times, and why the sides were not moved, if they were not.
 
     What is raised leaves all standing still.
@@ -105,6 +114,8 @@ def _try(run: Run, units: list[str], swap: Callable[[Held, Clock], str]) -> tupl
             why_not = f"a file is being written by {files[0]}"
         elif makers := server.system.making_folders(held.groups):
             why_not = f"a folder is being made by process {makers[0]}"
+        elif waits := cache.why_not():
+            why_not = waits
         else:
             clock.start()
             why_not = swap(held, clock)

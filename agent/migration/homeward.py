@@ -11,7 +11,7 @@ What is true if the power fails: as for `pull`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from ..media.listing import SYNAPSES_OWN, rebuilt
 from ..media.walk import file_at
 from ..model.errors import Problem
 from ..model.items import Entry
+from ..serving import write_cache
 from ..serving.hold import Unfit
 from ..state.run import Run
 from . import changes
@@ -33,6 +34,7 @@ from .window import Clock
 if TYPE_CHECKING:
     from ..media.equality import Manifest
     from ..model.ports import Heard
+    from ..serving.write_cache import Cache
 
 #: Rounds of fetching while services are stopped.
 ROUNDS = 3
@@ -49,6 +51,8 @@ class Arrivals(Told):
     tops: frozenset[str]
     #: Names that somebody told of, and that are not the same here yet.
     open: set[str] = field(default_factory=set)
+    caches: Sequence[Cache] = ()
+    waiting: set[str] = field(default_factory=set)
     #: Whether files were moved into place whose names may not be on disk yet.
     unsynced: bool = True
 
@@ -57,7 +61,7 @@ class Arrivals(Told):
         """Return what comes from now on, after the local copy was compared with a listing."""
         with run.server.manifest() as manifest:
             tops = {*SYNAPSES_OWN, *manifest.tops()} - {*rebuilt(run.settings.copy.exclude)}
-        return cls(run, heard, frozenset(tops))
+        return cls(run, heard, frozenset(tops), caches=write_cache.known(run.server))
 
     def catch_up_at_leisure(self) -> None:
         """Bring home all that came since the listing began, before any window: that may be hours ago.
@@ -91,6 +95,7 @@ class Arrivals(Told):
         for _ in range(0 if few else ROUNDS - 1):
             if self.open:
                 fetched += self._round(clock)
+        self.open |= self.waiting
         if self.open:
             raise Problem(
                 f"{len(self.open):,} objects that came last did not arrive whole, {min(self.open)!r} among them",

@@ -21,13 +21,13 @@ from ..model.errors import CommandFailed, Problem
 from ..model.layout import Layout
 from ..model.phases import Milestone, Owed, Side, Stage, Window
 from ..model.settings import merge, parse
-from ..serving import hold, mount, probe, proof, writers
+from ..serving import hold, mount, probe, proof, write_cache, writers
 from ..state import moving as state
 from ..state.moving import Moving
 from ..state.run import Run, Server, known_settings
 from ..store import ownership
 from ..store.bucket import STORE_TROUBLE
-from . import recovery, remount, settle_move
+from . import pending, recovery, remount, settle_move
 from . import window as window_of
 from .across import Late, Stores, copy_all
 from .held import ROUND_SECONDS, SILENT_SECONDS, held_or_stopped, hold_still, not_the_moment
@@ -90,9 +90,11 @@ def _go(stores: Stores) -> Counts:
     run.say(f"move: from {left.path} at {left.endpoint} to {to.path} at {to.endpoint}; services run on")
     run.reached(Milestone.EDGE_BEGUN, Window.MOVE)
     with run.hear(run.server.store_path) as heard:
+        caches = write_cache.known(run.server)
+        owed = pending.wait(run, caches)  # of these, the listing may know nothing
         counts = copy_all(stores)
         there.copier.prepare()
-        late = Late(stores, heard, stores.tops())
+        late = Late(stores, heard, stores.tops(), owed, caches)
         with contextlib.suppress(hold.Unfit):
             late.at_leisure()
         run.reached(Milestone.WINDOW_READY, Window.MOVE)

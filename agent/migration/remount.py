@@ -13,10 +13,10 @@ from collections.abc import Callable
 from ..model.errors import Problem
 from ..model.layout import MOUNT_UNIT, STAGING_UNIT
 from ..model.phases import Owed, Side, Window
-from ..serving import hold, mount, proof, writers
+from ..serving import hold, mount, proof, write_cache, writers
 from ..state import earlier
 from ..state.run import Run, Server
-from . import recovery
+from . import pending, recovery
 from .held import held_or_stopped, hold_still
 from .window import Clock, start_services, window
 
@@ -45,6 +45,7 @@ def remount(run: Run, load: Callable[[], Run]) -> None:
 
 
 def _settle(run: Run) -> None:
+    pending.remove_caches(run, write_cache.wanted(run.server))
     run.journal.owed.discard(Owed.REMOUNT)
     run.journal.save()
     earlier.forget(run.layout, run.server.programs.keys())

@@ -20,7 +20,7 @@ from ..model.phases import Milestone, Window
 from ..serving import disk, mount, probe
 from ..state import local_copy
 from ..state.run import Run
-from . import unaccounted
+from . import pending, unaccounted
 from .aside import parent_of_store
 from .homeward import Arrivals
 from .pull import pull
@@ -95,9 +95,11 @@ def back_to_local(run: Run, start: Sequence[str] | None = None) -> Counts:
     path, owner = run.server.store_path, run.journal.owner
     hears = start is None and not probe.why_dead(run.system, owner, path, ANSWER_SECONDS)
     with run.hear(path) if hears else contextlib.nullcontext() as heard:
+        owed = pending.wait(run)  # of these, the listing may know nothing
         pull(run, run.server.backup_path)
         run.copier.prepare()
         arrivals = Arrivals.since_listing(run, heard)
+        arrivals.open |= owed
         arrivals.catch_up_at_leisure()
         clock = swap_home(run, arrivals, start)
     counts = _serve(run, clock)

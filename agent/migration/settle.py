@@ -19,7 +19,7 @@ from ..model.items import Entry
 from ..model.phases import Owed
 from ..serving import mount
 from ..state.run import Run
-from . import unaccounted
+from . import pending, unaccounted
 from .pull import fetch
 
 
@@ -30,6 +30,7 @@ def settle(run: Run) -> tuple[int, int]:
     """
     root, journal = run.server.store_path, run.journal
     mount.leave(run.server, run.say)
+    pending.remove_caches(run)
     with run.server.manifest() as manifest, Store.at(root) as store:
         if Owed.LISTING in journal.owed:
             _look_again(run, manifest, store)

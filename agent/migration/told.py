@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 from ..media import checksums
 from ..media.names import ends, trouble
 from ..serving.hold import Unfit
+from . import pending
 from .changes import TooMuch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..model.ports import Heard
+    from ..serving.write_cache import Cache
 
 #: Names that are asked for while services stand still: so many at once.
 MOST_NAMES = checksums.THREADS
@@ -27,6 +31,9 @@ class Told:
     #: The names at the top of the store.
     tops: frozenset[str]
     open: set[str]
+    #: The caches in front of the bucket, and the names that one of them alone has by now.
+    caches: Sequence[Cache]
+    waiting: set[str]
 
     def hear(self, few: bool) -> list[str]:
         """Return all open names, with those that were told of by now.
@@ -37,7 +44,10 @@ class Told:
         if told is None:
             self.heard = None
             raise Unfit("the kernel told no more what is written through the mount")
-        self.open |= {end for path in told for end in ends(path, self.tops) if not trouble(end)}
+        self.open |= {end for path in told for end in ends(path, self.tops) if not trouble(end)} | self.waiting
+        # What is in the mount's cache alone is in no bucket yet: it would be taken for gone.
+        self.waiting = pending.owed(self.caches, self.open)
+        self.open -= self.waiting
         if few and len(self.open) > MOST_NAMES:
             raise TooMuch
         return sorted(self.open)

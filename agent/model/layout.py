@@ -25,6 +25,8 @@ OUR_UNITS = (
 #: The playbook's own mount of a bucket.
 PLAYBOOK_UNIT = "matrix-goofys.service"
 
+#: Where the mount's unit has a folder of its own below /run, as long as it runs.
+MOUNT_FOLDER = "matrix-media-store"
 #: The name of each of our drop-ins.
 DROP_IN = "matrix-media-store.conf"
 
@@ -126,6 +128,16 @@ class Layout:
     def mounting(self) -> Path:
         """Return the folder where a program mounts the bucket, before the mount is brought to the media store."""
         return self.var / "mounting"
+
+    @property
+    def caches(self) -> Path:
+        """Return the path of the list of folders that a cache in front of the bucket may be in, see `write_cache`."""
+        return self.var / "caches.json"
+
+    @property
+    def remote_control(self) -> Path:
+        """Return the path of the socket at which the mount's program says what its cache owes the bucket."""
+        return self.root / f"run/{MOUNT_FOLDER}/rclone.sock"
 
     @property
     def disk(self) -> Path:

@@ -91,6 +91,15 @@ class StoreSeen(TypedDict):
     customer_key: str
 
 
+class CacheSeen(TypedDict):
+    """A `CacheSeen` says what a cache in front of the bucket owes it: files, bytes, how many failed, and its size."""
+
+    files: int
+    bytes: int
+    failing: int
+    cached: int
+
+
 class Status(TypedDict, total=False):
     """A `Status` says what holds on the server; fields from `local` on are there only where files were counted."""
 
@@ -113,6 +122,8 @@ class Status(TypedDict, total=False):
     drift: list[str]
     repairs: str | None
     checked: Comparison | None
+    #: None without a cache, or where the mount's program does not answer.
+    cache: CacheSeen | None
     plan: Plan
     local: Sum | None
     remote: Sum | None

@@ -108,6 +108,11 @@ class MountSettings:
     memory_max: str = "1G"
     #: `stack`, or `playbook` where its own mount may take the place of ours; see `serving.playbook`.
     managed_by: str = "stack"
+    #: Most of the disk that a cache in front of the bucket takes, as rclone reads it; empty for none.
+    cache: str = ""
+    cache_folder: str = "/var/cache/matrix-media-store"
+    #: Least free space on its disk.
+    cache_keep_free: str = "2G"
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..host.units import quote, quote_value
 from ..model.settings import StoreSettings
 from ..state.run import Server
 from ..store.rclone_conf import REMOTE
+from . import write_cache
 
 #: One server writes to the bucket, so what a mount remembers stays true; the playbook takes the same.
 CACHE_TTL = "60m0s"
@@ -33,11 +35,13 @@ def goofys_argv(program: Path, store: StoreSettings, where: Path, uid: int, gid:
     ]  # fmt: skip
 
 
-def rclone_argv(program: Path, conf: Path, store: StoreSettings, where: Path, uid: int, gid: int) -> list[str]:
+def rclone_argv(
+    program: Path, conf: Path, store: StoreSettings, where: Path, uid: int, gid: int, cache: Sequence[str] = ()
+) -> list[str]:
     """Return the command that runs rclone in the foreground, for the owner of the media store alone.
 
-    Without its cache of writes, a file is closed only once it is in the bucket: what the homeserver acknowledges is
-    there, whatever happens to the server then.
+    Without a `cache`, a file is closed only once it is in the bucket: what the homeserver acknowledges is there,
+    whatever happens to the server then. `cache` are the options for one, see `write_cache`.
     https://rclone.org/commands/rclone_mount/
     """
     return [
@@ -46,17 +50,20 @@ def rclone_argv(program: Path, conf: Path, store: StoreSettings, where: Path, ui
         # Without default permissions the modes below would be decoration: rclone itself lets everybody in.
         "--allow-other", "--default-permissions", "--uid", str(uid), "--gid", str(gid),
         "--dir-perms", "0700", "--file-perms", "0600",
-        "--vfs-cache-mode", "off",
-        "--dir-cache-time", CACHE_TTL,
+        *(cache or ("--vfs-cache-mode", "off", "--dir-cache-time", CACHE_TTL)),
         "--no-modtime",
     ]  # fmt: skip
 
 
-def command(server: Server, where: Path, uid: int, gid: int) -> str:
-    """Return the unit's ExecStart, in systemd's quotes. Raises `Problem` where no program runs on this processor."""
+def command(server: Server, where: Path, uid: int, gid: int, serves: bool = False) -> str:
+    """Return the unit's ExecStart, in systemd's quotes. Raises `Problem` where no program runs on this processor.
+
+    The mount that `serves` as the media store has the cache, where there is one: two programs may not share it.
+    """
     program, store = server.mount_program, server.settings.store
     if server.settings.mount.program == "rclone":
-        return " ".join(map(quote, rclone_argv(program, server.layout.rclone_conf, store, where, uid, gid)))
+        cache = write_cache.options(server) if serves else []
+        return " ".join(map(quote, rclone_argv(program, server.layout.rclone_conf, store, where, uid, gid, cache)))
     argv = [quote(argument) for argument in goofys_argv(program, store, where, uid, gid)]
     if store.sse_customer_key:
         # Alone: with --sse too it would write with S3's key and read with the customer's.

@@ -11,7 +11,7 @@ from ..model.layout import RESERVED_PREFIX
 from ..model.md5 import new_md5
 from ..state.records import Owner
 from ..state.run import Server
-from . import store_in_use
+from . import store_in_use, write_cache
 from .homeserver import TROUBLE
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: Old files read back through the mount, and the largest taken, in bytes.
 SAMPLE_FILES = 25
 SAMPLE_LARGEST = 32 << 20
+#: Seconds within which a small file gets from the cache into the bucket.
+ARRIVES_SECONDS = 30.0
 
 
 def _md5_of(path: Path) -> str:
@@ -58,10 +60,12 @@ def read_sample(server: Server, owner: Owner, store: Path) -> int:
     return len(sample)
 
 
-def write_probe(system: System, bucket: Bucket, owner: Owner, store: Path, size: int = 4096) -> None:
+def write_probe(
+    system: System, bucket: Bucket, owner: Owner, store: Path, size: int = 4096, arrives: float = 0
+) -> None:
     """Write a file of `size` bytes through the mount at `store`, and remove it again; see both in the bucket.
 
-    Raises `Problem` where it does not.
+    With a cache it `arrives` there within that many seconds. Raises `Problem` where it does not.
     """
     key = f"{RESERVED_PREFIX}probe-{secrets.token_hex(8)}"
     path, body = store / key, secrets.token_bytes(size)
@@ -72,7 +76,7 @@ def write_probe(system: System, bucket: Bucket, owner: Owner, store: Path, size:
 
     try:
         system.as_user(owner.uid, owner.gid, write)
-        if bucket.get(key) != body:
+        if not system.wait_until(lambda: bucket.get(key) == body, arrives, every=0.1):
             raise Problem(
                 "a file written through the mount is not in the bucket",
                 "see journalctl -u matrix-media-store",
@@ -84,10 +88,10 @@ def write_probe(system: System, bucket: Bucket, owner: Owner, store: Path, size:
         raise Problem("a file removed through the mount stays in the bucket", "see journalctl -u matrix-media-store")
 
 
-def use_client_api(homeserver: Homeserver, bucket: Bucket) -> None:
+def use_client_api(system: System, homeserver: Homeserver, bucket: Bucket, arrives: float = 0) -> None:
     """Upload a file through the Matrix client API, and see it in the bucket and download it byte for byte.
 
-    Raises `Problem` where that fails.
+    With a cache it `arrives` there within that many seconds. Raises `Problem` where that fails.
     """
     body = secrets.token_bytes(2048)
     try:
@@ -101,7 +105,7 @@ def use_client_api(homeserver: Homeserver, bucket: Bucket) -> None:
     if again != body:
         raise Problem("a test upload downloads with other content", "see journalctl -u matrix-synapse")
     key = f"local_content/{media_id[:2]}/{media_id[2:4]}/{media_id[4:]}"
-    if bucket.get(key) != body:
+    if not system.wait_until(lambda: bucket.get(key) == body, arrives, every=0.1):
         raise Problem(
             f"a test upload is not in the bucket as {key}",
             "check that host.mediaStore is Synapse's media_store_path",
@@ -115,7 +119,8 @@ def prove(server: Server, owner: Owner, homeserver: Homeserver) -> dict[str, Any
     """
     store = server.store_path
     shown: dict[str, Any] = {"sample_files": read_sample(server, owner, store)}
-    write_probe(server.system, server.bucket, owner, store)
+    arrives = ARRIVES_SECONDS if write_cache.wanted(server) else 0
+    write_probe(server.system, server.bucket, owner, store, arrives=arrives)
     shown["probe"] = True
     if blind := store_in_use.without_mount(server):
         raise Problem(
@@ -124,6 +129,6 @@ def prove(server: Server, owner: Owner, homeserver: Homeserver) -> dict[str, Any
             "docs/runbook.md",
         )
     if server.settings.host.access_token:
-        use_client_api(homeserver, server.bucket)
+        use_client_api(server.system, homeserver, server.bucket, arrives)
         shown["client_api"] = True
     return shown

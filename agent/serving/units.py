@@ -23,7 +23,7 @@ from ..state.journal import Journal
 from ..state.records import Owner
 from ..state.run import Server
 from ..store.rclone_conf import rclone_conf
-from . import earlier_mount, hold, playbook, programs, provider
+from . import earlier_mount, hold, playbook, programs, provider, write_cache
 from .writers import patterns
 
 #: What walks over all file systems each night, to find files by their names; the distributions call it so.
@@ -35,23 +35,31 @@ def _parent(server: Server) -> str:
 
 
 def mount_unit(
-    server: Server, owner: Owner, where: Path, program_at: Path, description: str, condition: str = ""
+    server: Server,
+    owner: Owner,
+    where: Path,
+    program_at: Path,
+    description: str,
+    condition: str = "",
+    serves: bool = False,
 ) -> bytes:
     """Return the text of the unit that mounts the bucket at `where`; `condition` is a further line of it.
 
-    Its program mounts at `program_at`: elsewhere first where `where` lies in a folder of somebody else's.
+    Its program mounts at `program_at`: elsewhere first where `where` lies in a folder of somebody else's. `serves` says
+    that it is the media store's, and not the one at the staging path.
     """
     settings, layout = server.settings, server.layout
     return render(
         "mount.service",
         description=description,
         credentials=str(layout.credentials),
-        command=programs.command(server, program_at, owner.uid, owner.gid),
+        command=programs.command(server, program_at, owner.uid, owner.gid, serves),
         where=quote(str(where)),
         agent=str(layout.agent),
         memory=settings.mount.memory_max,
         condition=condition,
-        parent=_parent(server),
+        parent=" ".join([_parent(server), *write_cache.disks(server)]) if serves else _parent(server),
+        cache="".join(f"\n{line}" for line in write_cache.unit_lines(server)) if serves else "",
     )
 
 
@@ -69,6 +77,7 @@ def unit_files(server: Server, owner: Owner) -> dict[str, bytes]:
             "Matrix media store, from its bucket",
             # There as long as the playbook's mount serves in the place of ours.
             condition=f"ConditionPathExists=!{layout.gave_way}",
+            serves=True,
         ),
         RECOVER_UNIT: render("recover.service", agent=str(layout.agent), before=services, parent=parent),
         RECOVER_TIMER: render("recover.timer"),

@@ -21,7 +21,7 @@ from ..model.phases import Side
 from ..state.journal import Journal
 from ..state.lock import locked
 from ..state.run import Server
-from . import mount, playbook, probe, store_in_use, writers
+from . import mount, playbook, probe, remote_control, store_in_use, write_cache, writers
 
 #: Seconds between two looks while all is well, and once one saw trouble. A program that hangs right after a look is
 #: noticed after 5 + 8 + 1 + 8 seconds.
@@ -35,6 +35,8 @@ Question = Callable[..., str]
 ANSWER_SECONDS = 8.0
 #: Seconds between two restarts of services that do not see the mount: where one does not help, the next would not.
 RESTART_SECONDS = 3600.0
+#: Seconds after which uploads that do not get up are told of once more.
+TELL_SECONDS = 300.0
 #: Looks in a row that found the store silent, after which there are that many seconds between two.
 SILENT_LOOKS, SILENT_SECONDS = 30, 30.0
 #: Looks in a row that must see trouble before anything is done: systemd brings a dead mount back by itself.
@@ -156,6 +158,7 @@ def watch(load: Callable[[], Server]) -> None:
     """Look, decide and act, without end. `load` reads the settings anew for each look."""
     looks: list[Look] = []
     read_at, restarted_at, blind = -math.inf, -math.inf, 0
+    told_at = -math.inf
     while True:
         server = load()
         calm = bool(looks) and looks[-1].seen is Seen.WELL
@@ -170,10 +173,24 @@ def watch(load: Callable[[], Server]) -> None:
             blind = blind + 1 if seen.seen is Seen.WELL and store_in_use.without_mount(server) else 0
         if blind >= PATIENCE and time.monotonic() >= restarted_at + RESTART_SECONDS:
             acts, restarted_at = acts | {Act.RESTART_SERVICES}, time.monotonic()
+        if reads and time.monotonic() >= told_at + TELL_SECONDS and (trouble := owed_for_long(server)):
+            say(f"watchdog: {trouble}")
+            told_at = time.monotonic()
         if acts:
             _act_unless_busy(load, acts)
         _reap()
         server.system.pause(until_next(looks))
+
+
+def owed_for_long(server: Server) -> str:
+    """Return what a person should know of uploads that the cache cannot get into the bucket; it is empty for none."""
+    queue = remote_control.queue(server.layout.remote_control) if write_cache.wanted(server) else None
+    if queue is None or not queue.failing:
+        return ""
+    return (
+        f"{queue.failing:,} uploads are on this server's disk alone and do not get into the bucket, which may be full, "
+        "away, or refuse the key: see journalctl -u matrix-media-store"
+    )
 
 
 def until_next(looks: list[Look]) -> float:

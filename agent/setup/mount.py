@@ -18,7 +18,7 @@ from ..model.errors import Problem
 from ..model.layout import DROP_IN, OUR_UNITS, PLAYBOOK_UNIT, RECOVER_UNIT, Layout
 from ..model.phases import Owed, Phase, Side
 from ..model.settings import shown
-from ..serving import earlier_mount, mount, playbook, proof
+from ..serving import earlier_mount, mount, playbook, proof, write_cache
 from ..serving.units import files_of_the_mount, guard_files, planned_files
 from ..state import earlier
 from ..state.journal import Journal
@@ -110,6 +110,7 @@ def lay_files(server: Server, journal: Journal, but_for_the_mount: bool = False)
     for folder in (layout.staging, layout.mounting):
         with contextlib.suppress(FileExistsError):  # it may be mounted, and dead
             folder.mkdir(parents=True)
+    write_cache.lay(server)
     layout.var.chmod(0o711)  # the homeserver's user passes through to the staging path; files in it are 0600
     guards = guard_files(server, journal)
     changed = _remove_guard(layout, keep=guards)
@@ -151,6 +152,11 @@ def remove_files(server: Server) -> None:
     for path in (layout.rclone_conf, layout.credentials):
         path.unlink(missing_ok=True)
     earlier.forget(layout, set())
+    if left := write_cache.remove_unused(server, None):
+        raise Problem(
+            f"{len(left):,} uploads are in the cache alone, {min(left)!r} first",
+            f"copy them from below {server.settings.mount.cache_folder} into the media store, and remove that folder",
+        )
 
 
 def _store_changed(run: Run) -> bool:

@@ -69,6 +69,9 @@ def mount_section(settings: Settings) -> Section:
             rclone_sha256=mount.rclone_sha256,
             memory_max=mount.memory_max,
             managed_by=mount.managed_by,
+            cache=mount.cache,
+            cache_folder=mount.cache_folder,
+            cache_keep_free=mount.cache_keep_free,
         )
     )
 

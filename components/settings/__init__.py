@@ -91,12 +91,12 @@ class Settings(Section):
     def mount_program(self) -> Literal["goofys", "rclone"]:
         """Return which program mounts the bucket.
 
-        That is goofys where the stack does not say, but rclone with a customer's key, which goofys shows to every local
-        user, and on stores where goofys breaks.
+        That is goofys where the stack does not say, but rclone with a cache, with a customer's key, which goofys shows
+        to every local user, and on stores where goofys breaks.
         """
         if self.mount.program != "auto":
             return self.mount.program
-        return "rclone" if self.customer_key or self._goofys_breaks else "goofys"
+        return "rclone" if self.customer_key or self._goofys_breaks or self.mount.cache else "goofys"
 
     @property
     def warnings(self) -> list[str]:
@@ -124,8 +124,7 @@ class Settings(Section):
             clashes.append("copy.bandwidth: the b2 command line knows no limit -- use rclone, or leave it out")
         if self.mount.program == "goofys" and self._goofys_breaks:
             clashes.append(f"mount.program: {self._goofys_breaks} -- use rclone, or leave it out")
-        if bool(self.mount.rclone_url) != bool(self.mount.rclone_sha256):
-            clashes.append("mount.rcloneUrl: goes together with mount.rcloneSha256 -- give both, or leave both out")
+        clashes += self.mount.clashes()
         if self.mount.managed_by == "playbook" and self.host.adopt_mount:
             clashes.append("host.adoptMount: the playbook's mount stays with mount.managedBy: playbook -- use stack")
         if self.mount.managed_by == "playbook" and store.prefix:

@@ -103,7 +103,7 @@ class Mount(Section):
 
     program: Literal["auto", "goofys", "rclone"] = setting(
         "auto",
-        "What mounts the bucket: goofys, or rclone; auto is goofys but with store.sseCustomerKey, "
+        "What mounts the bucket: goofys, or rclone; auto is goofys but with mount.cache, with store.sseCustomerKey, "
         "which goofys would show to every local user, and on stores where goofys breaks",
         "use auto, goofys or rclone",
     )
@@ -134,12 +134,41 @@ class Mount(Section):
             "use digits and M or G, such as 512M or 2G",
         )
     )
+    cache: Annotated[str, must(lambda v: bool(re.fullmatch(r"([1-9]\d*[MGT])?", v)), "is not an amount of disk")] = (
+        setting(
+            "",
+            "Most of the server's disk for a cache in front of the bucket, by rclone: what is read often comes from "
+            "it, and an upload is answered once it is on that disk, and goes up at once; empty for none",
+            "use digits and M, G or T, such as 20G, or leave it out",
+        )
+    )
+    cache_folder: Folder = setting(
+        "/var/cache/matrix-media-store",
+        "Where that cache lies on the server",
+        "give the absolute path of a folder that root alone may write to, on a disk with room",
+    )
+    cache_keep_free: Annotated[
+        str, must(lambda v: bool(re.fullmatch(r"[1-9]\d*[MGT]", v)), "is not an amount of disk")
+    ] = setting(
+        "2G",
+        "Least free space that the cache leaves on its disk; what is in the bucket gives way first",
+        "use digits and M, G or T, such as 2G",
+    )
     managed_by: Literal["stack", "playbook"] = setting(
         "stack",
         "Who mounts the bucket as the media store: this stack, or the playbook once it has the lines of "
         "`media-store playbook-vars`; guard, watchdog and status stay",
         "use stack or playbook",
     )
+
+    def clashes(self) -> list[str]:
+        """Return a line with its remedy for each thing of this section that is wrong together with another."""
+        clashes = []
+        if bool(self.rclone_url) != bool(self.rclone_sha256):
+            clashes.append("mount.rcloneUrl: goes together with mount.rcloneSha256 -- give both, or leave both out")
+        if self.cache and self.program == "goofys":
+            clashes.append("mount.cache: goofys has none -- use rclone as mount.program, or leave that out")
+        return clashes
 
 
 class Copy(Section):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from sandbox import aws, server, stacks, store, synapse
 from sandbox.clients import Clients
 from sandbox.demo import started
@@ -79,6 +81,7 @@ def test_the_stack_takes_over_the_providers_bucket_beneath_clients_who_notice_no
     migration.assert_serves_locally()
 
 
+@pytest.mark.nightly
 def test_the_provider_takes_over_the_stacks_bucket_with_a_key_of_its_own_that_stays(begin: Begin) -> None:
     migration = begin("provider-to", stacks.at_aws, kind="docker", thin=20)
     stack = migration.stack

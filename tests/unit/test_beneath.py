@@ -44,6 +44,7 @@ ALLOWED = {
     "media/listener.py": "descriptors of the kernel's events",
     "migration/remount.py:_settle": "a file of the agent's own",
     "migration/swap.py:_Hold._make": "done as the store's owner",
+    "serving/write_cache.py": "a folder that root alone may write to",
     "serving/hold.py": "a file of the agent's own",
     "serving/provider.py:trouble": "units of the playbook's",
     "serving/store_in_use.py:_configuration": "/proc",

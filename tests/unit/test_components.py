@@ -177,4 +177,4 @@ def test_the_agent_is_the_same_bytes_each_time_and_stored_uncompressed() -> None
             "agent/host/units/mount.service",
             "agent/copying/b2-requirements.txt",
         } <= set(archive.namelist())
-        assert not [name for name in archive.namelist() if "cache" in name]
+        assert not [name for name in archive.namelist() if "__pycache__" in name]

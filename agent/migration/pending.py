@@ -1,0 +1,174 @@
+"""This module waits for what the cache in front of the bucket owes it, before the bucket is left or mounted anew.
+
+What was answered and is not in the bucket yet lies on the server's disk alone, see `serving.write_cache`. So no window
+goes on before it is up: at leisure first, while services run, and for what came last while they stand still or are
+stopped.
+
+What is true if the power fails: the files are on the disk, and the mount takes them up again at its next start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..copying.progress import Progress
+from ..media.listing import SYNAPSES_OWN
+from ..media.names import ends
+from ..model.errors import CommandFailed, Problem
+from ..model.items import Entry
+from ..model.phases import Window
+from ..serving import remote_control, write_cache
+from ..serving.hold import Unfit
+from ..serving.write_cache import Cache
+from ..state.records import Owner
+from ..state.run import Run
+
+if TYPE_CHECKING:
+    from ..model.ports import Heard
+
+#: Whom a cache belongs to.
+ROOT = Owner(0, 0)
+#: Windows at whose beginning our mount of the bucket serves.
+LEAVES = (Window.RESTORE, Window.REMOUNT, Window.MOVE)
+#: Seconds without progress after which uploads are taken for stuck, between two looks, and between two lines.
+STUCK_SECONDS, LOOK_SECONDS, SAY_SECONDS = 60.0, 0.2, 10.0
+#: So many may be left to a window, since somebody uploads all the time; and seconds until that is enough.
+FEW, ENOUGH_SECONDS = 16, 5.0
+#: Seconds for them at most while services stand still, and between two looks then.
+STILL_SECONDS, SOON_SECONDS = 0.8, 0.01
+
+
+def owed(caches: Sequence[Cache], names: set[str] | None = None) -> set[str]:
+    """Return which files the bucket does not have as a cache has them: of `names`, or of all."""
+    if names is None:
+        return {name for cache in caches for name in cache.owed()}
+    return {name for name in names if any(cache.owes(name) for cache in caches)}
+
+
+def wait(run: Run, caches: Sequence[Cache] | None = None, few: int = FEW) -> set[str]:
+    """Return once what a cache owes now is in the bucket but for a `few`, and the names of these; services run.
+
+    Raises `Problem` where it does not get up.
+    """
+    caches = write_cache.known(run.server) if caches is None else caches
+    began = told = progressed = time.monotonic()
+    left = owed(caches)
+    while left:
+        now, before = time.monotonic(), len(left)
+        if len(left) <= few and now - began > ENOUGH_SECONDS:
+            break
+        if now - progressed > STUCK_SECONDS:
+            raise stuck(run, left)
+        if now - told > SAY_SECONDS:
+            told = now
+            run.say(f"{len(left):,} uploads are on this server's disk alone: waiting until they are in the bucket")
+        run.system.pause(LOOK_SECONDS)
+        left = owed(caches, left)
+        progressed = now if len(left) < before else progressed
+    return left
+
+
+def stuck(run: Run, names: set[str]) -> Problem:
+    """Return the `Problem` of uploads that do not get up."""
+    queue = remote_control.queue(run.layout.remote_control)
+    failed = f", {queue.failing:,} of them failed again and again" if queue and queue.failing else ""
+    return Problem(
+        f"{len(names):,} uploads are on this server's disk alone and do not get into the bucket{failed}, "
+        f"{min(names)!r} first",
+        "nothing was moved; see journalctl -u matrix-media-store on the server (a full bucket, a refused key, a store "
+        "that is away), and run pulumi up once they are up",
+    )
+
+
+def all_up(run: Run, name: Window, seconds: float) -> None:
+    """Return once all is in the bucket that a cache owed, with services stopped. Raises `Problem` after `seconds`."""
+    if name not in LEAVES:
+        return
+    caches = write_cache.known(run.server)
+    left = owed(caches)
+    if left and not run.system.wait_until(lambda: not owed(caches, left), seconds, every=SOON_SECONDS):
+        raise stuck(run, owed(caches, left))
+
+
+@dataclass
+class Pending:
+    """A `Pending` knows what the caches owe while services are held: what is written through the mount is heard."""
+
+    run: Run
+    caches: Sequence[Cache]
+    heard: Heard | None
+    #: Names that were owed when last looked at.
+    open: set[str] = field(default_factory=set)
+    is_begun: bool = False
+
+    def at_leisure(self) -> None:
+        """Wait until nearly all is up, while services run. Raises `Problem` where it does not get up."""
+        if self.caches and not self.is_begun:
+            self.open |= wait(self.run, self.caches)
+            self.is_begun = True
+
+    def why_not(self) -> str:
+        """Return why the bucket must not be left now, while all stand still; the text is empty where it may.
+
+        Raises `Unfit` where the kernel lost what it had to tell.
+        """
+        if not self.caches:
+            return ""
+        told = self.heard.take() if self.heard else None
+        if told is None:
+            raise Unfit(
+                "the kernel does not tell what is written through the mount, whose cache may owe it to the bucket"
+            )
+        self.open |= {end for path in told for end in ends(path, self._tops())}
+        self.run.system.wait_until(self._are_up, STILL_SECONDS, every=SOON_SECONDS)
+        return f"{len(self.open):,} uploads are on this server's disk alone" if self.open else ""
+
+    def _are_up(self) -> bool:
+        self.open = owed(self.caches, self.open)
+        return not self.open
+
+    def _tops(self) -> set[str]:
+        return {*SYNAPSES_OWN, *(top for cache in self.caches for top in cache.tops())}
+
+
+@contextlib.contextmanager
+def watched(run: Run, name: Window) -> Iterator[Pending]:
+    """Give what knows of the caches from here on; without one, or where our mount does not serve, of nothing."""
+    caches = write_cache.known(run.server) if name in LEAVES else []
+    with run.hear(run.server.store_path) if caches else contextlib.nullcontext() as heard:
+        yield Pending(run, caches, heard)
+
+
+def _bring_up(run: Run, cache: Cache) -> None:
+    """Copy what a cache alone has into its bucket; what is there under that name already stays as it is."""
+    alone = {name: size for name, size in cache.sizes(cache.owed()) if run.bucket.head(name) is None}
+    if not alone:
+        return
+    run.say(f"{len(alone):,} uploads are in a cache alone that is no more of use: bringing them into the bucket")
+    entries = [Entry(name, size, 0, 0, 0) for name, size in alone.items()]
+    with contextlib.suppress(CommandFailed):  # what did not arrive stays where it is
+        run.copier.upload(cache.content, entries, ROOT, Progress(len(entries), sum(alone.values())), "rclone", None)
+    for name, size in alone.items():
+        found = run.bucket.head(name)
+        if found and found.size == size:
+            cache.forget(name)
+
+
+def remove_caches(run: Run, keep: Cache | None = None) -> None:
+    """Remove all caches but one, which no mount uses any more.
+
+    One that owes the bucket something is of a mount that was replaced while the power failed: that is brought there
+    first. What cannot be stays, and is named.
+    """
+    for cache in write_cache.known(run.server):
+        if cache != keep and cache.is_of(run.settings.store):
+            _bring_up(run, cache)
+    if left := write_cache.remove_unused(run.server, keep):
+        run.say(
+            f"{len(left):,} uploads are in a cache that no mount uses any more, and not in the bucket, {min(left)!r} "
+            f"first: they lie below {run.settings.mount.cache_folder}"
+        )

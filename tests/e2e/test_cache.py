@@ -1,0 +1,107 @@
+"""A cache in front of the bucket: hot media are there when the bucket is not, and what it owes is never lost."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+import pytest
+
+from sandbox import server, store, synapse
+from sandbox.clients import Clients
+from sandbox.demo import started
+
+from .test_move import SERVICES, STILL, STOOD, add_existing, move
+from .world import STORE, Begin, Migration, mounted, operate, subset, synapse_runs, synapse_started, wait_for
+
+FOLDER = "/var/cache/matrix-media-store"
+#: For so long the bucket is away.
+AWAY_SECONDS = 30.0
+
+
+def with_cache(migration: Migration, size: str = "1G") -> Migration:
+    migration.stack.set("mount.cache", size)
+    migration.up("live")
+    return migration
+
+
+def owed() -> int:
+    """Uploads that are on the server's disk alone, by rclone's own notes."""
+    told = server.ssh(f"grep -rlZ '\"Dirty\": true' {FOLDER} 2>/dev/null | tr '\\0' '\\n' | wc -l", check=False)
+    return int(told or 0)
+
+
+def remember(migration: Migration, clients: Clients) -> None:
+    migration.before.update({item.key: item.sha256 for item in clients.uploaded})
+    migration.media += clients.uploaded[:10]
+
+
+def test_with_a_cache_media_go_there_mount_anew_and_come_home_beneath_clients_who_notice_nothing(
+    begin: Begin,
+) -> None:
+    migration = with_cache(begin("cache", kind="docker", thin=20))
+    since = started(SERVICES), synapse_started()
+    for size in ("2G", "", "1G"):
+        migration.stack.set("mount.cache", size)
+        with Clients(migration.token, migration.media) as clients:
+            time.sleep(3)
+            output = migration.stack.must("up", "--yes", "--skip-preview")
+        assert clients.failures == [], output
+        assert (stood := STOOD.search(output)) and float(stood[1]) < STILL, output
+        remember(migration, clients)
+    wait_for(lambda: owed() == 0, every=0.5)
+    migration.assert_serves_from_bucket()
+    told = operate(migration, "status")
+    assert told.returncode == 0 and "owes nothing" in told.stdout, told.stdout
+    move(migration, add_existing(migration.stack, "second", "test-cache-second"))
+    with Clients(migration.token, migration.media) as clients:
+        time.sleep(3)
+        output = migration.up("prepare")
+    assert clients.failures == [] and (stood := STOOD.search(output)) and float(stood[1]) < STILL, output
+    remember(migration, clients)
+    assert (started(SERVICES), synapse_started()) == since, "nothing was restarted"
+    migration.assert_serves_locally()
+    assert server.ssh(f"ls {FOLDER} 2>/dev/null", check=False) == "", "the local store serves"
+
+
+def write_beside(migration: Migration, number: int) -> None:
+    """What Synapse would, in a folder that the mount knows; the bucket is away."""
+    folder = migration.media[0].key.rpartition("/")[0]
+    path = f"{folder}/beside-{number}"
+    body = f"number {number}, written while the bucket is away"
+    server.ssh(f"runuser -u matrix -- sh -c 'cat >{STORE}/{path}'", stdin=body)
+    migration.before[path] = hashlib.sha256(body.encode()).hexdigest()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("killed", ["nothing", "the mount", "the server"])
+def test_while_the_bucket_is_away_hot_media_are_served_and_nothing_that_was_taken_is_lost(
+    begin: Begin, killed: str
+) -> None:
+    migration = with_cache(begin(f"cache-away-{killed.replace(' ', '-')}", kind="docker", thin=20))
+    assert migration.differing() == []  # read once, they are hot
+    store.down()
+    try:
+        for number in range(20):
+            write_beside(migration, number)
+        assert owed() == 20
+        assert migration.differing() == [], "from the server's disk"
+        if killed == "the mount":
+            server.ssh("systemctl kill --signal=SIGKILL matrix-media-store.service")
+        elif killed == "the server":
+            server.kill()
+            server.up(wait=False)
+        else:
+            # An administrator hears of it, and nothing is moved meanwhile.
+            wait_for(lambda: "do not get into the bucket" in operate(migration, "status").stdout, every=5)
+            refused = migration.try_up("prepare")
+            assert refused.status != 0 and mounted(STORE), refused.output
+            assert migration.differing() == []
+    finally:
+        store.up()
+    wait_for(synapse_runs, seconds=180, every=0.5)
+    wait_for(lambda: owed() == 0, seconds=120, every=0.5)
+    migration.assert_serves_from_bucket()
+    migration.up("prepare")
+    migration.assert_serves_locally()
+    assert subset(migration.before, synapse.tree()) == []

@@ -121,6 +121,8 @@ def options(server: Server) -> list[str]:
         "--vfs-cache-max-age", "8760h",
         "--vfs-cache-poll-interval", LOOK,
         "--vfs-write-back", WRITE_BACK,
+        # Size and ETag tell one content from another; the time would be a request more for each file first read.
+        "--vfs-fast-fingerprint", "--use-server-modtime",
         "--transfers", str(TRANSFERS),
         "--dir-cache-time", NAMES_STAY,
         # Who asks for what is not here, while the bucket is away, hears so soon; uploads are tried again all the same.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ..model.errors import Problem
 from ..model.layout import HERE, MOUNT_UNIT
-from ..serving import mount_point, playbook, probe
+from ..serving import mount_point, playbook, probe, remote_control, write_cache
 from ..state.journal import Journal
 from ..state.run import Server
 from . import Answer
@@ -28,4 +29,10 @@ def answers(command: Command) -> Answer:
     elif command.where == server.store_path and unit == MOUNT_UNIT:
         mount_point.attach(server.system, HERE.mounting, command.where, ended)
     probe.check_answers(server.system, owner, command.where, unit, ended)
+    if (
+        command.where == server.store_path
+        and write_cache.wanted(server)
+        and not remote_control.has_cache(HERE.remote_control)
+    ):
+        raise Problem("rclone mounted the bucket without its cache", "see the lines before this one")
     return {"answers": str(command.where)}

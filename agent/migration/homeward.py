@@ -22,7 +22,6 @@ from ..media.listing import SYNAPSES_OWN, rebuilt
 from ..media.walk import file_at
 from ..model.errors import Problem
 from ..model.items import Entry
-from ..serving import write_cache
 from ..serving.hold import Unfit
 from ..state.run import Run
 from . import changes
@@ -57,11 +56,11 @@ class Arrivals(Told):
     unsynced: bool = True
 
     @classmethod
-    def since_listing(cls, run: Run, heard: Heard | None) -> Arrivals:
+    def since_listing(cls, run: Run, heard: Heard | None, caches: Sequence[Cache] = ()) -> Arrivals:
         """Return what comes from now on, after the local copy was compared with a listing."""
         with run.server.manifest() as manifest:
             tops = {*SYNAPSES_OWN, *manifest.tops()} - {*rebuilt(run.settings.copy.exclude)}
-        return cls(run, heard, frozenset(tops), caches=write_cache.known(run.server))
+        return cls(run, heard, frozenset(tops), caches=caches)
 
     def catch_up_at_leisure(self) -> None:
         """Bring home all that came since the listing began, before any window: that may be hours ago.

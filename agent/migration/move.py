@@ -90,7 +90,7 @@ def _go(stores: Stores) -> Counts:
     run.say(f"move: from {left.path} at {left.endpoint} to {to.path} at {to.endpoint}; services run on")
     run.reached(Milestone.EDGE_BEGUN, Window.MOVE)
     with run.hear(run.server.store_path) as heard:
-        caches = write_cache.known(run.server)
+        caches = pending.ready(run)
         owed = pending.wait(run, caches)  # of these, the listing may know nothing
         counts = copy_all(stores)
         there.copier.prepare()
@@ -204,6 +204,7 @@ def _end(run: Run, stores: Stores, counts: Counts) -> None:
         mount.stop_staging(run.server)
         journal.owed.discard(Owed.REMOUNT)
         journal.save()
+    pending.remove_caches(run, write_cache.wanted(run.server))
     run.reached(Milestone.SERVING_AGAIN, Window.MOVE)
     numbers: Counts = {**journal.last, **counts}
     try:

@@ -36,8 +36,10 @@ ROOT = Owner(0, 0)
 LEAVES = (Window.RESTORE, Window.REMOUNT, Window.MOVE)
 #: Seconds without progress after which uploads are taken for stuck, between two looks, and between two lines.
 STUCK_SECONDS, LOOK_SECONDS, SAY_SECONDS = 60.0, 0.2, 10.0
-#: So many may be left to a window, since somebody uploads all the time; and seconds until that is enough.
-FEW, ENOUGH_SECONDS = 16, 5.0
+#: What was written in so many last seconds may be left to a window: somebody uploads all the time.
+ENOUGH_SECONDS = 5.0
+#: Seconds for what came last, with services stopped.
+LAST_SECONDS = 30.0
 #: Seconds for them at most while services stand still, and between two looks then.
 STILL_SECONDS, SOON_SECONDS = 0.8, 0.01
 
@@ -49,17 +51,29 @@ def owed(caches: Sequence[Cache], names: set[str] | None = None) -> set[str]:
     return {name for name in names if any(cache.owes(name) for cache in caches)}
 
 
-def wait(run: Run, caches: Sequence[Cache] | None = None, few: int = FEW) -> set[str]:
-    """Return once what a cache owes now is in the bucket but for a `few`, and the names of these; services run.
+def ready(run: Run) -> list[Cache]:
+    """Return the caches that our mount uses, after what others owe was brought into the bucket.
 
-    Raises `Problem` where it does not get up.
+    A mount that was replaced as the power failed left such a one: no program works on it any more, so nobody may wait
+    for it.
     """
-    caches = write_cache.known(run.server) if caches is None else caches
+    used = write_cache.used(run.server)
+    for cache in write_cache.known(run.server):
+        if cache not in used and cache.is_of(run.settings.store):
+            _bring_up(run, cache)
+    return used
+
+
+def wait(run: Run, caches: Sequence[Cache]) -> set[str]:
+    """Return once what a cache owes now is in the bucket, but for what is being written, and the names of that.
+
+    Services run. Raises `Problem` where it does not get up.
+    """
     began = told = progressed = time.monotonic()
     left = owed(caches)
     while left:
         now, before = time.monotonic(), len(left)
-        if len(left) <= few and now - began > ENOUGH_SECONDS:
+        if now - began > ENOUGH_SECONDS and all(_is_being_written(caches, name) for name in left):
             break
         if now - progressed > STUCK_SECONDS:
             raise stuck(run, left)
@@ -70,6 +84,12 @@ def wait(run: Run, caches: Sequence[Cache] | None = None, few: int = FEW) -> set
         left = owed(caches, left)
         progressed = now if len(left) < before else progressed
     return left
+
+
+def _is_being_written(caches: Sequence[Cache], name: str) -> bool:
+    """Return whether somebody uploads that file right now, slowly: a window sees its end."""
+    written = max((cache.written(name) for cache in caches), default=0.0)
+    return time.time() - written < ENOUGH_SECONDS
 
 
 def stuck(run: Run, names: set[str]) -> Problem:
@@ -84,14 +104,19 @@ def stuck(run: Run, names: set[str]) -> Problem:
     )
 
 
-def all_up(run: Run, name: Window, seconds: float) -> None:
-    """Return once all is in the bucket that a cache owed, with services stopped. Raises `Problem` after `seconds`."""
-    if name not in LEAVES:
-        return
-    caches = write_cache.known(run.server)
+def all_up(run: Run, caches: Sequence[Cache]) -> None:
+    """Return once all is in the bucket that a cache owed, with services stopped.
+
+    Raises `Problem` after LAST_SECONDS: what could not get up before was waited for while services ran.
+    """
     left = owed(caches)
-    if left and not run.system.wait_until(lambda: not owed(caches, left), seconds, every=SOON_SECONDS):
+    if left and not run.system.wait_until(lambda: not owed(caches, left), LAST_SECONDS, every=SOON_SECONDS):
         raise stuck(run, owed(caches, left))
+
+
+def of_window(run: Run, name: Window) -> list[Cache]:
+    """Return the caches that a window must wait for; none where our mount does not serve at its beginning."""
+    return ready(run) if name in LEAVES else []
 
 
 @dataclass
@@ -138,23 +163,22 @@ class Pending:
 @contextlib.contextmanager
 def watched(run: Run, name: Window) -> Iterator[Pending]:
     """Give what knows of the caches from here on; without one, or where our mount does not serve, of nothing."""
-    caches = write_cache.known(run.server) if name in LEAVES else []
+    caches = of_window(run, name)
     with run.hear(run.server.store_path) if caches else contextlib.nullcontext() as heard:
         yield Pending(run, caches, heard)
 
 
 def _bring_up(run: Run, cache: Cache) -> None:
-    """Copy what a cache alone has into its bucket; what is there under that name already stays as it is."""
-    alone = {name: size for name, size in cache.sizes(cache.owed()) if run.bucket.head(name) is None}
-    if not alone:
-        return
-    run.say(f"{len(alone):,} uploads are in a cache alone that is no more of use: bringing them into the bucket")
-    entries = [Entry(name, size, 0, 0, 0) for name, size in alone.items()]
-    with contextlib.suppress(CommandFailed):  # what did not arrive stays where it is
-        run.copier.upload(cache.content, entries, ROOT, Progress(len(entries), sum(alone.values())), "rclone", None)
-    for name, size in alone.items():
-        found = run.bucket.head(name)
-        if found and found.size == size:
+    """Copy what a cache alone has into its bucket; what is there with other content stays as it is, here and there."""
+    sizes = dict(cache.sizes(cache.owed()))
+    alone = {name: size for name, size in sizes.items() if run.bucket.head(name) is None}
+    if alone:
+        run.say(f"{len(alone):,} uploads are in a cache alone that no mount uses: bringing them into the bucket")
+        entries = [Entry(name, size, 0, 0, 0) for name, size in alone.items()]
+        with contextlib.suppress(CommandFailed):  # what did not arrive stays where it is
+            run.copier.upload(cache.content, entries, ROOT, Progress(len(entries), sum(alone.values())), "rclone", None)
+    for name in sizes:
+        if run.bucket.head(name) and run.bucket.md5(name) == cache.md5(name):
             cache.forget(name)
 
 

@@ -95,10 +95,11 @@ def back_to_local(run: Run, start: Sequence[str] | None = None) -> Counts:
     path, owner = run.server.store_path, run.journal.owner
     hears = start is None and not probe.why_dead(run.system, owner, path, ANSWER_SECONDS)
     with run.hear(path) if hears else contextlib.nullcontext() as heard:
-        owed = pending.wait(run)  # of these, the listing may know nothing
+        caches = pending.ready(run)
+        owed = pending.wait(run, caches)  # of these, the listing may know nothing
         pull(run, run.server.backup_path)
         run.copier.prepare()
-        arrivals = Arrivals.since_listing(run, heard)
+        arrivals = Arrivals.since_listing(run, heard, caches)
         arrivals.open |= owed
         arrivals.catch_up_at_leisure()
         clock = swap_home(run, arrivals, start)

@@ -87,13 +87,13 @@ def window(run: Run, name: Window, start: Sequence[str] = ()) -> Iterator[Clock]
     caller's to start them, see `start_services`. `start` names units to start then even if they do not run now.
     """
     prepare(run, name)
-    if name in pending.LEAVES:
-        pending.wait(run)
+    caches = pending.of_window(run, name)
+    pending.wait(run, caches)
     run.bucket.set_patience(ATTEMPTS, SILENT_SECONDS)  # a store that does not answer must not keep the services down
     try:
         clock = Clock(run.settings.migration.window_seconds)
         _take_down(run, name, start)
-        pending.all_up(run, name, clock.limit)
+        pending.all_up(run, caches)
         clock.work = Stopwatch()
         yield clock
     except BaseException:

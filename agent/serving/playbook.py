@@ -26,7 +26,7 @@ from ..model.settings import StoreSettings, is_regions_own
 from ..state.journal import Journal
 from ..state.records import Owner
 from ..state.run import Server
-from . import admission, mount_point
+from . import admission, mount_point, write_cache
 
 #: Seconds for which our mount may take to end: longer than its unit lets it, shorter than the playbook's waits.
 STOP_SECONDS = 60
@@ -143,6 +143,10 @@ def give_way(server: Server, owner: Owner) -> None:
 
 
 def _check_may(server: Server) -> None:
+    if any(cache.owed_any() for cache in write_cache.known(server)):
+        raise Problem(
+            "uploads are in our mount's cache alone", "wait until they are in the bucket, then start it again"
+        )
     if not may_mount(server):
         raise Problem("mount.managedBy is stack", "set it to playbook and run pulumi up")
     difference = _difference(server)

@@ -16,6 +16,7 @@ from .homeserver import TROUBLE
 
 if TYPE_CHECKING:
     from ..model.ports import Bucket, Homeserver, System
+    from .write_cache import Cache
 
 #: Old files read back through the mount, and the largest taken, in bytes.
 SAMPLE_FILES = 25
@@ -61,11 +62,12 @@ def read_sample(server: Server, owner: Owner, store: Path) -> int:
 
 
 def write_probe(
-    system: System, bucket: Bucket, owner: Owner, store: Path, size: int = 4096, arrives: float = 0
+    system: System, bucket: Bucket, owner: Owner, store: Path, size: int = 4096, cache: Cache | None = None
 ) -> None:
     """Write a file of `size` bytes through the mount at `store`, and remove it again; see both in the bucket.
 
-    With a cache it `arrives` there within that many seconds. Raises `Problem` where it does not.
+    With a `cache` it arrives there within ARRIVES_SECONDS, and is removed once the cache knows that it did: else rclone
+    would leave the object behind. Raises `Problem` where it does not.
     """
     key = f"{RESERVED_PREFIX}probe-{secrets.token_hex(8)}"
     path, body = store / key, secrets.token_bytes(size)
@@ -76,12 +78,16 @@ def write_probe(
 
     try:
         system.as_user(owner.uid, owner.gid, write)
-        if not system.wait_until(lambda: bucket.get(key) == body, arrives, every=0.1):
+        arrives = ARRIVES_SECONDS if cache else 0
+        is_there = system.wait_until(
+            lambda: bucket.get(key) == body and not (cache and cache.owes(key)), arrives, every=0.1
+        )
+        system.as_user(owner.uid, owner.gid, path.unlink)
+        if not is_there:
             raise Problem(
                 "a file written through the mount is not in the bucket",
                 "see journalctl -u matrix-media-store",
             )
-        system.as_user(owner.uid, owner.gid, path.unlink)
     except (OSError, StoreUnavailable) as error:
         raise Problem(f"the mount takes no new file: {error}", "see journalctl -u matrix-media-store") from None
     if bucket.head(key) is not None:
@@ -119,8 +125,8 @@ def prove(server: Server, owner: Owner, homeserver: Homeserver) -> dict[str, Any
     """
     store = server.store_path
     shown: dict[str, Any] = {"sample_files": read_sample(server, owner, store)}
-    arrives = ARRIVES_SECONDS if write_cache.wanted(server) else 0
-    write_probe(server.system, server.bucket, owner, store, arrives=arrives)
+    cache = write_cache.wanted(server)
+    write_probe(server.system, server.bucket, owner, store, cache=cache)
     shown["probe"] = True
     if blind := store_in_use.without_mount(server):
         raise Problem(
@@ -129,6 +135,6 @@ def prove(server: Server, owner: Owner, homeserver: Homeserver) -> dict[str, Any
             "docs/runbook.md",
         )
     if server.settings.host.access_token:
-        use_client_api(server.system, homeserver, server.bucket, arrives)
+        use_client_api(server.system, homeserver, server.bucket, ARRIVES_SECONDS if cache else 0)
         shown["client_api"] = True
     return shown

@@ -64,9 +64,9 @@ def queue(path: Path) -> Queue | None:
     )
 
 
-def forget_names(path: Path) -> None:
-    """Have the program at the socket `path` ask the bucket anew for names; where none answers there is none to ask."""
+def has_cache(path: Path) -> bool:
+    """Return whether the program at the socket `path` has its cache: where it cannot make one, it goes on without."""
     try:
-        _ask(path, "vfs/forget")
+        return "diskCache" in _ask(path, "vfs/stats")
     except (OSError, ValueError, http.client.HTTPException):
-        return
+        return False

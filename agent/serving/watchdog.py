@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ ANSWER_SECONDS = 8.0
 RESTART_SECONDS = 3600.0
 #: Seconds after which uploads that do not get up are told of once more.
 TELL_SECONDS = 300.0
+#: Free bytes below which a disk with such uploads is told of.
+LITTLE_BYTES = 256 << 20
 #: Looks in a row that found the store silent, after which there are that many seconds between two.
 SILENT_LOOKS, SILENT_SECONDS = 30, 30.0
 #: Looks in a row that must see trouble before anything is done: systemd brings a dead mount back by itself.
@@ -184,8 +187,17 @@ def watch(load: Callable[[], Server]) -> None:
 
 def owed_for_long(server: Server) -> str:
     """Return what a person should know of uploads that the cache cannot get into the bucket; it is empty for none."""
-    queue = remote_control.queue(server.layout.remote_control) if write_cache.wanted(server) else None
-    if queue is None or not queue.failing:
+    cache = write_cache.wanted(server)
+    queue = remote_control.queue(server.layout.remote_control) if cache else None
+    if not cache or queue is None:
+        return ""
+    # Where rclone cannot write its note on a file, it forgets the file.
+    if queue.files and shutil.disk_usage(cache.folder.parent).free < LITTLE_BYTES:
+        return (
+            f"{queue.files:,} uploads are on this server's disk alone, and it is nearly full: make room at "
+            f"{server.settings.mount.cache_folder} now, or they may be lost"
+        )
+    if not queue.failing:
         return ""
     return (
         f"{queue.failing:,} uploads are on this server's disk alone and do not get into the bucket, which may be full, "

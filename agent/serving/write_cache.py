@@ -22,7 +22,8 @@ from pathlib import Path
 from ..host.files import read_json, write_json
 from ..host.units import quote
 from ..model.errors import Problem
-from ..model.layout import MOUNT_FOLDER, Layout
+from ..model.layout import MOUNT_FOLDER, MOUNT_UNIT, RESERVED_PREFIX, Layout
+from ..model.md5 import new_md5
 from ..model.settings import StoreSettings
 from ..state.run import Server
 from ..store.rclone_conf import REMOTE
@@ -76,22 +77,41 @@ class Cache:
         """Return whether the cache is in front of that store."""
         return (self.folder.name, self.path) == (_name(store), store.path)
 
+    def written(self, name: str) -> float:
+        """Return when the content of a file was written last, in seconds since 1970; 0 where it is not here."""
+        try:
+            return (self.content / name).stat().st_mtime
+        except OSError:
+            return 0.0
+
     def sizes(self, names: Iterable[str]) -> Iterator[tuple[str, int]]:
         """Yield those of the names that are whole here, with their bytes: what was not read is none of these."""
         for name in names:
             with contextlib.suppress(OSError):
                 yield name, (self.content / name).stat().st_size
 
+    def md5(self, name: str) -> str:
+        """Return the MD5 of a file's content as it is here."""
+        digest = new_md5()
+        with (self.content / name).open("rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                digest.update(block)
+        return digest.hexdigest()
+
     def forget(self, name: str) -> None:
         """Remove the note on a file."""
         (self.notes / name).unlink(missing_ok=True)
+
+    def owed_any(self) -> bool:
+        """Return whether the bucket lacks a file as it is here."""
+        return next(self.owed(), None) is not None
 
     def owed(self) -> Iterator[str]:
         """Yield the names of all files that the bucket does not have as they are here; it reads every note."""
         for folder, _, names in os.walk(self.notes):
             for name in names:
                 path = os.path.relpath(os.path.join(folder, name), self.notes)
-                if self.owes(path):
+                if self.owes(path) and not path.startswith(RESERVED_PREFIX):  # else a probe of ours
                     yield path
 
 
@@ -137,7 +157,10 @@ def unit_lines(server: Server) -> list[str]:
 
     systemd makes the folder of the socket for each start, and takes it away: a socket that is left would be in the way.
     """
-    return [f"RuntimeDirectory={MOUNT_FOLDER}", "RuntimeDirectoryMode=0700"] if wanted(server) else []
+    if not wanted(server):
+        return []
+    # rclone reads all notes before it mounts, and asks the bucket for each file that it owes.
+    return [f"RuntimeDirectory={MOUNT_FOLDER}", "RuntimeDirectoryMode=0700", "TimeoutStartSec=900"]
 
 
 def disks(server: Server) -> list[str]:
@@ -153,6 +176,22 @@ def known(server: Server) -> list[Cache]:
     laid = {Cache(Path(folder), path) for folder, path in (read_json(server.layout.caches) or {}).items()}
     now = wanted(server)
     return sorted({*laid, *([now] if now else [])}, key=lambda cache: cache.folder)
+
+
+def used(server: Server) -> list[Cache]:
+    """Return the known caches that our mount's program works on now, as its command line says; all where none runs."""
+    caches = known(server)
+    if not caches:
+        return []
+    told = server.system.systemctl("show", "--property=MainPID", "--value", MOUNT_UNIT, check=False).strip()
+    try:
+        words = Path("/proc", told, "cmdline").read_bytes().split(b"\0") if int(told) else []
+    except (OSError, ValueError):
+        return caches
+    if not words:
+        return caches
+    folders = {os.fsdecode(after) for word, after in zip(words, words[1:]) if word == b"--cache-dir"}
+    return [cache for cache in caches if str(cache.folder) in folders]
 
 
 def lay(server: Server) -> None:

@@ -16,7 +16,7 @@ from ..model.errors import Problem
 from ..model.layout import STAGING_UNIT
 from ..model.phases import Owed
 from ..model.settings import StoreSettings
-from ..serving import mount, playbook, proof
+from ..serving import mount, playbook, proof, write_cache
 from ..serving.units import planned_files
 from ..state import moving
 from ..state.journal import Journal
@@ -68,6 +68,7 @@ def begin(run: Run) -> None:
             _refuse_filled(run)
     install_packages(run.system, run.say)
     lay_programs(server)
+    write_cache.lay(server)
     epoch = ownership.claim(run.bucket, server.ids, new.bucket, new.adopt)
     files = planned_files(replace(server, layout=layout), journal)
     sections = {name: {s: asdict(getattr(each.settings, s)) for s in moving.SECTIONS} for name, each in

@@ -32,7 +32,7 @@ def answers(command: Command) -> Answer:
     if (
         command.where == server.store_path
         and write_cache.wanted(server)
-        and not remote_control.has_cache(HERE.remote_control)
+        and remote_control.lacks_cache(HERE.remote_control)
     ):
         raise Problem("rclone mounted the bucket without its cache", "see the lines before this one")
     return {"answers": str(command.where)}

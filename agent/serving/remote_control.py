@@ -64,9 +64,13 @@ def queue(path: Path) -> Queue | None:
     )
 
 
-def has_cache(path: Path) -> bool:
-    """Return whether the program at the socket `path` has its cache: where it cannot make one, it goes on without."""
+def lacks_cache(path: Path) -> bool:
+    """Return whether the program at the socket `path` says that it has no cache: where it cannot make one, it goes on.
+
+    One that does not answer in time may have it.
+    """
     try:
-        return "diskCache" in _ask(path, "vfs/stats")
+        told = _ask(path, "vfs/stats")
     except (OSError, ValueError, http.client.HTTPException):
         return False
+    return "fs" in told and "diskCache" not in told

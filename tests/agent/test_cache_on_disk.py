@@ -99,13 +99,17 @@ def test_a_folder_that_somebody_else_may_write_to_holds_no_cache(server: Machine
     assert [*theirs.iterdir()] == []
 
 
+#: What rclone says of its cache, as long as it has one.
+STATS: dict[str, Any] = {"diskCache": {"bytesUsed": 4711}}
+
+
 class _Program(http.server.BaseHTTPRequestHandler):
     """Answers as rclone's remote control does."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         items = [{"size": 10, "tries": 0}, {"size": 20, "tries": 7}, {"size": -1, "tries": 2}]
-        told = {"/vfs/queue": {"queue": items}, "/vfs/stats": {"diskCache": {"bytesUsed": 4711}}}[self.path]
+        told = {"/vfs/queue": {"queue": items}, "/vfs/stats": {"fs": "store:b", **STATS}}[self.path]
         body = json.dumps(told).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -123,17 +127,21 @@ def test_the_mounts_program_says_what_waits_and_the_watchdog_tells_what_fails(
     # A socket's path may have 108 bytes only: https://man7.org/linux/man-pages/man7/unix.7.html
     where = Path(tempfile.mkdtemp(), "rclone.sock")
     monkeypatch.setattr(Layout, "remote_control", where)
+    assert not remote_control.lacks_cache(where), "nobody answers: it may have one"
     assert remote_control.queue(where) is None and watchdog.owed_for_long(server.agent) == ""
     with socketserver.UnixStreamServer(str(where), _Program) as program:
         thread = threading.Thread(target=program.serve_forever)
         thread.start()
         try:
+            assert not remote_control.lacks_cache(where)
             assert remote_control.queue(where) == remote_control.Queue(files=3, bytes=30, failing=1, cached=4711)
             assert watchdog.owed_for_long(server.agent).startswith("1 uploads are on this server's disk alone")
             monkeypatch.setattr(watchdog, "LITTLE_BYTES", 1 << 60)
             assert "3 uploads are on this server's disk alone, and it is nearly full" in watchdog.owed_for_long(
                 server.agent
             )
+            monkeypatch.delitem(STATS, "diskCache")
+            assert remote_control.lacks_cache(where), "its folder could not be made"
         finally:
             program.shutdown()
             thread.join()

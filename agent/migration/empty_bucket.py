@@ -25,6 +25,8 @@ from . import unaccounted
 
 #: Versions removed between two looks at the clock.
 LOT = 1000
+#: Listings until nothing is left: the last finds nothing.
+ROUNDS = 4
 
 
 def empty(run: Run) -> None:
@@ -91,12 +93,18 @@ def _check_all_is_home(run: Run) -> None:
 
 
 def remove_all(run: Run) -> int:
-    """Remove every object with all its versions, and every unfinished upload; return how many these were."""
+    """Remove every object with all its versions, and every unfinished upload; return how many these were.
+
+    It is listed once more: a store may keep the mark of a folder that is removed together with what is in it.
+    """
     removed, progress = 0, Sometimes(run.say)
-    remainders = run.bucket.remainders()
     with ThreadPoolExecutor(checksums.THREADS) as pool:
-        while lot := list(islice(remainders, LOT)):
-            list(pool.map(run.bucket.remove, lot))
-            removed += len(lot)
-            progress.say(f"empty: {removed:,} objects and versions are gone so far")
+        for _ in range(ROUNDS):
+            remainders, before = run.bucket.remainders(), removed
+            while lot := list(islice(remainders, LOT)):
+                list(pool.map(run.bucket.remove, lot))
+                removed += len(lot)
+                progress.say(f"empty: {removed:,} objects and versions are gone so far")
+            if removed == before:
+                break
     return removed

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from sandbox.world import HOME, ROOT
 from . import media
 from .contenders import CONTENDERS, MANUAL, MOUNT, PROGRAM, goofys, manual, rsync
 from .distance import far_away
-from .ground import MEDIA_STORE, TOOLS, Ground, await_mount, converge, on_server, seconds
+from .ground import MEDIA_STORE, TOOLS, Ground, await_mount, converge, looking, on_server, seconds
 from .moved import moved
 from .noticed import noticed
 
@@ -158,14 +157,8 @@ def serving(files: int, count: int, latency: int = 0) -> Record:
                 for what in ("read", "read again", "read, memory dropped", "write"):
                     if what in ("read", "read, memory dropped"):
                         drop_caches()
-                    argv = [
-                        "python3",
-                        f"{TOOLS}/clients.py",
-                        folder,
-                        what.split()[0].strip(","),
-                        str(clients),
-                        str(count),
-                    ]
+                    how = "write" if what == "write" else "read"
+                    argv = ["python3", f"{TOOLS}/clients.py", folder, how, str(clients), str(count)]
                     rates[name][f"{what}, {clients}"] = float(on_server("runuser", "-u", "matrix", "--", *argv))
             say(f"serving at {latency} ms: {name}: {rates[name]}")
     return {"files": files, "count": count, "latency_ms": latency, "rates": rates}
@@ -203,20 +196,16 @@ def _late_files(count: int, turn: int) -> None:
 @contextlib.contextmanager
 def peak_memory(into: list[float]) -> Iterator[None]:
     """The most that the agent and its rclone took together, in MB."""
-    done, most = threading.Event(), 0.0
+    most = 0.0
 
     def look() -> None:
         nonlocal most
-        while not done.wait(0.2):
-            most = max(most, sum(map(_resident, server.processes())))
+        most = max(most, sum(map(_resident, server.processes())))
 
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
     try:
-        yield
+        with looking(look, 0.2):
+            yield
     finally:
-        done.set()
-        thread.join()
         into.append(round(most, 1))
 
 

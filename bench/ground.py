@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
+import threading
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +104,24 @@ def converge(phase: str) -> dict[str, Any]:
     """The agent's verdict; what `pulumi up` has it do."""
     verdict: dict[str, Any] = json.loads(server.ssh(f"python3 {AGENT} converge --phase {phase}").splitlines()[-1])
     return verdict
+
+
+@contextlib.contextmanager
+def looking(look: Callable[[], None], every: float) -> Iterator[None]:
+    """Look again and again, each so many seconds, as long as the body runs."""
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.wait(every):
+            look()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def seconds(action: Any) -> float:

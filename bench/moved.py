@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +12,7 @@ from sandbox import server, store
 from sandbox.caches import drop_caches
 
 from .distance import far_away
-from .ground import MEDIA_STORE, TOOLS, Ground, on_server
+from .ground import MEDIA_STORE, TOOLS, Ground, looking, on_server
 
 OTHER = "bench-other"
 #: What the copy's begin and end are told by.
@@ -94,20 +93,14 @@ class Needed:
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
-        done, first = threading.Event(), _used()
+        first = _used()
 
         def look() -> None:
-            while not done.wait(0.5):
-                self.disk = max(self.disk, _used() - first)
-                self.memory = max(self.memory, _resident())
+            self.disk = max(self.disk, _used() - first)
+            self.memory = max(self.memory, _resident())
 
-        thread = threading.Thread(target=look, daemon=True)
-        thread.start()
-        try:
+        with looking(look, 0.5):
             yield
-        finally:
-            done.set()
-            thread.join()
 
 
 def _used() -> float:

@@ -48,7 +48,7 @@ def compare(settings: Settings, seen: Seen) -> list[str]:
     elif not seen["settled"]:
         found.append(f"phase {wanted} was not finished or not proven -- run pulumi up")
     if seen["phase"] != "local":
-        found += _mount(seen)
+        found += _mount(seen) + _cache(seen)
         found += _store(settings, seen)
     if seen["version"] not in ("", zipapp.version()):
         agents = f"the agent on the server is {seen['version']}, the program's {zipapp.version()}"
@@ -67,16 +67,21 @@ def compare(settings: Settings, seen: Seen) -> list[str]:
 
 def _mount(seen: Seen) -> list[str]:
     serves_from_bucket = SERVED.get(seen["phase"]) == "bucket"
-    if (cache := seen.get("cache")) and cache["failing"]:
-        return [
-            f"{cache['failing']:,} uploads are on the server's disk alone and do not get into the bucket -- see "
-            "journalctl -u matrix-media-store on the server (a full bucket, a refused key, a store that is away)"
-        ]
     if serves_from_bucket and seen["trouble"]:
         return [f"the bucket does not serve as the media store: {seen['trouble']} -- see journalctl on the server"]
     if seen["mounted"] and not serves_from_bucket:
         return ["something is mounted over the local media store -- look what it is (findmnt), and unmount it"]
     return []
+
+
+def _cache(seen: Seen) -> list[str]:
+    cache = seen.get("cache")
+    if not cache or not cache["failing"]:
+        return []
+    return [
+        f"{cache['failing']:,} uploads are on the server's disk alone and do not get into the bucket -- see "
+        "journalctl -u matrix-media-store on the server (a full bucket, a refused key, a store that is away)"
+    ]
 
 
 def _store(settings: Settings, seen: Seen) -> list[str]:

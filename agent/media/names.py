@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from ..model.layout import RESERVED
 
@@ -44,6 +44,11 @@ def ends(path: str, tops: Collection[str]) -> Iterator[str]:
     for place, part in enumerate(found):
         if part in tops:
             yield "/".join(found[place:])
+
+
+def told(paths: Iterable[str], tops: Collection[str]) -> set[str]:
+    """Return all names of files of the store that paths may mean, as their writers saw them; none that has trouble."""
+    return {end for path in paths for end in ends(path, tops) if not trouble(end)}
 
 
 def _trouble_of_parts(path: str) -> str:

@@ -70,7 +70,6 @@ def hold_still(run: Run, name: Window, before: Callable[[], None], swap: Callabl
     if not units:  # somebody stopped them just now
         raise Unfit("no service runs that writes media")
     with watched(run, name) as cache:
-        cache.at_leisure()  # what does not get up keeps no window open
         try:
             journal.open(name, units)
             units = writers.running(server)  # what came just before had passed its guard

@@ -12,12 +12,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..copying.progress import Progress
+from ..media import names as media_names
 from ..media.listing import SYNAPSES_OWN
-from ..media.names import ends
 from ..model.errors import CommandFailed, Problem
 from ..model.items import Entry
 from ..model.phases import Window
@@ -127,14 +127,7 @@ class Pending:
     caches: Sequence[Cache]
     heard: Heard | None
     #: Names that were owed when last looked at.
-    open: set[str] = field(default_factory=set)
-    is_begun: bool = False
-
-    def at_leisure(self) -> None:
-        """Wait until nearly all is up, while services run. Raises `Problem` where it does not get up."""
-        if self.caches and not self.is_begun:
-            self.open |= wait(self.run, self.caches)
-            self.is_begun = True
+    open: set[str]
 
     def why_not(self) -> str:
         """Return why the bucket must not be left now, while all stand still; the text is empty where it may.
@@ -148,7 +141,7 @@ class Pending:
             raise Unfit(
                 "the kernel does not tell what is written through the mount, whose cache may owe it to the bucket"
             )
-        self.open |= {end for path in told for end in ends(path, self._tops())}
+        self.open |= media_names.told(told, self._tops())
         self.run.system.wait_until(self._are_up, STILL_SECONDS, every=SOON_SECONDS)
         return f"{len(self.open):,} uploads are on this server's disk alone" if self.open else ""
 
@@ -162,10 +155,13 @@ class Pending:
 
 @contextlib.contextmanager
 def watched(run: Run, name: Window) -> Iterator[Pending]:
-    """Give what knows of the caches from here on; without one, or where our mount does not serve, of nothing."""
+    """Give what knows of the caches from here on, once nearly all that they owe is up; without one, of nothing.
+
+    Raises `Problem` where it does not get up: that keeps a window from opening.
+    """
     caches = of_window(run, name)
     with run.hear(run.server.store_path) if caches else contextlib.nullcontext() as heard:
-        yield Pending(run, caches, heard)
+        yield Pending(run, caches, heard, wait(run, caches))
 
 
 def _bring_up(run: Run, cache: Cache) -> None:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..media import checksums
-from ..media.names import ends, trouble
+from ..media import checksums, names
 from ..serving.hold import Unfit
 from . import pending
 from .changes import TooMuch
@@ -44,7 +43,7 @@ class Told:
         if told is None:
             self.heard = None
             raise Unfit("the kernel told no more what is written through the mount")
-        self.open |= {end for path in told for end in ends(path, self.tops) if not trouble(end)} | self.waiting
+        self.open |= names.told(told, self.tops) | self.waiting
         # What is in the mount's cache alone is in no bucket yet: it would be taken for gone.
         self.waiting = pending.owed(self.caches, self.open)
         self.open -= self.waiting

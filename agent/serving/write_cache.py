@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ..host.files import read_json, write_json
 from ..host.units import quote
+from ..media.names import trouble
 from ..model.errors import Problem
 from ..model.layout import MOUNT_FOLDER, MOUNT_UNIT, RESERVED_PREFIX, Layout
 from ..model.md5 import new_md5
@@ -111,7 +112,8 @@ class Cache:
         for folder, _, names in os.walk(self.notes):
             for name in names:
                 path = os.path.relpath(os.path.join(folder, name), self.notes)
-                if self.owes(path) and not path.startswith(RESERVED_PREFIX):  # else a probe of ours
+                # Else a probe of ours, or a name that no object can have: somebody laid it to be waited for.
+                if not path.startswith(RESERVED_PREFIX) and not trouble(path) and self.owes(path):
                     yield path
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from agent.media import names
 from agent.model.errors import Problem
 from agent.model.layout import MOUNT_UNIT, STAGING_UNIT, Layout
 from agent.serving import programs, remote_control, units, watchdog, write_cache
@@ -65,6 +66,14 @@ def test_a_cache_of_no_use_goes_and_one_that_owes_something_stays_and_is_named(s
     note(cache, LAST, dirty=False)
     assert write_cache.remove_unused(server.agent, now) == []
     assert not cache.folder.exists() and now and now.folder.exists()
+
+
+@pytest.mark.parametrize("name", ["local_content/aa\nbb", "/".join(["local_content", *["x" * 200] * 5])])
+def test_a_name_that_no_object_can_have_keeps_no_window_waiting(server: Machine, cache: Cache, name: str) -> None:
+    """Whoever owns the media store lays such a file: it never gets up."""
+    note(cache, name, dirty=True)
+    assert [*cache.owed()] == []
+    assert names.told([f"/media/store/{name}"], {"local_content"}) == set()
 
 
 def test_a_probe_of_ours_is_no_upload(server: Machine, cache: Cache) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 
 import pytest
@@ -11,10 +10,10 @@ from sandbox import server, store, synapse
 from sandbox.clients import Clients
 from sandbox.demo import started
 
+from .owed import FOLDER, owed, write_beside
 from .test_move import SERVICES, STILL, STOOD, add_existing, move
 from .world import STORE, Begin, Migration, mounted, operate, subset, synapse_runs, synapse_started, wait_for
 
-FOLDER = "/var/cache/matrix-media-store"
 #: For so long the bucket is away.
 AWAY_SECONDS = 30.0
 
@@ -23,12 +22,6 @@ def with_cache(migration: Migration, size: str = "1G") -> Migration:
     migration.stack.set("mount.cache", size)
     migration.up("live")
     return migration
-
-
-def owed() -> int:
-    """Uploads that are on the server's disk alone, by rclone's own notes."""
-    told = server.ssh(f"grep -rlZ '\"Dirty\": true' {FOLDER} 2>/dev/null | tr '\\0' '\\n' | wc -l", check=False)
-    return int(told or 0)
 
 
 def remember(migration: Migration, clients: Clients) -> None:
@@ -62,15 +55,6 @@ def test_with_a_cache_media_go_there_mount_anew_and_come_home_beneath_clients_wh
     assert (started(SERVICES), synapse_started()) == since, "nothing was restarted"
     migration.assert_serves_locally()
     assert server.ssh(f"ls {FOLDER} 2>/dev/null", check=False) == "", "the local store serves"
-
-
-def write_beside(migration: Migration, number: int) -> None:
-    """What Synapse would, in a folder that the mount knows; the bucket is away."""
-    folder = migration.media[0].key.rpartition("/")[0]
-    path = f"{folder}/beside-{number}"
-    body = f"number {number}, written while the bucket is away"
-    server.ssh(f"runuser -u matrix -- sh -c 'cat >{STORE}/{path}'", stdin=body)
-    migration.before[path] = hashlib.sha256(body.encode()).hexdigest()
 
 
 @pytest.mark.nightly

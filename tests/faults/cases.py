@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from sandbox.relay import Mode
 
@@ -11,39 +10,8 @@ from ..e2e.world import STORE, VAR
 from . import injectors as i
 from . import playbook_injectors as p
 from . import trust_injectors as t
-
-
-@dataclass(frozen=True)
-class Case:
-    """`target` none is `pulumi destroy`; a start of none is a server that nothing was done to yet.
-
-    One of `goofys` is a server that the playbook's mount serves, and which is to be taken over.
-    """
-
-    fault: str
-    inject: i.Injector
-    start: str
-    target: str
-    at: str
-    #: The homeserver may wait until the fault is over: nothing could serve before.
-    waits: bool = False
-    #: A folder that is a file system of its own, so that it can be full.
-    own_disk: Path | None = None
-    #: What it is: on mergerfs inodes follow from the path.
-    disk_kind: str = "tmpfs"
-    #: The fault is there before the engine starts.
-    before: bool = False
-    #: The kind of server, where it is not the one that all cases run on.
-    server: str = ""
-    #: How one side takes the place of the other: most moments are of services that are stopped.
-    method: str = "restart"
-    #: Also run by `make test`.
-    chosen: bool = False
-
-    @property
-    def name(self) -> str:
-        return f"{self.fault}; {self.start} to {self.target}; {self.at}"
-
+from .cached_cases import CACHED
+from .case import Case
 
 FORWARD = [
     ("none", "prepare", "preflight"),
@@ -193,7 +161,7 @@ UNSEEING = Case("a container that does not see the mount", i.container_sees_noth
 
 CASES = [
     *(replace(case, server="docker") for case in (*HELD, *HELD_TOO, *ADOPTING, *MOVING, UNSEEING)),
-    *(replace(case, server="docker") for case in IN_CONTAINERS),
+    *(replace(case, server="docker") for case in (*IN_CONTAINERS, *CACHED)),
     Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *MIRRORING),
     Case("store down for 30 s", i.store_in(Mode.REFUSING, 30), *RESTORING),
     Case("store down for good", i.store_in(Mode.REFUSING), *MIRRORING),

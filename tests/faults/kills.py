@@ -7,7 +7,7 @@ import time
 
 from ..e2e.world import stage
 from . import injectors
-from .cases import Case
+from .case import Case
 from .scene import Scene
 
 #: Steps of the journal, each to be hit; then a wait from its begin, in seconds, at random up to this.

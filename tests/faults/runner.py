@@ -10,8 +10,9 @@ from typing import Any
 from sandbox import relay, server, store, synapse
 from sandbox.server import kinds
 
+from ..e2e.owed import owed
 from ..e2e.world import BACKUP, STORE, journal, mounted, on_disk, own_disk, stage
-from .cases import Case
+from .case import Case
 from .scene import BACK, MOMENT, MOMENTS, SETTLE, STILL, Scene, wait_for
 
 
@@ -49,8 +50,9 @@ def run_case(case: Case, trouble: relay.Relay) -> Verdict:
     verdict = Verdict(case.name, case.server or kinds.wanted().name)
     started = time.monotonic()
     trouble.turn(relay.Mode.WELL)
-    own_key = case.fault == "key revoked" or case.at.startswith("remount")
-    scene = Scene.make(trouble, "none" if case.own_disk else case.start, own_key, case.server, case.method)
+    own_key = case.fault.startswith("key revoked") or case.at.startswith("remount")
+    settings = {"cutover.method": case.method, **({"mount.cache": "1G"} if case.cached else {})}
+    scene = Scene.make(trouble, "none" if case.own_disk else case.start, own_key, case.server, settings)
     disk = own_disk(case.own_disk, case.disk_kind) if case.own_disk else contextlib.nullcontext()
     try:
         with disk:
@@ -117,6 +119,8 @@ def _compare(case: Case, scene: Scene, verdict: Verdict) -> None:
     acknowledged = scene.client.acknowledged
     verdict.acknowledged = len(acknowledged)
     from_bucket = case.target in ("live", "clean")
+    if case.cached:
+        assert wait_for(lambda: owed() == 0, SETTLE), f"the cache owes the bucket {owed()} files in the end"
     assert mounted(STORE) == from_bucket, f"mounted: {not from_bucket} in the end"
     served = scene.migration.objects() if from_bucket else synapse.tree()
     wanted = {**scene.migration.before, **{item.key: item.sha256 for item in acknowledged}}

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,15 +59,15 @@ class Scene:
     left: str = ""
 
     @classmethod
-    def make(cls, trouble: Relay, start: str, own_key: bool = False, kind: str = "", method: str = "") -> Scene:
+    def make(cls, trouble: Relay, start: str, own_key: bool, kind: str, settings: Mapping[str, str]) -> Scene:
         """A fresh server in phase `start`; its store is behind the relay, and with `own_key` has a key to revoke.
 
         With `goofys` the playbook's mount serves since long, and is to be taken over.
         """
         migration = world.begin("faults", _stack, thin=30, kind=kind)
         stack = migration.stack
-        if method:
-            stack.set("cutover.method", method)
+        for name, value in settings.items():
+            stack.set(name, value)
         if own_key:
             store.set_user(KEY_ID, KEY, EVERYTHING)
             stack.set_secret("store.accessKeyId", KEY_ID)

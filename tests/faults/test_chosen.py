@@ -12,7 +12,8 @@ from agent.model.phases import NEXT, Stage
 from sandbox import relay
 from sandbox.world import PLACE
 
-from .cases import CASES, Case
+from .case import Case
+from .cases import CASES
 from .kills import IN_EACH, STEPS, plan
 from .runner import run_case
 

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from . import aws, b2, browser, engine, network, parts, python39, server, store, synapse
+from . import aws, b2, browser, engine, network, parts, promtool, python39, server, store, synapse
 from .server import containers, kinds, wheels
 from .world import HOME, SERVER_ADDRESS, WORLD, tell
 
 #: What only tests need; each is made beforehand, since a world of theirs reaches no network.
-FOR_TESTS: tuple[Callable[[], object], ...] = (browser.build, python39.build, partial(parts.build, "actionlint"))
+FOR_TESTS: tuple[Callable[[], object], ...] = (
+    browser.build, python39.build, promtool.build, partial(parts.build, "actionlint"),
+)  # fmt: skip
 
 #: Kinds of servers that some tests ask for, whatever the others run on.
 OF_TESTS = (kinds.KINDS["docker"], kinds.KINDS["plain"])

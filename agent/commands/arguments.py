@@ -160,6 +160,7 @@ VERBS: Mapping[str, Verb] = {
         "local_serves:local_serves",
     ),
     "let-go": Verb("Let services go on that are held for too long; for its timer.", _nothing, "let_go:let_go"),
+    "metrics": Verb("Tell Prometheus how the media store is; for its timer.", _nothing, "metrics:tell"),
     "watch": Verb("Bring back a mount that is dead or hangs; for its unit.", _nothing, "watch:watch"),
 }
 

@@ -17,10 +17,13 @@ RECOVER_TIMER = "matrix-media-store-recover.timer"
 WATCHDOG_UNIT = "matrix-media-store-watchdog.service"
 THAW_UNIT = "matrix-media-store-thaw.service"
 THAW_TIMER = "matrix-media-store-thaw.timer"
+METRICS_UNIT = "matrix-media-store-metrics.service"
+METRICS_TIMER = "matrix-media-store-metrics.timer"
 WORK_UNIT = "matrix-media-store-converge.service"
 #: All units that this program lays but the transient one.
 OUR_UNITS = (
     STAGING_UNIT, MOUNT_UNIT, RECOVER_UNIT, RECOVER_TIMER, WATCHDOG_UNIT, THAW_UNIT, THAW_TIMER,
+    METRICS_TIMER, METRICS_UNIT,
 )  # fmt: skip
 #: The playbook's own mount of a bucket.
 PLAYBOOK_UNIT = "matrix-goofys.service"
@@ -138,6 +141,11 @@ class Layout:
     def remote_control(self) -> Path:
         """Return the path of the socket at which the mount's program says what its cache owes the bucket."""
         return self.root / f"run/{MOUNT_FOLDER}/rclone.sock"
+
+    @property
+    def metrics(self) -> Path:
+        """Return the path of the note that says in which folder metrics were written, see `serving.metrics`."""
+        return self.var / "metrics"
 
     @property
     def disk(self) -> Path:

@@ -36,6 +36,8 @@ class HostSettings:
     #: Seconds for which the services may take to stop, and the homeserver to answer after its start.
     stop_seconds: int = 180
     start_seconds: int = 300
+    #: The folder of node_exporter's textfile collector, for metrics; empty for none.
+    metrics_folder: str = ""
     #: A token of one of the homeserver's users, for a test upload; empty without one.
     access_token: str = field(default="", repr=False)
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from ..host.units import quote, render
 from ..model.layout import (
     DROP_IN,
+    METRICS_TIMER,
+    METRICS_UNIT,
     MOUNT_UNIT,
     PLAYBOOK_UNIT,
     RECOVER_TIMER,
@@ -18,12 +20,13 @@ from ..model.layout import (
     THAW_TIMER,
     THAW_UNIT,
     WATCHDOG_UNIT,
+    Layout,
 )
 from ..state.journal import Journal
 from ..state.records import Owner
 from ..state.run import Server
 from ..store.rclone_conf import rclone_conf
-from . import earlier_mount, hold, playbook, programs, provider, write_cache
+from . import earlier_mount, hold, metrics, playbook, programs, provider, write_cache
 from .writers import patterns
 
 #: What walks over all file systems each night, to find files by their names; the distributions call it so.
@@ -84,6 +87,14 @@ def unit_files(server: Server, owner: Owner) -> dict[str, bytes]:
         THAW_UNIT: render("thaw.service", agent=str(layout.agent)),
         THAW_TIMER: render("thaw.timer", seconds=str(hold.HELD_SECONDS)),
         WATCHDOG_UNIT: render("watchdog.service", agent=str(layout.agent), parent=parent),
+        **(_metrics_units(layout) if metrics.wanted(server) else {}),
+    }
+
+
+def _metrics_units(layout: Layout) -> dict[str, bytes]:
+    return {
+        METRICS_UNIT: render("metrics.service", agent=str(layout.agent)),
+        METRICS_TIMER: render("metrics.timer"),
     }
 
 

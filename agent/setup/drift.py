@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 
 from ..host.fetch import what_differs
-from ..model.layout import RECOVER_UNIT, STAGING_UNIT
-from ..serving import mount
+from ..model.layout import METRICS_TIMER, RECOVER_UNIT, STAGING_UNIT
+from ..serving import metrics, mount
 from ..serving.units import planned_files
 from ..state.journal import Journal
 from ..state.run import Server
@@ -57,11 +57,12 @@ def _programs(server: Server) -> list[str]:
 def _units(server: Server, journal: Journal) -> list[str]:
     found = []
     units = mount.units_to_run(server, journal.serving)
-    for unit in (RECOVER_UNIT, *units):
+    timers = [METRICS_TIMER] if metrics.wanted(server) else []
+    for unit in (RECOVER_UNIT, *timers, *units):
         state = server.system.systemctl("is-enabled", unit, check=False).strip()
         if state != "enabled" and (server.layout.units / unit).exists():
             found.append(f"{unit} is {state or 'not enabled'}, so it would not start at boot")
-    for unit in units:
+    for unit in (*timers, *units):
         if not server.system.is_active(unit):
             found.append(f"{unit} does not run")
     return found

@@ -18,7 +18,7 @@ from ..model.errors import Problem
 from ..model.layout import DROP_IN, OUR_UNITS, PLAYBOOK_UNIT, RECOVER_UNIT, Layout
 from ..model.phases import Owed, Phase, Side
 from ..model.settings import shown
-from ..serving import earlier_mount, mount, playbook, proof, write_cache
+from ..serving import earlier_mount, metrics, mount, playbook, proof, write_cache
 from ..serving.units import files_of_the_mount, guard_files, planned_files
 from ..state import earlier
 from ..state.journal import Journal
@@ -102,7 +102,7 @@ def lay_programs(server: Server) -> set[Path]:
 
 
 def lay_files(server: Server, journal: Journal, but_for_the_mount: bool = False) -> set[Path]:
-    """Lay credentials, units and guard, and return the paths that changed. It starts and stops nothing.
+    """Lay credentials, units and guard, and return the paths that changed. It starts and stops nothing but metrics.
 
     With `but_for_the_mount`, what a running mount was started with stays as it is.
     """
@@ -123,6 +123,7 @@ def lay_files(server: Server, journal: Journal, but_for_the_mount: bool = False)
     if changed:
         server.system.systemctl("daemon-reload")
     server.system.systemctl("enable", "--quiet", RECOVER_UNIT)
+    metrics.settle(server)
     return changed
 
 
@@ -149,6 +150,7 @@ def remove_files(server: Server) -> None:
             server.system.systemctl("disable", "--now", "--quiet", unit)
             path.unlink()
     server.system.systemctl("daemon-reload")
+    metrics.remove(layout)
     for path in (layout.rclone_conf, layout.credentials):
         path.unlink(missing_ok=True)
     earlier.forget(layout, set())

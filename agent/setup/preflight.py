@@ -16,7 +16,7 @@ from ..copying import trial
 from ..host.files import SPARE_BYTES
 from ..model.errors import CommandFailed, Problem, Problems, StoreError, StoreUnavailable
 from ..model.phases import Phase, Side
-from ..serving import earlier_checks, earlier_mount, playbook, writers
+from ..serving import earlier_checks, earlier_mount, metrics, playbook, writers
 from ..state.run import Run, Server, known_settings
 from ..store.bucket import STORE_TROUBLE
 from . import local_store
@@ -178,6 +178,7 @@ def read_only_checks(run: Run) -> list[Check]:
         check_systemd,
         lambda: check_programs(server),
         lambda: check_space(server),
+        lambda: metrics.check(server),
     ]
     if server.settings.store.endpoint:  # else it is not made yet
         checks.append(lambda: check_bucket(server, run.say))

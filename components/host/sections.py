@@ -53,6 +53,7 @@ def host_section(settings: Settings, stack: str) -> Section:
             database=host.database,
             stop_seconds=host.stop_seconds,
             start_seconds=host.start_seconds,
+            metrics_folder=host.metrics_folder,
         )
     )
 

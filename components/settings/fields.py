@@ -46,7 +46,10 @@ _NO_URL = "is not an address like https://host or https://host:port"
 Url = Annotated[str, must(_is_url, _NO_URL)]
 #: An address as in `Url`, or an empty text.
 OptionalUrl = Annotated[str, must(lambda v: not v or _is_url(v), _NO_URL)]
-Folder = Annotated[str, must(_is_folder, "is not an absolute path without a slash at its end")]
+_NO_FOLDER = "is not an absolute path without a slash at its end"
+Folder = Annotated[str, must(_is_folder, _NO_FOLDER)]
+#: A path as in `Folder`, or an empty text.
+OptionalFolder = Annotated[str, must(lambda v: not v or _is_folder(v), _NO_FOLDER)]
 Bucket = Annotated[
     str,
     must(lambda v: bool(re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", v)), "is not a valid bucket name"),

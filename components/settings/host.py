@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, SecretStr
 
-from .fields import Folder, Section, Unit, Url, fits, must, setting
+from .fields import Folder, OptionalFolder, Section, Unit, Url, fits, must, setting
 
 #: The published goofys 0.24.0 for linux/amd64, its last release.
 GOOFYS_URL = "https://github.com/kahing/goofys/releases/download/v0.24.0/goofys"
@@ -80,6 +80,12 @@ class Host(Section):
         "give a number from 5 to 3600",
         ge=5,
         le=3600,
+    )
+    metrics_folder: OptionalFolder = setting(
+        "",
+        "Folder on the server from which node_exporter reads metrics (--collector.textfile.directory): those of the "
+        "media store are written there once a minute; empty for none",
+        "give the absolute path of a folder that is there, such as /var/lib/prometheus/node-exporter, or leave it out",
     )
     access_token: SecretStr = setting(
         SecretStr(""),

@@ -126,6 +126,7 @@ def _init(arguments: argparse.Namespace) -> int:
         arguments.private_key,
         arguments.host_key,
         arguments.port,
+        arguments.store,
     )
     init.init(given, _Terminal(), lambda line: print(line, flush=True))
     return 0
@@ -188,6 +189,7 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument("--port", type=int, default=22, help="port of SSH")
     new.add_argument("--user", default="", help="SSH user; root where it is left out")
     new.add_argument("--private-key", type=Path, metavar="FILE", help="SSH private key")
+    new.add_argument("--store", default="", metavar="KIND", help="existing, or aws or b2 for a bucket that it makes")
     new.add_argument("--host-key", default="", help="the server's, where it was checked already; else it is asked for")
     now = verb("status", _status, "compare server and bucket with the stack")
     now.add_argument("--json", action="store_true", help="for machines")

@@ -29,6 +29,8 @@ class Given:
     private_key: Path | None = None
     host_key: str = ""
     port: int = 22
+    #: The kind of store; empty where a person is asked.
+    kind: str = ""
 
 
 def init(given: Given, person: Person, say: Callable[[str], None]) -> None:
@@ -40,11 +42,15 @@ def init(given: Given, person: Person, say: Callable[[str], None]) -> None:
     options = _options(given)
     _try_out(given.stack)
     values = _answers(found, options, given.private_key, person, say)
+    theirs = questions.PROVIDERS.get(values["store.kind"], {})
+    values = {theirs.get(path, path): value for path, value in values.items()}
     _write(
         given.stack,
         {path: value for path, value in values.items() if not is_secret(path)},
         {path: value for path, value in values.items() if is_secret(path)},
     )
+    if values["store.kind"] == "aws":
+        say("AWS's own credentials come from where the AWS command line takes them (aws configure, AWS_PROFILE)")
     say(
         f"wrote {file.relative_to(ROOT)}; next: pulumi stack select {given.stack} && pulumi preview --diff && pulumi up"
     )
@@ -57,6 +63,7 @@ def _options(given: Given) -> dict[str, str]:
         "server.user": given.user,
         "server.hostKey": given.host_key,
         "server.port": "" if given.port == 22 else str(given.port),
+        "store.kind": given.kind,
     }
     said = {path: value for path, value in said.items() if value}
     problems = questions.complaints(said)
@@ -88,11 +95,25 @@ def _answers(
         if path not in options:
             say(f"{path} is asked for: {why}")
     values = {**found.settings, **found.secrets, **base}
+    asks_kind = _asks_kind(found, options)
     values |= access.find(values, key_file, person, say)
+    if asks_kind:
+        values |= questions.answered(*questions.KIND, options, person, say)
     more = {}
     if is_protected(values["server.privateKey"]):
         more["server.privateKeyPassword"] = "Password of the SSH private key"
     return questions.ask_all(found, values, more, person, say)
+
+
+def _asks_kind(found: Found, options: Mapping[str, str]) -> bool:
+    """Return whether nobody said yet of which kind the store is: the playbook's bucket exists.
+
+    Raises OperationError where an option says otherwise.
+    """
+    names_bucket = any(path.startswith("store.") for path in (*found.settings, *found.secrets, *found.hidden))
+    if names_bucket and options.get("store.kind", "existing") != "existing":
+        raise OperationError("the playbook's file names a bucket, which exists -- leave --store out, or --vars")
+    return not names_bucket and "store.kind" not in options
 
 
 def _write(stack: str, settings: Mapping[str, str], secrets: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
@@ -12,15 +13,31 @@ from components.settings.presets import region_of
 from .variables import Found
 from .workspace import OperationError
 
-#: What is asked where neither the playbook nor an option says it: path, question, default.
-QUESTIONS = [
-    ("store.endpoint", "Address of the S3 service (for AWS leave it empty)", ""),
-    ("store.region", "Region of the bucket", ""),
-    ("store.bucket", "Name of the bucket", ""),
-    ("host.homeserverUrl", "Where the homeserver answers, seen from the server", "https://{host}"),
-    ("store.accessKeyId", "Access key id", ""),
-    ("store.secretAccessKey", "Secret access key", ""),
-]
+#: A setting's path, the question that asks for it, and its default.
+Question = tuple[str, str, str]
+KIND = ("store.kind", "Bucket: existing, or one that the stack makes at aws or b2", "existing")
+_HOMESERVER = ("host.homeserverUrl", "Where the homeserver answers, seen from the server", "https://{host}")
+_NEW_BUCKET = ("store.bucket", "Name of the bucket to make, which nobody there may have yet", "{bucket}")
+#: What is asked where neither the playbook nor an option says it, by the kind of store.
+QUESTIONS: dict[str, list[Question]] = {
+    "existing": [
+        ("store.endpoint", "Address of the S3 service (for AWS leave it empty)", ""),
+        ("store.region", "Region of the bucket", ""),
+        ("store.bucket", "Name of the bucket", ""),
+        _HOMESERVER,
+        ("store.accessKeyId", "Access key id", ""),
+        ("store.secretAccessKey", "Secret access key", ""),
+    ],
+    "aws": [("store.region", "Region at AWS, close to the server", ""), _NEW_BUCKET, _HOMESERVER],
+    "b2": [
+        _NEW_BUCKET,
+        _HOMESERVER,
+        ("b2:applicationKeyId", "Id of an application key that may make buckets and keys", ""),
+        ("b2:applicationKey", "That application key", ""),
+    ],
+}
+#: What stands in the stack's file as a setting of a provider's own, by the kind of store and our name for it.
+PROVIDERS = {"aws": {"store.region": "aws:region"}}
 #: Asked only where the playbook's file says that there is one, and does not tell it.
 OPTIONAL = [
     ("host.mediaStore", "Folder of Synapse's media store on the server", ""),
@@ -46,10 +63,12 @@ class Person(Protocol):
 
 
 def nested(values: Mapping[str, str]) -> dict[str, Any]:
-    """Return settings by path as the stack's file nests them. It is pure."""
+    """Return settings by path as the stack's file nests them, but for the providers' own. It is pure."""
     made: dict[str, Any] = {}
     for path, value in values.items():
         section, dot, name = path.partition(".")
+        if ":" in path:
+            continue  # a provider's own
         if dot:
             made.setdefault(section, {})[name] = value
         else:
@@ -92,9 +111,16 @@ def answered(
         answer = person.ask_secret(question) if is_secret(path) else person.ask(question, default)
         settings = _following(path, answer)
         complaint = complaints({**values, **settings}).get(path)
+        if ":" in path and not answer:
+            complaint = f"{path}: is missing -- give it, as the store's page of keys shows it"
         if not complaint:
             return settings
         say(complaint)
+
+
+def _bucket_of(host: str) -> str:
+    """Return a name for a new bucket that every kind of store takes, made of the server's. It is pure."""
+    return f"{re.sub('[^a-z0-9]+', '-', host.lower()).strip('-')[:56]}-media"
 
 
 def _following(path: str, answer: str) -> dict[str, str]:
@@ -117,12 +143,13 @@ def ask_all(
 
     :param more: questions besides those that are always asked, by path.
     """
-    asked = [*QUESTIONS, *(known for known in OPTIONAL if known[0] in found.hidden)]
+    asked = [*QUESTIONS[values["store.kind"]], *(known for known in OPTIONAL if known[0] in found.hidden)]
     asked += [(path, question, "") for path, question in more.items()]
     values = dict(values)
 
     def ask(path: str, question: str, default: str) -> None:
-        default = found.defaults.get(path) or default.format(host=values["server.host"])
+        host = values["server.host"]
+        default = found.defaults.get(path) or default.format(host=host, bucket=_bucket_of(host))
         values.update(answered(path, question, default, values, person, say))
 
     for path, question, default in asked:

@@ -72,6 +72,7 @@ def test_without_a_file_everything_is_asked_secrets_last_and_an_empty_address_me
     assert person.asked == [
         "Name or address of the server",
         "File with the SSH private key",
+        "Bucket: existing, or one that the stack makes at aws or b2",
         "Address of the S3 service (for AWS leave it empty)",
         "Region of the bucket",
         "Name of the bucket",

@@ -6,29 +6,60 @@ between, the file is as it was; once it is replaced, `pulumi up` goes on where t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pulumi import automation
 
-from .workspace import OperationError, config_file, last_line
+from .workspace import OperationError, config_file, edit_config, last_line
+
+#: Changes a stack's configuration file, which is a copy until that was agreed to. Raises OperationError.
+Write = Callable[[Path], None]
 
 
-def apply(
-    stack: automation.Stack, write: Callable[[Path], None], agreed: Callable[[], bool], say: Callable[[str], None]
-) -> bool:
+def to_phase(stack: automation.Stack, phase: str) -> Write:
+    """Return what sets a phase; with an empty one nothing changes."""
+
+    def write(file: Path) -> None:
+        if phase:
+            edit_config(stack, file, "set", "phase", phase)
+
+    return write
+
+
+@contextlib.contextmanager
+def _copy(stack: automation.Stack, write: Write) -> Iterator[Path]:
+    """Give the path of a changed copy of the stack's file, which is gone afterwards."""
+    file = config_file(stack.name)
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".changed-") as folder:
+        new = Path(folder, file.name)
+        new.write_bytes(file.read_bytes())
+        write(new)
+        yield new
+
+
+def preview(
+    stack: automation.Stack, write: Write, say: Callable[[str], None] | None = None
+) -> automation.PreviewResult:
+    """Preview the stack as `write` changes it; its file stays as it is. Raises OperationError where that fails."""
+    with _copy(stack, write) as new:
+        try:
+            return stack.preview(config_file=str(new), diff=say is not None, on_output=say)
+        except automation.errors.CommandError as error:
+            raise OperationError(last_line(error)) from None
+
+
+def apply(stack: automation.Stack, write: Write, agreed: Callable[[], bool], say: Callable[[str], None]) -> bool:
     """Preview, ask and apply; return whether it was agreed to. `write` changes a copy of the stack's file.
 
     Raises OperationError where it cannot be done.
     """
     file = config_file(stack.name)
     before = file.read_bytes()
-    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".changed-") as folder:
-        new = Path(folder, file.name)
-        new.write_bytes(before)
-        write(new)
+    with _copy(stack, write) as new:
         try:
             stack.preview(config_file=str(new), diff=True, on_output=say)
         except automation.errors.CommandError as error:

@@ -10,10 +10,13 @@ from pulumi import automation
 
 from components.host.last_known import STRICT
 
-from .workspace import PROJECT, ROOT, config_file, last_line, selected
+from . import changed
+from .waves import is_beyond
+from .workspace import PROJECT, ROOT, OperationError, config_file, last_line, selected
 
 #: Previews at once: each is an engine and a Python process, and a connection to its server.
 AT_ONCE = 4
+NONE = "no stack has its configuration under stacks/ and is known to the backend"
 
 
 @dataclass(frozen=True)
@@ -31,28 +34,52 @@ def members(names: Sequence[str]) -> list[str]:
     return sorted(name for name in names if config_file(name).exists())
 
 
-def preview_all() -> list[Preview]:
+def known() -> dict[str, str]:
+    """Return the phase that each stack of the fleet says, by its name.
+
+    Raises OperationError where the backend does not list the stacks, or one of them cannot be read.
+    """
+    workspace = automation.LocalWorkspace(work_dir=str(ROOT))
+    with selected(workspace):
+        return {name: _phase(automation.Stack.select(name, workspace)) for name in _members(workspace)}
+
+
+def _members(workspace: automation.Workspace) -> list[str]:
+    return members([stack.name for stack in workspace.list_stacks()])
+
+
+def _phase(stack: automation.Stack) -> str:
+    entry = stack.get_all_config().get(f"{PROJECT}:phase")
+    return entry.value if entry else "prepare"
+
+
+def preview_all(phase: str = "") -> list[Preview]:
     """Preview every stack; one that fails has a `problem` and does not keep the others.
 
-    Raises OperationError where the backend does not list the stacks.
+    With a phase, those that are not so far are previewed as if they said it. Raises OperationError where the backend
+    does not list the stacks.
     """
     workspace = automation.LocalWorkspace(work_dir=str(ROOT))
     with selected(workspace), ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(preview, members([stack.name for stack in workspace.list_stacks()])))
+        return list(pool.map(lambda name: preview(name, phase), _members(workspace)))
 
 
-def preview(name: str) -> Preview:
-    """Preview one stack."""
+def preview(name: str, wanted: str = "") -> Preview:
+    """Preview one stack, as if it said the phase `wanted` where it is not beyond that."""
     phase = "?"
     # Among many lines nobody would see that one was planned from a last known state: a silent server is a failure.
     workspace = automation.LocalWorkspace(work_dir=str(ROOT), env_vars={STRICT[0]: "1"})
     try:
         stack = automation.Stack.select(name, workspace)
-        entry = stack.get_all_config().get(f"{PROJECT}:phase")
-        phase = entry.value if entry else "prepare"
-        done = stack.preview()
+        phase = _phase(stack)
+        if wanted and not is_beyond(phase, wanted):
+            done, phase = changed.preview(stack, changed.to_phase(stack, wanted)), wanted
+        else:
+            done = stack.preview()
     except automation.errors.CommandError as error:
         return Preview(name, phase, {}, last_line(error))
+    except OperationError as error:
+        return Preview(name, phase, {}, str(error))
     changes: dict[str, int] = {kind: count for kind, count in done.change_summary.items() if kind != "same"}
     return Preview(name, phase, changes)
 
@@ -60,7 +87,7 @@ def preview(name: str) -> Preview:
 def lines(previews: Sequence[Preview]) -> list[str]:
     """Return the previews as a table for people, a line each. It is pure."""
     if not previews:
-        return ["no stack has its configuration under stacks/ and is known to the backend"]
+        return [NONE]
     width = max(len(preview.stack) for preview in previews)
     said = [f"{'stack':<{width}}  {'phase':<8}  pulumi up would"]
     for preview in previews:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, NoReturn
 
 from pulumi import automation
 
@@ -42,7 +45,7 @@ def compare(settings: Settings, seen: Seen) -> list[str]:
     if not seen["version"] and seen["phase"] == "local":
         return []  # nothing was ever laid here, or all was taken away: nothing can differ
     if seen["running"]:
-        return [f"a run to {seen['running']['target']} is under way -- look again when it is done"]
+        return [f"a run to {seen['running']['target']} is under way{_doing(seen)} -- look again when it is done"]
     if seen["phase"] != wanted:
         found.append(f"the stack says phase {wanted}, the server is in {seen['phase']} -- run pulumi up")
     elif not seen["settled"]:
@@ -63,6 +66,11 @@ def compare(settings: Settings, seen: Seen) -> list[str]:
             "host.homeserverUrl"
         )
     return found + _files(settings, seen)
+
+
+def _doing(seen: Seen) -> str:
+    told = seen.get("progress", "")
+    return f" ({told})" if told else ""
 
 
 def _mount(seen: Seen) -> list[str]:
@@ -123,8 +131,8 @@ def _cache_lines(seen: Seen) -> list[str]:
     return [f"  cache          {cache['cached'] / 1e6:,.1f} MB; {owed}"]
 
 
-def lines(status: Status) -> list[str]:
-    """Return the status in lines for people. It is pure."""
+def _held(status: Status) -> list[str]:
+    """Return what holds, in lines for people. It is pure."""
     seen = status.seen
     ago, last = seen.get("checked_seconds_ago"), seen["checked"]
     checked = f"{ago / 3600:,.1f} hours ago, by {last['by']}" if ago is not None and last else "never"
@@ -137,16 +145,32 @@ def lines(status: Status) -> list[str]:
         f"  served from    {seen['serving']}{mounted}",
         f"  services       {services}",
         f"  agent          {seen['version'] or 'not installed'}",
-        f"  local files    {_side(seen.get('local'))}",
-        f"  bucket         {seen['store']['bucket'] or '-'}{called}: {_side(seen.get('remote'))}",
-        f"  compared       {checked}",
-        *_cache_lines(seen),
     ]
+    if "local" in seen:  # files were counted
+        said += [
+            f"  local files    {_side(seen['local'])}",
+            f"  bucket         {seen['store']['bucket'] or '-'}{called}: {_side(seen.get('remote'))}",
+            f"  compared       {checked}",
+        ]
+    said += _cache_lines(seen)
     if seen["local_copy"]:
         said.append(f"  local copy     {seen['local_copy']}")
+    return said
+
+
+def lines(status: Status) -> list[str]:
+    """Return the status in lines for people. It is pure."""
+    said, seen = _held(status), status.seen
     if not seen["version"] and seen["phase"] == "local":
         return [*said, "  nothing of this stack is on the server yet: run `pulumi up` to begin"]
     return said + ([f"  DRIFT: {line}" for line in status.drift] or ["  as the stack says"])
+
+
+def watched(status: Status, now: str) -> list[str]:
+    """Return what holds without counted files, in lines for people, with what the server does now. It is pure."""
+    seen = status.seen
+    run = f"to {seen['running']['target']}: {seen.get('progress', '')}" if seen["running"] else "none is under way"
+    return [*_held(status), f"  run            {run}", f"  seen           {now}; Ctrl-C ends this"]
 
 
 def document(status: Status) -> dict[str, Any]:
@@ -156,21 +180,46 @@ def document(status: Status) -> dict[str, Any]:
 
 def ask(stack: automation.Stack) -> Status:
     """Read configuration, server and bucket, and return what holds. Raises OperationError where that cannot be done."""
+    settings = _settings(stack)
+    seen = _seen(settings, stack.name, "--count")
+    return Status(stack.name, settings.server.host, settings.phase, seen, compare(settings, seen))
+
+
+def watch(stack: automation.Stack, every: float, show: Callable[[list[str]], None]) -> NoReturn:
+    """Show what holds and what the server does, every so many seconds, until somebody interrupts it.
+
+    Nothing is counted, and the bucket is not asked. A server that does not answer for once is told of and asked again.
+    """
+    settings = _settings(stack)
+    while True:
+        try:
+            now = Status(stack.name, settings.server.host, settings.phase, _seen(settings, stack.name))
+            found = watched(now, f"{datetime.now():%H:%M:%S}")
+        except OperationError as error:
+            found = [str(error)]
+        show(found)
+        time.sleep(every)
+
+
+def _settings(stack: automation.Stack) -> Settings:
     config = stack.get_all_config()
     try:
-        settings = stack_settings.read(
+        return stack_settings.read(
             PROJECT, {key: entry.value for key, entry in config.items()}, {k for k, v in config.items() if v.secret}
-        )
-        seen = observation.ask_status(
-            Connection.of(settings.server),
-            "--count",
-            sections=asked_with(settings, stack.name),
-            seconds=observation.ASK_SECONDS,
         )
     except stack_settings.ConfigurationError as error:
         raise OperationError(f"the stack's configuration is not right: {error}") from None
+
+
+def _seen(settings: Settings, stack: str, *words: str) -> Seen:
+    try:
+        return observation.ask_status(
+            Connection.of(settings.server),
+            *words,
+            sections=asked_with(settings, stack),
+            seconds=observation.ASK_SECONDS,
+        )
     except Unreachable as error:
         raise OperationError(f"the server {settings.server.host} cannot be reached: {error}") from None
     except observation.ServerError as error:
         raise OperationError(f"the server {settings.server.host} cannot say what holds there: {error}") from None
-    return Status(stack.name, settings.server.host, settings.phase, seen, compare(settings, seen))

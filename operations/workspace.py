@@ -9,10 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.model.phases import Phase
+
 if TYPE_CHECKING:
     from pulumi import automation
 
 PROJECT = "matrix-media-store"
+#: What a stack may say as its phase, from the first to the last.
+PHASES = tuple(str(phase) for phase in Phase if phase is not Phase.LOCAL)
 ROOT = Path(__file__).resolve().parent.parent
 #: How the engine's lines begin that say no more than that an update or its program failed.
 THAT_IT_FAILED = ("an unhandled error occurred", "update failed", "preview failed")

@@ -114,7 +114,7 @@ def observe(server: Server, journal: Journal) -> Status:
     laid is told by the settings that lie on the server.
     """
     laid, expected = Server.load(server.layout), journal.expected()
-    store = laid.settings.store
+    store, running = laid.settings.store, work.running(server.layout, server.system)
     return {
         "stack": laid.settings.host.stack,
         "version": version(journal.installed.agent_sha256),
@@ -125,7 +125,8 @@ def observe(server: Server, journal: Journal) -> Status:
         "settled": journal.settled(journal.phase),
         "mounted": server.system.mounted(server.store_path),
         "mounted_by": playbook.serving_unit(laid),
-        "running": work.running(server.layout, server.system),
+        "running": running,
+        "progress": work.last_told(server.layout) if running else "",
         "services": server.system.units(writers.patterns(server)),
         "local_copy": str(server.backup_path) if is_folder(server.backup_path) else None,
         "store": {

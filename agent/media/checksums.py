@@ -64,12 +64,16 @@ def _checksum(root: Folder, known: Entry, between: Callable[[], None]) -> list[t
 
 
 def checksum_files(
-    manifest: Manifest, root: Path, entries: Iterable[Entry], between: Callable[[], None] = lambda: None
+    manifest: Manifest,
+    root: Path,
+    entries: Iterable[Entry],
+    between: Callable[[], None] = lambda: None,
+    tell: Callable[[int, int], None] = lambda files, size: None,
 ) -> None:
     """Read the local files whose checksums are not known, and keep their checksums.
 
     They are kept in lots, so that an interruption loses little. `between` is called before each lot, and may end it all
-    by raising.
+    by raising; `tell` is told the files and bytes of each lot after it.
     """
     entries = iter(entries)
     with Store.at(root) as top, ThreadPoolExecutor(2) as pool:
@@ -78,6 +82,7 @@ def checksum_files(
             known = {entry for entry, _, _ in manifest.checksums(lot)}
             new = [entry for entry in lot if entry not in known]
             manifest.add_checksums(row for rows in pool.map(lambda e: _checksum(top, e, between), new) for row in rows)
+            tell(len(lot), sum(each.size for each in lot))
 
 
 def read_back(manifest: Manifest, bucket: Bucket, objects: list[Object]) -> list[str]:
@@ -112,13 +117,15 @@ def with_other_key(bucket: Bucket, keys: list[str]) -> list[str]:
         return [key for key, found in zip(keys, pool.map(bucket.has_other_key, keys)) if found]
 
 
-def settle(manifest: Manifest, bucket: Bucket, root: Path) -> list[str]:
+def settle(
+    manifest: Manifest, bucket: Bucket, root: Path, tell: Callable[[int, int], None] = lambda files, size: None
+) -> list[str]:
     """Read whatever must be read, on either side, to say for every name whether it is equal.
 
-    Returns the names of objects that cannot be read with the stack's customer key, or without one if it has none.
-    Raises what `read_back` does.
+    `tell` is told how many more local files, and of how many bytes, were read. Returns the names of objects that cannot
+    be read with the stack's customer key, or without one if it has none. Raises what `read_back` does.
     """
-    checksum_files(manifest, root, manifest.without_checksum())
+    checksum_files(manifest, root, manifest.without_checksum(), tell=tell)
     doubtful = manifest.doubtful()
     return read_back(manifest, bucket, doubtful) if doubtful else []
 

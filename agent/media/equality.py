@@ -45,6 +45,10 @@ class Manifest(Catalog):
         self._etag_is_silent = "TRUE" if customer_key else f"NOT {_BY_ETAG}"
         super().__init__(path)
 
+    def unread(self) -> tuple[int, int]:
+        """Return how many files `without_checksum` yields, and their bytes."""
+        return self._count(f"SELECT count(*), sum(l.size) {_BOTH} WHERE r.size = l.size AND p.path IS NULL")
+
     def without_checksum(self) -> Iterator[Entry]:
         """Yield the local files that have an object of the same size, and whose content was not read yet.
 
@@ -206,9 +210,7 @@ class Manifest(Catalog):
 
     def known_files(self) -> Iterator[Entry]:
         """Yield the files of the last walk that are known."""
-        query = f"SELECT {_ENTRY} FROM local l JOIN known k ON k.path = l.path"
-        for row in self._db.execute(query):
-            yield Entry(*row)
+        yield from map(Entry._make, self._db.execute(f"SELECT {_ENTRY} FROM local l JOIN known k ON k.path = l.path"))
 
     def gone_locally(self) -> list[str]:
         """Return the names of ours (see the class) that the last walk did not find."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..host.beneath import Folder
 from ..host.linked import Store
-from ..media import checksums, names
+from ..media import names
 from ..media.equality import Manifest
 from ..media.listing import REBUILT, load_media
 from ..media.walk import entry, walk
@@ -21,7 +21,7 @@ from ..model.errors import Problem
 from ..serving import disk
 from ..state import local_copy
 from ..state.run import Run
-from . import unaccounted
+from . import survey, unaccounted
 from .aside import keep, parent_of_store
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _compare_and_remove(run: Run, root: Path, removing: Path) -> Counts:
     with run.server.manifest() as manifest:
         files, size = manifest.load_local(walk(root, exclude))
         load_media(manifest, run.bucket, exclude)
-        checksums.settle(manifest, run.bucket, root)
+        survey.compare(run, manifest, root, "clean")
         only_local, different = manifest.missing_remotely(), manifest.different()
         purged = unaccounted.purged_of_ours(run, manifest, only_local, "the bucket")
         open_names = [path for path in only_local if path not in purged] + different

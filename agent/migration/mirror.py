@@ -53,7 +53,7 @@ def mirror(run: Run) -> Counts:
                 unaccounted.refuse_archived(manifest.archived(alone))
                 _set_aside_purged(run, manifest)
                 _refuse_other_keys(run, manifest)
-            unreadable = checksums.settle(manifest, run.bucket, root)
+            unreadable = survey.compare(run, manifest, root, "mirror")
             wrong, amount = manifest.find_unequal()
             if not wrong:
                 break

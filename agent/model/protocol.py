@@ -114,6 +114,8 @@ class Status(TypedDict, total=False):
     mounted: bool
     mounted_by: str
     running: Request | None
+    #: The last line of progress of the run that is under way; empty without one.
+    progress: str
     services: dict[str, str]
     local_copy: str | None
     store: StoreSeen

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.2
 #: Seconds that systemd may take to forget a transient unit that ended; until then it starts none of the same name.
 FORGET_SECONDS = 30
+#: Bytes at the end of the file of progress in which its last line is looked for.
+TAIL_BYTES = 1 << 16
 
 
 class EndedFromOutside(Problem):
@@ -91,6 +93,16 @@ def tell(layout: Layout, event: Event) -> None:
     """Add a line to the file of progress. Where it cannot be written, nothing is raised: the work must go on."""
     with suppress(OSError), open(layout.progress, "a", encoding="utf-8") as progress:
         progress.write(json.dumps(event) + "\n")
+
+
+def last_told(layout: Layout) -> str:
+    """Return the last line of progress for people of the newest run; it is empty where there is none."""
+    with suppress(OSError), open(layout.progress, "rb") as progress:
+        size = progress.seek(0, os.SEEK_END)
+        progress.seek(max(0, size - TAIL_BYTES))
+        lines = progress.read().decode("utf-8", "replace").splitlines()
+        return next(filter(None, map(_text, reversed(lines))), "")
+    return ""
 
 
 def end(layout: Layout, verdict: dict[str, Any]) -> None:

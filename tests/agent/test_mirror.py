@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import pytest
 
+from agent.copying import progress
 from agent.copying.progress import Progress
 from agent.media import checksums
 from agent.migration import mirror
@@ -47,11 +48,11 @@ def test_a_large_first_copy_goes_in_lots_and_says_how_far_the_whole_is(
     lines: list[str] = []
     real = server.copier.upload
 
-    def upload(source: Path, entries: Sequence[Entry], owner: Owner, progress: Progress, *rest: Any) -> None:
+    def upload(source: Path, entries: Sequence[Entry], owner: Owner, how_far: Progress, *rest: Any) -> None:
         lots.append(len(entries))
-        progress.add(len(entries), 0)
-        lines.append(progress.line(0, 0).partition(",")[0])
-        real(source, entries, owner, progress, *rest)
+        how_far.add(len(entries), 0)
+        lines.append(how_far.line(0, 0).partition(",")[0])
+        real(source, entries, owner, how_far, *rest)
 
     monkeypatch.setattr(server.copier, "upload", upload)
     mirror.mirror(server.run())
@@ -79,3 +80,16 @@ def test_a_store_that_is_gone_ends_the_copy_after_the_first_lot(
     with pytest.raises(OSError, match="connection refused"):
         mirror.mirror(server.run())
     assert len(tried) == 1
+
+
+def test_a_comparison_of_what_is_there_already_says_how_far_it_is(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who copied with other tools before has all of it read here, for hours, and nothing to copy."""
+    monkeypatch.setattr(progress, "PROGRESS_SECONDS", -1)
+    monkeypatch.setattr(checksums, "LOT", 2)
+    fill(server)
+    server.bucket.objects.update(FILES)
+    mirror.mirror(server.run())
+    told = [line.partition(",")[0] for line in server.said if "compared" in line]
+    assert told == [f"mirror: compared {number} of {len(FILES)} files" for number in (2, 4, 6)]

@@ -69,9 +69,11 @@ def test_rclone_gets_its_secrets_in_no_argument_and_names_as_they_are() -> None:
 
 def test_progress_says_how_far_how_fast_and_how_long() -> None:
     line = progress_line(120, 5000, 12_000_000, 508_000_000, 4)
-    assert line == "copied 120 of 5,000 files, 12.0 of 508.0 MB, 3.0 MB/s, about 165 s left"
+    assert line == "copied 120 of 5,000 files, 12.0 of 508.0 MB (2 %), 3.0 MB/s, about 2 min 45 s left"
     assert "left" not in progress_line(5, 5, 10, 10, 1)
-    assert progress_line(50, 100, 90, 100, 60).endswith("about 60 s left"), "small files are left"
+    assert progress_line(50, 100, 90, 100, 60).endswith("about 1 min 0 s left"), "small files are left"
+    assert "(50 %)" in progress_line(50, 100, 90, 100, 60) and "(100 %)" in progress_line(5, 5, 10, 10, 1)
+    assert "about 3 h 0 min left" in progress_line(1, 10_801, 1, 10_801, 1)
     assert "left" not in progress_line(0, 0, 0, 0, 0)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from operations.__main__ import parser
+from operations.arguments import parser
 from sandbox import parts
 from sandbox.world import ROOT
 

@@ -156,7 +156,7 @@ def mounted(path: Path) -> bool:
 
 def operate(migration: Migration, *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
     """`media-store` with these words, for the migration's stack, or for the whole fleet."""
-    stack = [] if arguments == ("fleet",) else ["--stack", migration.stack.name]
+    stack = [] if arguments[0] == "fleet" else ["--stack", migration.stack.name]
     return subprocess.run(
         [ROOT / ".venv/bin/media-store", *arguments, *stack],
         cwd=ROOT, env=migration.stack.env, text=True, capture_output=True, input=answer,

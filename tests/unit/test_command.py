@@ -17,11 +17,14 @@ from pulumi.automation import CommandResult
 from pulumi.automation.errors import CommandError
 
 from operations import __main__ as command
-from operations import changed, fleet, move, rollback, status
+from operations import arguments, changed, fleet, move, rollback, status, verbs
 from operations.workspace import OperationError
 from sandbox.world import ROOT
 
-VERBS = ("init", "status", "history", "rollback", "move", "playbook-vars", "fleet", "sse-key")
+VERBS = (
+    "init", "plan", "status", "history", "rollback", "move", "report", "playbook-vars", "fleet", "sse-key",
+    "completion",
+)  # fmt: skip
 #: A `pulumi` that writes down what it is asked, and keeps one key.
 PULUMI = """#!/bin/sh
 echo "$@" >> "$LOG"
@@ -59,7 +62,7 @@ def test_the_help_of_each_verb_has_an_example_that_its_parser_takes(verb: str, t
     done = installed(tmp_path, verb, "--help")
     examples = re.findall(r"^example: media-store (.*)$", done.stdout, re.MULTILINE)
     assert done.returncode == 0 and len(examples) == 1
-    assert command.parser().parse_args(examples[0].split()).verb == verb
+    assert arguments.parser().parse_args(examples[0].split()).verb == verb
 
 
 def test_the_help_says_every_verb_and_what_the_exit_statuses_are(tmp_path: Path) -> None:
@@ -121,7 +124,7 @@ Run = Callable[..., "tuple[int, str]"]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a verb on a stack that is there; its exit status and what it printed on standard error."""
-    monkeypatch.setattr(command, "opened", lambda name: contextlib.nullcontext(None))
+    monkeypatch.setattr(verbs, "opened", lambda name: contextlib.nullcontext(None))
 
     def run(*words: str) -> tuple[int, str]:
         return command.main(words), capsys.readouterr().err
@@ -184,7 +187,7 @@ def test_a_move_sets_which_store_serves_in_a_copy_of_the_stacks_file_and_asks(
     def edit(stack: Any, copy: Path, *words: str) -> None:
         copy.write_text(" ".join(words))
 
-    monkeypatch.setattr(command, "opened", lambda name: contextlib.nullcontext(Engine()))
+    monkeypatch.setattr(verbs, "opened", lambda name: contextlib.nullcontext(Engine()))
     monkeypatch.setattr(changed, "config_file", lambda name: file)
     monkeypatch.setattr(move, "edit_config", edit)
     monkeypatch.setattr("builtins.input", lambda _: answer)
@@ -206,5 +209,5 @@ def test_a_rollback_that_was_interrupted_says_how_to_go_on(run: Run, monkeypatch
 def test_fleet_ends_with_2_where_a_stack_could_not_be_previewed(
     run: Run, monkeypatch: pytest.MonkeyPatch, problem: str, ended: int
 ) -> None:
-    monkeypatch.setattr(fleet, "preview_all", lambda: [fleet.Preview("prod", "live", {}, problem)])
+    monkeypatch.setattr(fleet, "preview_all", lambda phase: [fleet.Preview("prod", "live", {}, problem)])
     assert run("fleet")[0] == ended

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.host.mounts import Mount
 from agent.model.errors import Problem
 from agent.model.layout import METRICS_TIMER, METRICS_UNIT
 from agent.model.phases import Owed, Phase, Side, Stage, Window
@@ -83,6 +84,7 @@ class Rclone(socketserver.StreamRequestHandler):
         path = self.rfile.readline().split()[1].decode()
         while self.rfile.readline().strip():
             pass
+        assert self.rfile.read(2) == b"{}"  # what is left unread would end the connection with an error
         body = json.dumps(self.ANSWERS[path]).encode()
         self.wfile.write(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
@@ -168,3 +170,17 @@ def test_a_link_that_somebody_lays_in_the_folder_is_replaced_and_not_followed(se
         (folder / name).symlink_to(victim)
     told(server, folder)
     assert victim.read_text() == "untouched"
+
+
+def test_how_many_requests_wait_for_the_mount_is_told_where_the_kernel_says_it(
+    server: Machine, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(server)
+    go(server, "live")
+    (tmp_path / "connections/57").mkdir(parents=True)
+    (tmp_path / "connections/57/waiting").write_text("12\n")
+    mount = Mount("0:57", "/", str(server.store), "fuse", "bucket")
+    monkeypatch.setattr(metrics, "topmost", lambda path: mount if path == server.store else None)
+    assert "mount_requests_waiting" not in told(server, folder), "fusectl is not mounted in every container"
+    monkeypatch.setattr(metrics, "CONNECTIONS", tmp_path / "connections")
+    assert told(server, folder)["mount_requests_waiting"] == 12

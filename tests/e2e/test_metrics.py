@@ -23,8 +23,8 @@ def told(phase: str) -> str:
 
 
 def test_the_metrics_say_each_phase_promtool_takes_them_and_they_go_with_the_setting(begin: Begin) -> None:
-    server.ssh(f"mkdir {FOLDER}")
     migration = begin("metrics", thin=20)
+    server.ssh(f"mkdir {FOLDER}")
     migration.stack.set("host.metricsFolder", str(FOLDER))
     migration.up("prepare")
     assert "matrix_media_store_serves_from_bucket 0" in told("prepare")
@@ -32,7 +32,6 @@ def test_the_metrics_say_each_phase_promtool_takes_them_and_they_go_with_the_set
     text = told("live")
     assert "matrix_media_store_serves_from_bucket 1" in text and "matrix_media_store_mount_healthy 1" in text
     assert f"matrix_media_store_files {len(migration.before)}" in text
-    assert "matrix_media_store_mount_requests_waiting" in text, "the kernel knows the mount"
     done = promtool.check("check", "metrics", stdin=text)
     assert done.returncode == 0 and not done.stderr, done.stderr
     # A mount that does not come back is told of.

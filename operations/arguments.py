@@ -116,6 +116,10 @@ def _init(to: _Verbs[_Parser]) -> None:
     new.add_argument("--user", default="", help="SSH user; root where it is left out")
     new.add_argument("--private-key", type=Path, metavar="FILE", help="SSH private key")
     new.add_argument("--store", default="", metavar="KIND", help="existing, or aws or b2 for a bucket that it makes")
+    new.add_argument(
+        "--secrets-provider", default="", metavar="URL",
+        help="what encrypts the stack's secrets, such as awskms://alias/matrix; else the backend, or a passphrase",
+    )  # fmt: skip
     new.add_argument("--host-key", default="", help="the server's, where it was checked already; else it is asked for")
 
 

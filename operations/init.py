@@ -31,6 +31,8 @@ class Given:
     port: int = 22
     #: The kind of store; empty where a person is asked.
     kind: str = ""
+    #: What encrypts the stack's secrets; empty for the backend's own way, or a passphrase.
+    secrets_provider: str = ""
 
 
 def init(given: Given, person: Person, say: Callable[[str], None]) -> None:
@@ -40,12 +42,12 @@ def init(given: Given, person: Person, say: Callable[[str], None]) -> None:
         raise OperationError(f"{file.relative_to(ROOT)} is there already -- choose another name, or change it")
     found = vars_yml.read(access.text_of(given.vars_file, "the playbook's file")) if given.vars_file else Found()
     options = _options(given)
-    _try_out(given.stack)
+    _try_out(given)
     values = _answers(found, options, given.private_key, person, say)
     theirs = questions.PROVIDERS.get(values["store.kind"], {})
     values = {theirs.get(path, path): value for path, value in values.items()}
     _write(
-        given.stack,
+        given,
         {path: value for path, value in values.items() if not is_secret(path)},
         {path: value for path, value in values.items() if is_secret(path)},
     )
@@ -72,13 +74,18 @@ def _options(given: Given) -> dict[str, str]:
     return said
 
 
-def _try_out(stack: str) -> None:
-    """Make the stack and take it away again: the engine itself says whether name, backend and passphrase will do.
+def _make(given: Given) -> None:
+    provider = ["--secrets-provider", given.secrets_provider] if given.secrets_provider else []
+    pulumi("stack", "init", given.stack, "--no-select", *provider)
+
+
+def _try_out(given: Given) -> None:
+    """Make the stack and take it away again: the engine itself says whether name, backend and secrets will do.
 
     Raises OperationError with its word, before anything was asked.
     """
-    pulumi("stack", "init", stack, "--no-select")
-    pulumi("stack", "rm", "--yes", stack)
+    _make(given)
+    pulumi("stack", "rm", "--yes", given.stack)
 
 
 def _answers(
@@ -116,12 +123,13 @@ def _asks_kind(found: Found, options: Mapping[str, str]) -> bool:
     return not names_bucket and "store.kind" not in options
 
 
-def _write(stack: str, settings: Mapping[str, str], secrets: Mapping[str, str]) -> None:
+def _write(given: Given, settings: Mapping[str, str], secrets: Mapping[str, str]) -> None:
     """Make the stack and write its settings; where that fails, no half of a stack stays behind.
 
     Secrets go by standard input.
     """
-    pulumi("stack", "init", stack, "--no-select")
+    _make(given)
+    stack = given.stack
     try:
         pairs = [part for path, value in settings.items() for part in ("--plaintext", f"{path}={value}")]
         pulumi("config", "set-all", "--path", *pairs, "--stack", stack)

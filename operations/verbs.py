@@ -26,6 +26,7 @@ def init(arguments: argparse.Namespace) -> int:
         arguments.host_key,
         arguments.port,
         arguments.store,
+        arguments.secrets_provider,
     )
     init.init(given, Terminal(), say)
     return 0

@@ -51,5 +51,26 @@ def test_no_run_of_up_is_cancelled_and_a_forks_pull_request_is_not_previewed() -
     assert "secrets.SSH_KEY" not in (FOLDER / "workflows/preview.yml").read_text()
 
 
+def test_up_shows_what_it_would_do_before_it_is_approved_and_only_on_main() -> None:
+    """Review, entry 58."""
+    jobs = _workflow("up")["jobs"]
+    assert jobs["up"]["needs"] == "preview" and jobs["preview"]["if"] == "github.ref == 'refs/heads/main'"
+    assert "environment" not in jobs["preview"] and "secrets.SSH_KEY" not in str(jobs["preview"])
+
+
+def test_every_job_that_reaches_a_state_may_take_a_role_at_aws_and_drift_is_told_once() -> None:
+    """Review, entry 58: no workflow keeps a key of AWS."""
+    for name in ("preview", "up", "drift"):
+        for job in _workflow(name)["jobs"].values():
+            if "PULUMI_BACKEND_URL" in job.get("env", {}):
+                assert job["permissions"]["id-token"] == "write"
+                assert "aws-role" in str(job["steps"])
+    text = "".join(file.read_text() for file in FILES)
+    assert "secrets.AWS" not in text
+    drift = _workflow("drift")["jobs"]
+    assert drift["tell"]["if"] == "failure()" and drift["tell"]["permissions"] == {"issues": "write"}
+    assert "preview --refresh --expect-no-changes" in str(drift["status"]["steps"])
+
+
 def _workflow(name: str) -> dict[str, Any]:
     return dict(yaml.safe_load(Path(FOLDER, "workflows", f"{name}.yml").read_text()))

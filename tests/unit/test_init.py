@@ -219,7 +219,7 @@ def test_where_a_secret_cannot_be_set_no_half_of_a_stack_stays(
 
     monkeypatch.setattr(init, "pulumi", pulumi)
     with pytest.raises(type(problem), match=str(problem)):
-        init._write("prod", {"phase": "prepare"}, {"store.accessKeyId": "A"})
+        init._write(init.Given("prod"), {"phase": "prepare"}, {"store.accessKeyId": "A"})
     assert calls[-1] == ("stack", "rm", "--yes", "prod")
 
 

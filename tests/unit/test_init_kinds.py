@@ -42,3 +42,10 @@ def test_the_playbooks_bucket_exists_whatever_an_option_says(made: Made) -> None
         made(AWS, kind="aws")
     with pytest.raises(OperationError, match=r"store\.kind: is not existing, aws or b2"):
         made(HEAD, kind="gcs")
+
+
+def test_a_teams_key_encrypts_the_stacks_secrets_where_one_is_named(made: Made) -> None:
+    """Review, entry 59."""
+    calls = made(AWS, secrets_provider="awskms://alias/matrix")
+    made_by = [arguments for arguments, _ in calls if arguments[:2] == ("stack", "init")]
+    assert made_by == [("stack", "init", "prod", "--no-select", "--secrets-provider", "awskms://alias/matrix")] * 2

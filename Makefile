@@ -11,7 +11,7 @@ export MATRIX_MEDIA_STORE_SERVER := $(SERVER)
 export PYTHONDONTWRITEBYTECODE :=
 COMPILE := .venv/bin/uv pip compile --quiet --universal --no-annotate --no-header
 
-.PHONY: help prerequisites demo lint unit e2e nightly faults kills bench test sandbox sandbox-stop sandbox-down docs lock
+.PHONY: help prerequisites demo lint unit e2e nightly faults kills bench test sandbox sandbox-stop sandbox-down docs site release lock
 
 help:
 	@echo 'make demo          set up the sandbox and move its media store to its S3 store (first time 10-15 min, then 1)'
@@ -27,6 +27,8 @@ help:
 	@echo 'make sandbox-stop  end what runs; what was built stays'
 	@echo 'make sandbox-down  end the sandbox and remove all that it built'
 	@echo 'make docs          write the parts of docs/ that are made of the code'
+	@echo 'make site          write the documentation as a site, to site/; fails where a link leads nowhere'
+	@echo 'make release       lay what a release is made of in release/: program, agent, notes, checksums'
 	@echo 'make lock          pin the dependencies anew'
 
 .venv/installed: requirements-dev.txt pyproject.toml sdks/b2/pyproject.toml
@@ -95,6 +97,14 @@ sandbox-down: .venv/installed
 docs: .venv/installed
 	@$(PYTHON) -m operations.reference
 	@$(PYTHON) -m operations.state_machine
+
+# It says that MkDocs has a successor, each time.
+site: export NO_MKDOCS_2_WARNING = 1
+site: .venv/installed
+	@$(PYTHON) -m mkdocs build --strict --quiet
+
+release: .venv/installed
+	@$(PYTHON) -m operations.release
 
 lock: .venv/installed
 	@.venv/bin/pip install --quiet uv

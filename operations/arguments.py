@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import verbs
-from .workspace import PHASES
+from .workspace import PHASES, PROJECT
 
 STATUSES = """\
 exit status:
@@ -25,6 +25,19 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End the program with exit status 2 and one line that says what is wrong."""
         self.exit(2, f"error: {message} -- see {self.prog} --help\n")
+
+
+class _Version(argparse.Action):
+    """This option says the versions, which nobody else waits for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        """End the program once it has said its version, and that of the agent that it sends to servers."""
+        from importlib.metadata import version
+
+        from components.host import zipapp
+
+        print(f"{PROJECT} {version(PROJECT)}, agent {zipapp.version()}")
+        parser.exit()
 
 
 #: What a parser's verbs are added to.
@@ -71,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=STATUSES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    main.add_argument("--version", action=_Version, nargs=0, help="say the program's version, and the agent's, and end")
     to = main.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs, each with its own --help")
     _init(to)
     plan = _verb(to, "plan", verbs.plan, "preview what `pulumi up` would do", "--stack prod --phase live")

@@ -27,9 +27,12 @@ def build() -> None:
         new.rename(TREE)
 
 
-def _chromium(html: str, *arguments: str, dark: bool, width: int) -> str:
+def _chromium(html: str, *arguments: str, dark: bool, width: int, beside: Path | None = None) -> str:
     build()
-    (TREE / _PAGE.relative_to("/")).write_text(html)
+    page = TREE / _PAGE.relative_to("/")
+    shutil.rmtree(page.parent, ignore_errors=True)
+    shutil.copytree(beside, page.parent) if beside else page.parent.mkdir()
+    page.write_text(html)
     return run(
         "systemd-nspawn", "--quiet", "--directory", TREE, "--register=no", "--keep-unit", "--private-network", "--pipe",
         "chromium-headless-shell", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
@@ -38,9 +41,9 @@ def _chromium(html: str, *arguments: str, dark: bool, width: int) -> str:
     )  # fmt: skip
 
 
-def document(html: str, *, dark: bool = False, width: int = 1000) -> str:
-    """The page's document once its scripts have run, as HTML; `width` in pixels."""
-    return _chromium(html, "--dump-dom", dark=dark, width=width)
+def document(html: str, *, dark: bool = False, width: int = 1000, beside: Path | None = None) -> str:
+    """The page's document once its scripts have run, as HTML; `width` in pixels, `beside` its folder."""
+    return _chromium(html, "--dump-dom", dark=dark, width=width, beside=beside)
 
 
 def screenshot(html: str, *, dark: bool = False, width: int = 1000) -> bytes:

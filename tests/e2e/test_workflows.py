@@ -20,7 +20,7 @@ FILES = [*FOLDER.glob("workflows/*.yml"), *FOLDER.glob("actions/*/action.yml")]
 
 def test_actionlint_has_nothing_to_say() -> None:
     files = [file for file in FILES if file.parent.name == "workflows"]
-    assert {file.stem for file in files} == {"test", "nightly", "preview", "up", "drift"}
+    assert {file.stem for file in files} == {"test", "nightly", "preview", "up", "drift", "site", "release"}
     done = subprocess.run([parts.build("actionlint"), "-no-color", *files], cwd=ROOT, text=True, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -38,8 +38,8 @@ def test_the_commands_of_the_workflows_are_the_projects() -> None:
     nightly = _workflow("nightly")["jobs"]["tests"]["strategy"]["matrix"]["target"]
     targets = {target for run in runs for target in run.split()} | {*nightly}
     known = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert targets == {"lint", "unit", "e2e", "nightly", "faults", "kills"} <= set(known)
-    assert set(re.findall(r"-m ([a-z.]+)", text)) == {"operations.concerned"}
+    assert targets == {"lint", "unit", "e2e", "nightly", "faults", "kills", "site", "release"} <= set(known)
+    assert set(re.findall(r"-m ([a-z.]+)", text)) == {"operations.concerned", "mkdocs"}
     (words,) = re.findall(r"\.venv/bin/media-store (.*)$", text, re.MULTILINE)
     assert parser().parse_args(shlex.split(words)).verb == "status"
 

@@ -16,6 +16,7 @@ import pytest
 from pulumi.automation import CommandResult
 from pulumi.automation.errors import CommandError
 
+from components.host import zipapp
 from operations import __main__ as command
 from operations import arguments, changed, fleet, move, rollback, status, verbs
 from operations.workspace import OperationError
@@ -69,6 +70,12 @@ def test_the_help_says_every_verb_and_what_the_exit_statuses_are(tmp_path: Path)
     told = installed(tmp_path, "--help").stdout
     assert re.findall(r"^    ([a-z-]+)", told, re.MULTILINE) == list(VERBS)
     assert re.findall(r"^  (\d+) ", told, re.MULTILINE) == ["0", "1", "2", "130"]
+
+
+def test_the_versions_of_program_and_agent_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        command.main(["--version"])
+    assert re.fullmatch(rf"matrix-media-store \d+\.\d+\.\d+, agent {zipapp.version()}\n", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(

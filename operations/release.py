@@ -1,6 +1,7 @@
 """`python -m operations.release` lays what a release is made of: program, agent, notes, and their checksums.
 
-They lie in release/. The version is that of pyproject.toml, and CHANGELOG.md has its notes. The same commit gives the same files.
+They lie in release/. The version is that of pyproject.toml, and CHANGELOG.md has its notes. The same commit gives the
+same files.
 """
 
 from __future__ import annotations

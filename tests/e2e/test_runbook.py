@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from sandbox import engine, server, store, synapse
+from sandbox.readme import copy_of_the_program
 from sandbox.world import HOST_KEY, ROOT, SERVER_ADDRESS, SSH_KEY, run
 
 from .world import BACKUP, STORE, fresh_server, mounted, on_disk, subset, synapse_runs
@@ -31,17 +31,6 @@ def chapters() -> list[list[str]]:
     text = (ROOT / "docs/runbook.md").read_text()
     section = text.partition("## The whole way, command by command")[2].partition("\n## ")[0]
     return [block.splitlines() for block in re.findall(r"```sh\n(.*?)\n```", section, re.DOTALL)]
-
-
-def copy_of_the_program(folder: Path) -> Path:
-    """As somebody has it who cloned and installed it."""
-    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    (folder / ".venv").symlink_to(ROOT / ".venv")
-    return folder
 
 
 def follow(commands: list[str], program: Path, env: Mapping[str, str], answers: str = "") -> str:

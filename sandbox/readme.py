@@ -86,6 +86,7 @@ def service(kind: str) -> dict[str, str]:
 class Newcomer:
     """Somebody who has the program, a vars.yml and a key, and nothing else."""
 
+    home: Path
     program: Path
     env: Mapping[str, str]
     kind: Kind
@@ -96,6 +97,21 @@ class Newcomer:
             ["bash", "-ec", "\n".join(commands)], cwd=self.program, env=self.env, text=True, input=self.kind.answers,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
+
+    def must(self, commands: list[str]) -> str:
+        """What commands print. Raises RuntimeError where one fails."""
+        done = self.types(commands)
+        if done.returncode:
+            raise RuntimeError(done.stdout)
+        return done.stdout
+
+    def once(self, commands: list[str]) -> list[str]:
+        """What is typed once. What it would install is there, and the sandbox's providers come from no index.
+
+        The engine takes the home of the user who runs it for the state, whatever HOME says.
+        """
+        state = f"file://{self.home}"
+        return [line.replace("--local", state) for line in commands if not line.startswith("pulumi install")]
 
     def script(self) -> list[str]:
         """README's commands, and between them what differs in the sandbox only."""
@@ -108,8 +124,7 @@ class Newcomer:
             **self.kind.settings,
         }  # fmt: skip
         return [
-            # What it would install is there, and the sandbox's providers come from no index.
-            *(line for line in once if not line.startswith("pulumi install")),
+            *self.once(once),
             commands[0],
             *(f"pulumi config set --path {name} {value} --stack prod" for name, value in settings.items()),
             *commands[1:],
@@ -130,4 +145,4 @@ def newcomer(folder: Path, kind: str) -> Newcomer:
         "PYTHONPATH": str(program),  # `media-store` lies in the checkout's environment, and is to act on the copy
     }  # fmt: skip
     del env["PULUMI_CONFIG_PASSPHRASE"]
-    return Newcomer(program, env, KINDS[kind])
+    return Newcomer(home, program, env, KINDS[kind])

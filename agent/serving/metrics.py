@@ -39,7 +39,7 @@ METRICS = {
     "info": "Always 1; labels name the stack that holds the server, the agent, and the store if it has a name",
     "phase": "1 for the phase that the server is in, 0 for the others",
     "settled": "1 where that phase was reached and proven, and no window is open",
-    "serves_from_bucket": "1 where the bucket serves as the media store, 0 where the local disk does",
+    "bucket_serves": "1 where the bucket serves as the media store, 0 where the local disk does",
     "window_open": "1 while one side takes the place of the other",
     "run_under_way": "1 while a run of the agent changes the server",
     "mount_healthy": "1 where the mount's program answers; absent while the local disk serves",
@@ -93,7 +93,7 @@ def observe(server: Server, journal: Journal) -> list[Sample]:
         Sample("info", 1, info),
         *(Sample("phase", expected.phase is phase, {"phase": phase}) for phase in Phase),
         Sample("settled", journal.settled(now)),
-        Sample("serves_from_bucket", from_bucket),
+        Sample("bucket_serves", from_bucket),
         Sample("window_open", journal.window is not None),
         Sample("run_under_way", work.running(server.layout, server.system) is not None),
     ]

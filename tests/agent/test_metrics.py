@@ -52,7 +52,7 @@ def test_every_phase_is_told_with_who_serves_and_how_many_files_there_are(server
         phases = {name: value for name, value in found.items() if name.startswith("phase")}
         assert phases == {f'phase{{phase="{each}"}}': float(each == phase) for each in
                           ("local", "prepare", "mirror", "live", "clean")}  # fmt: skip
-        assert found["serves_from_bucket"] == from_bucket and ("mount_healthy" in found) is from_bucket
+        assert found["bucket_serves"] == from_bucket and ("mount_healthy" in found) is from_bucket
         assert (found["settled"], found["window_open"], found["run_under_way"]) == (1, 0, 0)
         assert found["files"] == len(FILES) and found["bytes"] == sum(map(len, FILES.values()))
         assert time.time() - 60 < found["compared_timestamp_seconds"] <= time.time() + 1

@@ -27,10 +27,10 @@ def test_the_metrics_say_each_phase_promtool_takes_them_and_they_go_with_the_set
     server.ssh(f"mkdir {FOLDER}")
     migration.stack.set("host.metricsFolder", str(FOLDER))
     migration.up("prepare")
-    assert "matrix_media_store_serves_from_bucket 0" in told("prepare")
+    assert "matrix_media_store_bucket_serves 0" in told("prepare")
     migration.up("live")
     text = told("live")
-    assert "matrix_media_store_serves_from_bucket 1" in text and "matrix_media_store_mount_healthy 1" in text
+    assert "matrix_media_store_bucket_serves 1" in text and "matrix_media_store_mount_healthy 1" in text
     assert f"matrix_media_store_files {len(migration.before)}" in text
     done = promtool.check("check", "metrics", stdin=text)
     assert done.returncode == 0 and not done.stderr, done.stderr

@@ -91,6 +91,8 @@ def main() -> None:
     pulumi.export("phase", server.verdict.apply(lambda v: v.get("phase", settings.phase)))
     pulumi.export("bucket", store.bucket)
     pulumi.export("endpoint", store.endpoint)
+    for name, value in store.shown.items():
+        pulumi.export(name, value)
     pulumi.export("server", told.apply(shown_verdict))
     pulumi.export("repairs", server.repairs)
     pulumi.export("summary", told.apply(lambda v: summary(v, settings.host.media_store)))
@@ -100,14 +102,10 @@ def main() -> None:
             lambda known: playbook.shown(settings.mount.managed_by, playbook.variables(*known))
         ),
     )
-    pulumi.export(
-        "playbookKeys",
-        pulumi.Output.secret(
-            pulumi.Output.all(store.access_key_id, store.secret_access_key).apply(
-                lambda known: playbook.lines(playbook.keys(*known))
-            )
-        ),
-    )
+    if settings.mount.managed_by == "playbook":  # else nobody needs the bucket's key in the stack's outputs
+        keys = pulumi.Output.all(store.access_key_id, store.secret_access_key)
+        lines = keys.apply(lambda known: playbook.lines(playbook.keys(*known)))
+        pulumi.export("playbookKeys", pulumi.Output.secret(lines))
     if settings.host.storage_provider == "to":
         export_provider(settings, store, server)
     pulumi.export("next", server.verdict.apply(lambda v: next_step(v.get("phase", ""), settings)))

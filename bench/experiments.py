@@ -20,6 +20,7 @@ from sandbox.world import HOME, ROOT
 from . import media
 from .contenders import CONTENDERS, MANUAL, MOUNT, PROGRAM, goofys, manual, rsync
 from .distance import far_away
+from .felt import felt
 from .ground import MEDIA_STORE, TOOLS, Ground, await_mount, converge, looking, on_server, seconds
 from .moved import moved
 from .noticed import noticed
@@ -239,6 +240,7 @@ EXPERIMENTS: dict[str, list[Callable[[int], Record]]] = {
     ],
     "moved": [*(lambda n, latency=latency: moved(20_000, latency, n) for latency in (0, 1, 20))],
     "unchanged": [lambda n: unchanged(100_000, n)],
+    "felt": [*(lambda _, latency=latency: felt(1000, latency) for latency in (20, 80))],
     "serving": [*(lambda _, latency=latency: serving(5000, 600, latency) for latency in (0, 20))],
     "million": [lambda n: million(1_000_000)],
 }

@@ -63,7 +63,7 @@ def noticed(files: int, latency: int, repetitions: int, by_hand: bool = False) -
     """Change the store beneath clients at work, with services held and restarted in turn, and as by hand."""
     found: dict[str, dict[str, list[Record]]] = {HELD: {}, RESTARTED: {}}
     with far_away(latency) as endpoint:
-        token, people = _server(files, endpoint)
+        token, people = server_with(files, endpoint)
         stack = stacks.existing("sandbox-bench", BUCKET)
         stack.set("store.endpoint", endpoint)
         stack.phase("mirror")
@@ -73,14 +73,14 @@ def noticed(files: int, latency: int, repetitions: int, by_hand: bool = False) -
                 stack.set("cutover.method", method)
                 for what, phase, memory in CHANGES:
                     stack.set("mount.memoryMax", memory)
-                    seen = watched(token, people, lambda: stack.phase(phase))  # noqa: B023
+                    seen = watched(token, people[:100], lambda: stack.phase(phase))  # noqa: B023
                     _note(found[way], what, seen)
         if by_hand:
             found[BY_HAND] = {}
-            token, people = _server(files, endpoint)  # of this program nothing is on it
+            token, people = server_with(files, endpoint)  # of this program nothing is on it
             mount_goofys(endpoint, MOUNT)
             rsync()
-            _note(found[BY_HAND], "cutover", watched(token, people, lambda: _by_hand(endpoint)))
+            _note(found[BY_HAND], "cutover", watched(token, people[:100], lambda: _by_hand(endpoint)))
     return {"files": files, "latency_ms": latency, "ways": found}
 
 
@@ -92,7 +92,7 @@ def _note(into: dict[str, list[Record]], what: str, seen: Record) -> None:
     print(f"bench: {what}: { ({name: seen[name] for name in seen if name != 'waits'}) }", flush=True)
 
 
-def _server(files: int, endpoint: str) -> tuple[str, list[synapse.Media]]:
+def server_with(files: int, endpoint: str) -> tuple[str, list[synapse.Media]]:
     """A fresh server with so many files besides the seed's, an access token, and uploads that people look at."""
     kind = kinds.KINDS["docker"]
     prepare(kind)
@@ -101,7 +101,7 @@ def _server(files: int, endpoint: str) -> tuple[str, list[synapse.Media]]:
     equip(endpoint)
     server.up()
     token, uploads = synapse.seeded_media()
-    return token, uploads[:100]
+    return token, uploads
 
 
 def _by_hand(endpoint: str) -> str:

@@ -23,10 +23,10 @@ def lines(stack: automation.Stack) -> str:
     Raises OperationError where the stack has none, or they would do harm.
     """
     outputs = json.loads(pulumi("stack", "output", "--json", "--show-secrets", "--stack", stack.name))
-    if any(name not in outputs for name in OUTPUTS):
-        raise OperationError("the stack has no such outputs yet -- run pulumi up")
     wanted = PROVIDERS_OUTPUTS if PROVIDERS_OUTPUTS[0] in outputs else OUTPUTS
-    said = outputs[wanted[0]]
+    said = outputs.get(wanted[0])
+    if said is None:
+        raise OperationError("the stack has no such outputs yet -- run pulumi up")
     if said.startswith(NOT_YET):
         raise OperationError(
             "with these lines the playbook's mount would cover a local media store, since mount.managedBy is stack -- "
@@ -37,4 +37,6 @@ def lines(stack: automation.Stack) -> str:
             "synapse-s3-storage-provider takes over where all media are on disk and in the bucket, in phase mirror -- "
             "pulumi config set phase mirror && pulumi up, then ask again"
         )
+    if wanted[1] not in outputs:
+        raise OperationError("the stack's outputs are of an earlier version -- run pulumi up")
     return "\n".join(outputs[name] for name in wanted)

@@ -42,6 +42,8 @@ class Store:
     b2_api: str = ""
     #: Id and secret of a key for synapse-s3-storage-provider, where the stack makes one; it outlives the stack.
     provider_key: tuple[pulumi.Input[str], pulumi.Input[str]] | None = field(default=None, repr=False)
+    #: What the stack's outputs say of it besides, by name.
+    shown: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     #: Whether `pulumi destroy` empties the bucket once the media are home, so that it can be deleted.
     empty_on_destroy: bool = False
 

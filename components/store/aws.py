@@ -149,6 +149,7 @@ class AwsBucket(pulumi.ComponentResource):
             storage_class=settings.storage_class,
             key_patience=KEY_PATIENCE_SECONDS,
             provider_key=self._provider_key(name, settings, bucket) if to_provider else None,
+            shown={"bucketArn": bucket.arn, "bucketUser": user.name},
             empty_on_destroy=settings.on_destroy == "delete",
         )
         self.register_outputs({"endpoint": self.store.endpoint, "bucket": bucket.bucket})

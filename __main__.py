@@ -96,22 +96,23 @@ def main() -> None:
     pulumi.export("server", told.apply(shown_verdict))
     pulumi.export("repairs", server.repairs)
     pulumi.export("summary", told.apply(lambda v: summary(v, settings.host.media_store)))
-    pulumi.export(
-        "playbookVars",
-        pulumi.Output.all(store.endpoint, store.region, store.bucket, store.storage_class).apply(
-            lambda known: playbook.shown(settings.mount.managed_by, playbook.variables(*known))
-        ),
-    )
-    if settings.mount.managed_by == "playbook":  # else nobody needs the bucket's key in the stack's outputs
-        keys = pulumi.Output.all(store.access_key_id, store.secret_access_key)
-        lines = keys.apply(lambda known: playbook.lines(playbook.keys(*known)))
-        pulumi.export("playbookKeys", pulumi.Output.secret(lines))
+    if settings.mount.managed_by == "playbook":  # else its mount would cover a local media store
+        export_playbook(store)
     if settings.host.storage_provider == "to":
         export_provider(settings, store, server)
     pulumi.export("next", server.verdict.apply(lambda v: next_step(v.get("phase", ""), settings)))
 
     if not preview:
         told.apply(lambda v: leave_report(settings, v))
+
+
+def export_playbook(store: Store) -> None:
+    """Export the lines for vars.yml by which the playbook mounts the bucket, and those with its keys."""
+    place = pulumi.Output.all(store.endpoint, store.region, store.bucket, store.storage_class)
+    pulumi.export("playbookVars", place.apply(lambda known: playbook.lines(playbook.variables(*known))))
+    keys = pulumi.Output.all(store.access_key_id, store.secret_access_key)
+    lines = keys.apply(lambda known: playbook.lines(playbook.keys(*known)))
+    pulumi.export("playbookKeys", pulumi.Output.secret(lines))
 
 
 def export_provider(settings: Settings, store: Store, server: MediaServer) -> None:

@@ -35,15 +35,6 @@ def variables(endpoint: str, region: str, bucket: str, storage_class: str) -> di
     return {**named, f"{_PREFIX}custom_endpoint_enabled": True, f"{_PREFIX}custom_endpoint": endpoint}
 
 
-#: The warning before the lines, as long as nothing keeps the playbook's mount off a local store.
-NOT_YET = "# not yet: pulumi config set --path mount.managedBy playbook && pulumi up"
-
-
-def shown(managed_by: str, values: dict[str, str | bool]) -> str:
-    """Return the variables' lines, and before them a warning unless the playbook may mount the bucket."""
-    return lines(values) if managed_by == "playbook" else f"{NOT_YET}\n{lines(values)}"
-
-
 def keys(access_key_id: str, secret_access_key: str) -> dict[str, str | bool]:
     """Return the playbook's variables that are secret, by name."""
     return {f"{_PREFIX}aws_access_key": access_key_id, f"{_PREFIX}aws_secret_key": secret_access_key}

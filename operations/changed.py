@@ -42,12 +42,15 @@ def _copy(stack: automation.Stack, write: Write) -> Iterator[Path]:
 
 
 def preview(
-    stack: automation.Stack, write: Write, say: Callable[[str], None] | None = None
+    stack: automation.Stack, write: Write, event: Callable[[automation.EngineEvent], None] | None = None
 ) -> automation.PreviewResult:
-    """Preview the stack as `write` changes it; its file stays as it is. Raises OperationError where that fails."""
+    """Preview the stack as `write` changes it; its file stays as it is. Raises OperationError where that fails.
+
+    `event` is told of each of the engine's events.
+    """
     with _copy(stack, write) as new:
         try:
-            return stack.preview(config_file=str(new), diff=say is not None, on_output=say)
+            return stack.preview(config_file=str(new), on_event=event)
         except automation.errors.CommandError as error:
             raise OperationError(last_line(error)) from None
 

@@ -9,7 +9,7 @@ import json
 
 from pulumi import automation
 
-from components.playbook import NOT_YET, PROVIDER_NOT_YET
+from components.playbook import PROVIDER_NOT_YET
 
 from .workspace import OperationError, pulumi
 
@@ -24,19 +24,16 @@ def lines(stack: automation.Stack) -> str:
     """
     outputs = json.loads(pulumi("stack", "output", "--json", "--show-secrets", "--stack", stack.name))
     wanted = PROVIDERS_OUTPUTS if PROVIDERS_OUTPUTS[0] in outputs else OUTPUTS
-    said = outputs.get(wanted[0])
-    if said is None:
-        raise OperationError("the stack has no such outputs yet -- run pulumi up")
-    if said.startswith(NOT_YET):
+    if "phase" not in outputs:
+        raise OperationError("the stack has no outputs yet -- run pulumi up")
+    if any(name not in outputs for name in wanted):
         raise OperationError(
             "with these lines the playbook's mount would cover a local media store, since mount.managedBy is stack -- "
             "pulumi config set --path mount.managedBy playbook && pulumi up, then ask again"
         )
-    if said.startswith(PROVIDER_NOT_YET):
+    if outputs[wanted[0]].startswith(PROVIDER_NOT_YET):
         raise OperationError(
             "synapse-s3-storage-provider takes over where all media are on disk and in the bucket, in phase mirror -- "
             "pulumi config set phase mirror && pulumi up, then ask again"
         )
-    if wanted[1] not in outputs:
-        raise OperationError("the stack's outputs are of an earlier version -- run pulumi up")
     return "\n".join(outputs[name] for name in wanted)

@@ -34,10 +34,10 @@ def init(arguments: argparse.Namespace) -> int:
 
 def plan(arguments: argparse.Namespace) -> int:
     """Preview a stack, in another phase where one is named."""
-    from . import changed
+    from . import plan
 
     with opened(arguments.stack) as stack:
-        changed.preview(stack, changed.to_phase(stack, arguments.phase), say)
+        plan.plan(stack, arguments.phase, say)
     return 0
 
 

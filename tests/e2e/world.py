@@ -16,7 +16,6 @@ from typing import Any
 
 import yaml
 
-from components import playbook
 from sandbox import server, stacks, store, synapse
 from sandbox.__main__ import prepare
 from sandbox.demo import bucket_contents
@@ -77,9 +76,7 @@ class Migration:
     def playbook_lines(self) -> dict[str, Any]:
         """What the stack's outputs have the playbook's vars.yml say."""
         outputs = json.loads(self.stack.must("stack", "output", "--json", "--show-secrets"))
-        # Without mount.managedBy: playbook the keys are no output; who lays the lines all the same has them elsewhere.
-        keys = playbook.lines(playbook.keys(store.ACCESS_KEY_ID, store.SECRET_ACCESS_KEY))
-        return dict(yaml.safe_load(f"{outputs['playbookVars']}\n{outputs.get('playbookKeys', keys)}"))
+        return dict(yaml.safe_load(f"{outputs['playbookVars']}\n{outputs['playbookKeys']}"))
 
     def assert_serves_locally(self) -> None:
         """Everything is there, from local disk, and the homeserver runs."""

@@ -102,7 +102,7 @@ def test_the_lines_come_only_where_all_media_are_on_disk_and_in_the_bucket(
 ) -> None:
     values = playbook.provider_variables("https://s3.example.com", "us-1", "media", "", "")
     known = {
-        "playbookVars": f"{playbook.NOT_YET}\n", "playbookKeys": "", "providerKeys": playbook.provider_keys(None, ""),
+        "phase": phase, "providerKeys": playbook.provider_keys(None, ""),
         "providerVars": playbook.provider_shown(phase, values),
     }  # fmt: skip
     monkeypatch.setattr(playbook_vars, "pulumi", lambda *arguments: json.dumps(known))

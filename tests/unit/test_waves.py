@@ -169,7 +169,7 @@ def test_a_plan_of_another_phase_previews_a_copy_and_leaves_the_stacks_file(
     file.write_text("phase: prepare")
 
     class Previewed(Engine):
-        def preview(self, config_file: str, diff: bool, on_output: Say | None) -> automation.PreviewResult:
+        def preview(self, config_file: str, on_event: object) -> automation.PreviewResult:
             seen.append(Path(config_file).read_text())
             return automation.PreviewResult("", "", {})
 

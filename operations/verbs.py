@@ -6,6 +6,7 @@ What a verb needs is imported once it runs: Pulumi's Automation API takes most o
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 
@@ -49,7 +50,9 @@ def status(arguments: argparse.Namespace) -> int:
         raise OperationError("--watch is for people, --json for machines -- use one of them")
     with opened(arguments.stack) as stack:
         if arguments.watch:
-            status.watch(stack, arguments.every, show_anew())
+            with contextlib.suppress(KeyboardInterrupt):  # that is how it ends
+                status.watch(stack, arguments.every, show_anew())
+            return 0
         found = status.ask(stack)
     print(json.dumps(status.document(found)) if arguments.json else "\n".join(status.lines(found)))
     return 1 if found.drift else 0

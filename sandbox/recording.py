@@ -11,14 +11,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from . import readme
+from . import readme, store
 from .__main__ import up
 from .world import ROOT, SERVER_ADDRESS
 
 PICTURE = ROOT / "docs/first-stack.svg"
 WIDTH = 132
 #: Lines of a command's output that are drawn: those at its end say how it went.
-LINES = 22
+LINES = 18
 #: Seen beside the commands: what a phase would do, and what the server does.
 _PLAN = "media-store plan --stack prod --phase live"
 _WATCH = "media-store status --stack prod --watch"
@@ -26,7 +26,7 @@ _WATCH = "media-store status --stack prod --watch"
 
 def shown(command: str, output: str) -> list[str]:
     """What is drawn of a command's output: no empty lines, at most `LINES`, and nobody's real names. It is pure."""
-    text = output.replace(SERVER_ADDRESS, "203.0.113.7")
+    text = output.replace(SERVER_ADDRESS, "203.0.113.7").replace(store.ENDPOINT, "https://s3.example.com")
     text = re.sub(r"file://\S+", "file://~", text)
     lines = [line.rstrip() for line in text.splitlines() if line.strip() and not line.startswith("View Live:")]
     if command.startswith("pulumi"):
@@ -58,9 +58,10 @@ def draw(told: Sequence[tuple[str, str]]) -> str:
         for command, output in told:
             console.print(Text(f"$ {command}", style="bold green"))
             for line in shown(command, output):
-                console.print(Text(line), overflow="ellipsis", no_wrap=True)
+                console.print(Text(line))
             console.print()
-        return console.export_svg(title="from a playbook's vars.yml to live")
+        drawn = console.export_svg(title="from a playbook's vars.yml to live")
+    return re.sub(r"@font-face \{.*?\}\n", "", drawn, flags=re.DOTALL)  # they would be fetched from elsewhere
 
 
 def main() -> int:

@@ -155,6 +155,13 @@ def test_status_ends_with_1_where_there_is_drift(
     assert run("status", "--stack", "prod", "--json") == (ended, "")
 
 
+def test_watching_is_ended_by_ctrl_c_and_that_is_no_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "watch", raising(KeyboardInterrupt()))
+    assert run("status", "--stack", "prod", "--watch") == (0, "")
+    refused, said = run("status", "--stack", "prod", "--watch", "--json")
+    assert refused == 2 and "--watch is for people" in said
+
+
 def test_status_ends_with_2_where_the_server_cannot_be_asked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "ask", raising(OperationError("the server cannot be reached -- check server.host")))
     assert run("status", "--stack", "prod") == (2, "error: the server cannot be reached -- check server.host\n")

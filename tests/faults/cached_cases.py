@@ -39,11 +39,10 @@ CACHED = [
             *way,
             method="auto",
             cached=True,
-            waits=True,
+            waits=waits,
         )
         for way in (HOME, ("live", "clean", "at rest"))
-        # The homeserver waits too: each upload tries the bucket for seconds, on the thread that answers everybody.
-        for what, inject in (("", c.nothing), (", power lost", i.power_lost))
+        for what, inject, waits in (("", c.nothing, False), (", power lost", i.power_lost, True))
     ),
     Case("key revoked with uploads owed", c.key_revoked_owing, *AT_REST, method="auto", cached=True),
     *(

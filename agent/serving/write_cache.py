@@ -147,9 +147,8 @@ def options(server: Server) -> list[str]:
         "--vfs-fast-fingerprint", "--use-server-modtime",
         "--transfers", str(TRANSFERS),
         "--dir-cache-time", NAMES_STAY,
-        # Who asks for what is not here, while the bucket is away, hears at once: Synapse makes an upload's folders on
-        # the thread that answers everybody. Uploads and reads are tried again all the same, by the cache.
-        "--low-level-retries", "1", "--contimeout", "5s", "--timeout", "30s",
+        # Who asks for what is not here, while the bucket is away, hears so soon; uploads are tried again all the same.
+        "--low-level-retries", "3", "--contimeout", "5s", "--timeout", "30s",
         # In a folder that root alone enters: it says what is owed.
         "--rc", "--rc-no-auth", "--rc-addr", f"unix://{server.layout.remote_control}",
     ]  # fmt: skip

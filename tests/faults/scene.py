@@ -246,7 +246,7 @@ MOMENTS: dict[str, Callable[[], bool]] = {
     "after restore": _milestone(Milestone.SERVING_AGAIN, Window.RESTORE),
     "clean, removing": _beside("media-store-local-backup.removing"),
     "refill": _beside("media-store-local-backup.incomplete"),
-    "remount, trying": _process(r"goofys .*staging"),
+    "remount, trying": lambda: world.mounted(HERE.staging),  # for half a second, and a look at processes takes long
     "unmount": _process(r"agent\.pyz unmount"),
     "uninstall": _process(r" uninstall "),
     "engine begins": lambda: True,

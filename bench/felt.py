@@ -23,7 +23,7 @@ from .noticed import server_with
 #: Where media are: what mounts the bucket, and its cache.
 PLACES = {"local disk": ("", ""), "goofys": ("goofys", ""), "rclone with a cache": ("rclone", "5G")}
 #: Uploads, and their bytes; thumbnails in a room, how many a browser asks for at once, and rooms.
-UPLOADS, SIZE, THUMBNAILS, AT_ONCE, ROOMS = 40, 60_000, 50, 6, 4
+UPLOADS, SIZE, THUMBNAILS, AT_ONCE, ROOMS = 40, 60_000, 50, 6, 3
 Record = dict[str, Any]
 
 

@@ -22,6 +22,7 @@ from .contenders import CONTENDERS, MANUAL, MOUNT, PROGRAM, goofys, manual, rsyn
 from .distance import far_away
 from .felt import felt
 from .ground import MEDIA_STORE, TOOLS, Ground, await_mount, converge, looking, on_server, seconds
+from .held import held
 from .moved import moved
 from .noticed import noticed
 
@@ -233,6 +234,7 @@ EXPERIMENTS: dict[str, list[Callable[[int], Record]]] = {
         lambda n: window(20_000, 100, n),
         lambda n: window(100_000, 100, n),
     ],
+    "held": [*(lambda n, files=files: held(files, n) for files in (5000, 100_000))],
     "noticed": [
         lambda n: noticed(5000, 0, n, by_hand=True),
         lambda n: noticed(5000, 20, n),

@@ -88,6 +88,18 @@ def noticed_rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
+def held_rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each store and way: medians of how long services stood still, and of the files that came. Pure."""
+    return [
+        {
+            "files": record["files"], "what": what, "runs": len(runs),
+            "held": middle([run["held"] for run in runs]), "late": round(middle([run["late"] for run in runs])),
+        }
+        for record in records
+        for what, runs in record["ways"].items()
+    ]  # fmt: skip
+
+
 def moved_rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row for each distance: medians of the copy and of concurrent PUTs, and the most that it needed. Pure."""
     rows = []
@@ -147,6 +159,7 @@ def render(results: dict[str, Any]) -> None:
         limit=LIMIT,
         noticed=noticed_rows(results["noticed"]),
         drawn=drawn,
+        held=held_rows(results["held"]),
         moved=moved_rows(results["moved"]),
     )
     (DOCS / "performance.md").write_text(page)

@@ -167,7 +167,13 @@ def _labels(labels: Mapping[str, str]) -> str:
 
 
 def write(server: Server, journal: Journal) -> None:
-    """Write the file, and take away one that lies in another folder. Raises `Problem` where the folder is not there."""
+    """Write the file where it is wanted, and take away one that lies elsewhere.
+
+    Raises `Problem` where the folder is not there.
+    """
+    if not wanted(server):
+        remove(server.layout)
+        return
     check(server)
     folder = Path(server.settings.host.metrics_folder)
     if _noted(server.layout) != folder:

@@ -140,6 +140,16 @@ def test_the_timer_runs_as_long_as_the_setting_says_so_and_goes_with_what_it_wro
     assert list(folder.iterdir()) == []
 
 
+def test_a_run_of_the_timer_that_comes_late_writes_nothing_and_takes_away_what_is_there(
+    server: Machine, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(server, folder)
+    server.tell(host={"metrics_folder": ""})
+    monkeypatch.chdir(folder)
+    metrics.write(server.agent, server.journal)
+    assert list(folder.iterdir()) == [] and not server.layout.metrics.exists()
+
+
 def test_a_server_that_is_let_go_keeps_no_file(server: Machine, folder: Path) -> None:
     mount.lay_files(server.agent, server.journal)
     told(server, folder)

@@ -238,6 +238,7 @@ EXPERIMENTS: dict[str, list[Callable[[int], Record]]] = {
     "noticed": [
         lambda n: noticed(5000, 0, n, by_hand=True),
         lambda n: noticed(5000, 20, n),
+        lambda n: noticed(5000, 20, min(n, 3), cache="5G"),
         lambda n: noticed(100_000, 0, min(n, 3)),
     ],
     "moved": [*(lambda n, latency=latency: moved(20_000, latency, n) for latency in (0, 1, 20))],

@@ -59,13 +59,14 @@ def dark(waits: list[Wait]) -> float:
     return max((later - earlier for earlier, later in zip(ends, ends[1:], strict=False)), default=0.0)
 
 
-def noticed(files: int, latency: int, repetitions: int, by_hand: bool = False) -> Record:
+def noticed(files: int, latency: int, repetitions: int, by_hand: bool = False, cache: str = "") -> Record:
     """Change the store beneath clients at work, with services held and restarted in turn, and as by hand."""
     found: dict[str, dict[str, list[Record]]] = {HELD: {}, RESTARTED: {}}
     with far_away(latency) as endpoint:
         token, people = server_with(files, endpoint)
         stack = stacks.existing("sandbox-bench", BUCKET)
         stack.set("store.endpoint", endpoint)
+        stack.set("mount.cache", cache)
         stack.phase("mirror")
         for turn in range(repetitions):
             # Once is enough of what is so much longer.
@@ -81,7 +82,7 @@ def noticed(files: int, latency: int, repetitions: int, by_hand: bool = False) -
             mount_goofys(endpoint, MOUNT)
             rsync()
             _note(found[BY_HAND], "cutover", watched(token, people[:100], lambda: _by_hand(endpoint)))
-    return {"files": files, "latency_ms": latency, "ways": found}
+    return {"files": files, "latency_ms": latency, "cache": bool(cache), "ways": found}
 
 
 def _note(into: dict[str, list[Record]], what: str, seen: Record) -> None:

@@ -78,6 +78,7 @@ def noticed_rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 rows.append(
                     {
                         "files": record["files"], "latency_ms": record["latency_ms"], "what": what, "way": way,
+                        "cache": record.get("cache", False),
                         "runs": len(runs),
                         "requests": sum(run["requests"] for run in runs),
                         "failed": sum(run["failed"] for run in runs),

@@ -119,6 +119,10 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
+def _chosen(to: _Parser) -> None:
+    to.add_argument("stacks", nargs="*", metavar="STACK", help="these alone; patterns such as 'eu-*' too")
+
+
 def _init(to: _Verbs[_Parser]) -> None:
     new = _verb(
         to, "init", verbs.init, "make a new stack, from a playbook's vars.yml or from answers",
@@ -129,24 +133,33 @@ def _init(to: _Verbs[_Parser]) -> None:
     new.add_argument("--port", type=int, default=22, help="port of SSH")
     new.add_argument("--user", default="", help="SSH user; root where it is left out")
     new.add_argument("--private-key", type=Path, metavar="FILE", help="SSH private key")
-    new.add_argument("--store", default="", metavar="KIND", help="existing, or aws or b2 for a bucket that it makes")
+    new.add_argument(
+        "--store",
+        default="",
+        metavar="KIND",
+        help="existing, or aws or b2 for a bucket that it makes; else it is asked",
+    )
     new.add_argument(
         "--secrets-provider", default="", metavar="URL",
         help="what encrypts the stack's secrets, such as awskms://alias/matrix; else the backend, or a passphrase",
     )  # fmt: skip
-    new.add_argument("--host-key", default="", help="the server's, where it was checked already; else it is asked for")
+    new.add_argument(
+        "--host-key", default="", help="the server's SSH host key, checked already; else it is shown and asked"
+    )
 
 
 def _fleet(to: _Verbs[_Parser]) -> None:
     fleet = _verb(to, "fleet", verbs.fleet_plan, "preview or update every stack under stacks/, side by side", "plan")
-    fleet.set_defaults(phase="")
+    fleet.set_defaults(phase="", stacks=[])
     what = fleet.add_subparsers(metavar="VERB", title="verbs; plan where it is left out")
     plan = _verb(what, "plan", verbs.fleet_plan, "preview every stack under stacks/", "--phase mirror", "fleet ")
+    _chosen(plan)
     _phase(plan, "as if each stack that is not so far said this phase; their files stay as they are")
     up = _verb(
         what, "up", verbs.fleet_up, "update every stack under stacks/, so many at once; run it again to go on",
         "--phase mirror --at-once 4 --stop-after 1", "fleet ",
     )  # fmt: skip
+    _chosen(up)
     _phase(up, "bring each stack that is not so far to this phase; those that are beyond it are left alone")
     up.add_argument("--at-once", type=_a_number, default=4, metavar="N", help="stacks at once; 4")
     up.add_argument(

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
 
 from pulumi import automation
 
 from components.host.last_known import STRICT
 
 from . import changed
+from .concerned import stacks
 from .waves import is_beyond
-from .workspace import PROJECT, ROOT, OperationError, config_file, last_line, selected
+from .workspace import PHASES, PROJECT, ROOT, OperationError, config_file, last_line, selected
 
 #: Previews at once: each is an engine and a Python process, and a connection to its server.
 AT_ONCE = 4
@@ -29,31 +32,50 @@ class Preview:
     problem: str = ""
 
 
-def members(names: Sequence[str]) -> list[str]:
-    """Return those of the backend's stacks that have their configuration under stacks/."""
-    return sorted(name for name in names if config_file(name).exists())
+def members(names: Sequence[str], chosen: Sequence[str] = ()) -> list[str]:
+    """Return those of the backend's stacks that have their configuration under stacks/, or the chosen ones of them.
+
+    :param chosen: names, or patterns as a shell has them; all where there are none.
+    """
+    found = sorted(name for name in names if config_file(name).exists())
+    return [name for name in found if not chosen or any(fnmatch(name, pattern) for pattern in chosen)]
 
 
-def known() -> dict[str, str]:
-    """Return the phase that each stack of the fleet says, by its name.
+def check_backend(names: Sequence[str]) -> None:
+    """Raise OperationError where a stack has its configuration here, and the backend does not know it."""
+    there = {config_file(name).name for name in names}
+    lost = [name for path, name in stacks(ROOT.glob("stacks/Pulumi.*.yaml")).items() if Path(path).name not in there]
+    if lost:
+        raise OperationError(
+            f"the backend does not know {', '.join(lost)} -- log in to the one that does, or take their files out of "
+            "stacks/"
+        )
 
-    Raises OperationError where the backend does not list the stacks, or one of them cannot be read.
+
+def known(chosen: Sequence[str] = ()) -> dict[str, str]:
+    """Return how far each stack of the fleet is, by its name: its file's phase, or a later one that it reached.
+
+    Raises OperationError where the backend does not list the stacks, lacks one, or one cannot be read.
     """
     workspace = automation.LocalWorkspace(work_dir=str(ROOT))
     with selected(workspace):
-        return {name: _phase(automation.Stack.select(name, workspace)) for name in _members(workspace)}
+        return {name: _stands(automation.Stack.select(name, workspace)) for name in _members(workspace, chosen)}
 
 
-def _members(workspace: automation.Workspace) -> list[str]:
-    return members([stack.name for stack in workspace.list_stacks()])
+def _members(workspace: automation.Workspace, chosen: Sequence[str]) -> list[str]:
+    names = [stack.name for stack in workspace.list_stacks()]
+    check_backend(names)
+    return members(names, chosen)
 
 
-def _phase(stack: automation.Stack) -> str:
-    entry = stack.get_all_config().get(f"{PROJECT}:phase")
-    return entry.value if entry else "prepare"
+def _stands(stack: automation.Stack) -> str:
+    """Return the phase that the stack says, or the later one in which the last update left its server."""
+    entry, left = stack.get_all_config().get(f"{PROJECT}:phase"), stack.outputs().get("phase")
+    phases = [entry.value if entry else "prepare", *([str(left.value)] if left else [])]
+    return max(phases, key=lambda phase: PHASES.index(phase) if phase in PHASES else -1)
 
 
-def preview_all(phase: str = "") -> list[Preview]:
+def preview_all(phase: str = "", chosen: Sequence[str] = ()) -> list[Preview]:
     """Preview every stack; one that fails has a `problem` and does not keep the others.
 
     With a phase, those that are not so far are previewed as if they said it. Raises OperationError where the backend
@@ -61,7 +83,7 @@ def preview_all(phase: str = "") -> list[Preview]:
     """
     workspace = automation.LocalWorkspace(work_dir=str(ROOT))
     with selected(workspace), ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(lambda name: preview(name, phase), _members(workspace)))
+        return list(pool.map(lambda name: preview(name, phase), _members(workspace, chosen)))
 
 
 def preview(name: str, wanted: str = "") -> Preview:
@@ -71,7 +93,7 @@ def preview(name: str, wanted: str = "") -> Preview:
     workspace = automation.LocalWorkspace(work_dir=str(ROOT), env_vars={STRICT[0]: "1"})
     try:
         stack = automation.Stack.select(name, workspace)
-        phase = _phase(stack)
+        phase = _stands(stack)
         if wanted and not is_beyond(phase, wanted):
             done, phase = changed.preview(stack, changed.to_phase(stack, wanted)), wanted
         else:

@@ -53,9 +53,7 @@ def init(given: Given, person: Person, say: Callable[[str], None]) -> None:
     )
     if values["store.kind"] == "aws":
         say("AWS's own credentials come from where the AWS command line takes them (aws configure, AWS_PROFILE)")
-    say(
-        f"wrote {file.relative_to(ROOT)}; next: pulumi stack select {given.stack} && pulumi preview --diff && pulumi up"
-    )
+    say(f"wrote {file.relative_to(ROOT)}; next: pulumi stack select {given.stack} && pulumi up")
 
 
 def _options(given: Given) -> dict[str, str]:

@@ -15,6 +15,8 @@ from .workspace import OperationError, pulumi
 
 OUTPUTS = ("playbookVars", "playbookKeys")
 PROVIDERS_OUTPUTS = ("providerVars", "providerKeys")
+#: How an earlier version began lines that were not for use yet; a stack that was not updated since has them still.
+EARLIER = "# not yet: pulumi config set --path mount.managedBy"
 
 
 def lines(stack: automation.Stack) -> str:
@@ -26,7 +28,7 @@ def lines(stack: automation.Stack) -> str:
     wanted = PROVIDERS_OUTPUTS if PROVIDERS_OUTPUTS[0] in outputs else OUTPUTS
     if "phase" not in outputs:
         raise OperationError("the stack has no outputs yet -- run pulumi up")
-    if any(name not in outputs for name in wanted):
+    if any(name not in outputs for name in wanted) or outputs[wanted[0]].startswith(EARLIER):
         raise OperationError(
             "with these lines the playbook's mount would cover a local media store, since mount.managedBy is stack -- "
             "pulumi config set --path mount.managedBy playbook && pulumi up, then ask again"

@@ -11,7 +11,7 @@ import json
 import sys
 
 from .terminal import Terminal, asking, say, show_anew
-from .workspace import OperationError, config_file, opened
+from .workspace import OperationError, config_file, opened, selection_kept
 
 
 def init(arguments: argparse.Namespace) -> int:
@@ -115,7 +115,7 @@ def fleet_plan(arguments: argparse.Namespace) -> int:
     """Preview every stack."""
     from . import fleet
 
-    found = fleet.preview_all(arguments.phase)
+    found = fleet.preview_all(arguments.phase, arguments.stacks)
     print("\n".join(fleet.lines(found)))
     return 2 if any(preview.problem for preview in found) else 0
 
@@ -124,16 +124,16 @@ def fleet_up(arguments: argparse.Namespace) -> int:
     """Update every stack, so many at once, to a phase where one is named."""
     from . import fleet, waves
 
-    stacks = fleet.known()
+    stacks = fleet.known(arguments.stacks)
     if not stacks:
         raise OperationError(fleet.NONE)
     say("\n".join(waves.intended(stacks, arguments.phase)))
     if not asking(f"{len(stacks)} stacks", arguments.yes)():
         return _changed(False)
-    with waves.table() as show:
+    with selection_kept(), waves.table() as show:
         members = waves.run(stacks, arguments.phase, arguments.at_once, arguments.stop_after, waves.update, show)
     say("\n".join(waves.summary(members)))
-    return 2 if any(member.state in waves.NOT_DONE for member in members) else 0
+    return 2 if any(member.state not in waves.WELL for member in members) else 0
 
 
 def sse_key(arguments: argparse.Namespace) -> int:

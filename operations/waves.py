@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -37,8 +37,8 @@ class State(Enum):
     NOT_BEGUN = "not begun"
 
 
-#: With one of these, the fleet is not where it should be.
-NOT_DONE = (State.FAILED, State.NOT_BEGUN)
+#: With one of these, a stack is where it should be.
+WELL = (State.DONE, State.BEYOND)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ Show = Callable[[Sequence[Member]], None]
 
 def is_beyond(phase: str, wanted: str) -> bool:
     """Return whether a stack in `phase` would be taken back by `wanted`, which a fleet never does. It is pure."""
-    return bool(wanted) and PHASES.index(phase) > PHASES.index(wanted)
+    # One that no stack may say is told by the stack's own update.
+    return bool(wanted) and phase in PHASES and PHASES.index(phase) > PHASES.index(wanted)
 
 
 def intended(stacks: Mapping[str, str], phase: str) -> list[str]:
@@ -111,13 +112,16 @@ def run(
         return note(stack, state=State.DONE, word="", seconds=time.monotonic() - began)
 
     with ThreadPoolExecutor(at_once) as pool:
-        futures = [pool.submit(one, stack) for stack in stacks]
+        futures: list[Future[None]] = []
         try:
+            futures += [pool.submit(one, stack) for stack in stacks]
             wait(futures)
         except KeyboardInterrupt:
             over.set()  # Ctrl-C reaches the engines that run too, and they end what they do
             wait(futures)
             raise KeyboardInterrupt("interrupted; no more were begun -- run it again to go on") from None
+    for future in futures:
+        future.result()  # what went wrong outside of an update
     return [*members.values()]
 
 
@@ -155,6 +159,7 @@ def table() -> Iterator[Show]:
         yield _lines()
         return
     from rich.live import Live
+    from rich.markup import escape
     from rich.table import Table
 
     colours = {State.RUNNING: "yellow", State.DONE: "green", State.FAILED: "red", State.NOT_BEGUN: "red"}
@@ -164,7 +169,11 @@ def table() -> Iterator[Show]:
         for member in members:
             state = f"[{colours.get(member.state, 'default')}]{member.state.value}[/]"
             made.add_row(
-                member.stack, member.phase, state, f"{member.seconds:.0f}" if member.seconds else "", member.word
+                escape(member.stack),
+                escape(member.phase),
+                state,
+                f"{member.seconds:.0f}" if member.seconds else "",
+                escape(member.word),
             )
         return made
 

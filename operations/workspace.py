@@ -45,6 +45,13 @@ def opened(name: str) -> Iterator[automation.Stack]:
         yield stack
 
 
+def selection_kept() -> contextlib.AbstractContextManager[None]:
+    """Return a context in which any stack may be selected; see `selected`."""
+    from pulumi import automation
+
+    return selected(automation.LocalWorkspace(work_dir=str(ROOT)))
+
+
 @contextlib.contextmanager
 def selected(workspace: automation.Workspace) -> Iterator[None]:
     """Let the body select any stack; afterwards the one that was selected before is so again. Raises OperationError."""

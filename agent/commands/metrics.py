@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+
+from ..model.errors import Problem
 from ..model.layout import HERE
 from ..serving import metrics
 from ..state.journal import Journal
@@ -12,6 +15,10 @@ from .arguments import Command
 
 def tell(command: Command) -> Answer:
     """Write the file of metrics. Raises `Problem` where its folder is not there, or the journal cannot be read."""
-    server = Server.load(HERE)
-    metrics.write(server, Journal.load(HERE))
+    try:
+        server = Server.load(HERE)
+        metrics.write(server, Journal.load(HERE))
+    except Problem as problem:
+        print(problem, file=sys.stderr)  # for the journal, which gets no answers of this verb
+        raise
     return {"folder": server.settings.host.metrics_folder}

@@ -217,8 +217,8 @@ class Folder:
         """Make a file of root's, or of `owner`'s, and return once it is on disk. Raises FileExistsError."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with self._parent(path) as (parent, name), os.fdopen(os.open(name, flags, mode, dir_fd=parent), "wb") as file:
-            if owner:
-                os.fchown(file.fileno(), *owner)
+            os.fchown(file.fileno(), *(owner or (-1, -1)))
+            os.fchmod(file.fileno(), mode)  # the agent's umask leaves root's rights alone
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -38,8 +38,8 @@ CONNECTIONS = Path("/sys/fs/fuse/connections")
 METRICS = {
     "info": "Always 1; labels name the stack that holds the server, the agent, and the store if it has a name",
     "phase": "1 for the phase that the server is in, 0 for the others",
-    "settled": "1 where that phase was reached and proven, and no window is open",
-    "bucket_serves": "1 where the bucket serves as the media store, 0 where the local disk does",
+    "settled": "1 where the phase that it is in was proven, and no window is open",
+    "bucket_serves": "1 where the bucket serves as the media store, 0 where the local disk does; absent in a window",
     "window_open": "1 while one side takes the place of the other",
     "run_under_way": "1 while a run of the agent changes the server",
     "mount_healthy": "1 where the mount's program answers; absent while the local disk serves",
@@ -93,10 +93,11 @@ def observe(server: Server, journal: Journal) -> list[Sample]:
         Sample("info", 1, info),
         *(Sample("phase", expected.phase is phase, {"phase": phase}) for phase in Phase),
         Sample("settled", journal.settled(now)),
-        Sample("bucket_serves", from_bucket),
         Sample("window_open", journal.window is not None),
         Sample("run_under_way", work.running(server.layout, server.system) is not None),
     ]
+    if not journal.window:  # else one side takes the place of the other
+        found.append(Sample("bucket_serves", from_bucket))
     if from_bucket and not journal.window:
         trouble = probe.why_dead(server.system, journal.owner, server.store_path, ANSWER_SECONDS)
         found.append(Sample("mount_healthy", not trouble))
@@ -182,8 +183,7 @@ def write(server: Server, journal: Journal) -> None:
     with Folder.at(folder) as place:
         with contextlib.suppress(FileNotFoundError):
             place.remove_file(_NEW)
-        place.write(_NEW, text(observe(server, journal)).encode(), 0o600)
-        place.set_mode(_NEW, 0, 0o644)  # node_exporter runs as a user of its own
+        place.write(_NEW, text(observe(server, journal)).encode(), 0o644)  # node_exporter runs as a user of its own
         place.move(_NEW, place, FILE)
 
 
@@ -210,8 +210,9 @@ def settle(server: Server) -> None:
     """Have the timer run, or take it away with what it wrote, as the stack wants; its units are laid before."""
     if wanted(server):
         server.system.systemctl("enable", "--now", "--quiet", METRICS_TIMER)
-    elif (server.layout.units / METRICS_TIMER).exists():
-        server.system.systemctl("disable", "--now", "--quiet", METRICS_TIMER)
+    elif (server.layout.units / METRICS_TIMER).exists() or server.layout.metrics.exists():
+        server.system.systemctl("disable", "--now", "--quiet", METRICS_TIMER, check=False)
+        server.system.systemctl("stop", METRICS_UNIT, check=False)  # one that runs would write once more
         for unit in (METRICS_TIMER, METRICS_UNIT):
             (server.layout.units / unit).unlink(missing_ok=True)
         server.system.systemctl("daemon-reload")

@@ -15,7 +15,7 @@ from ..model.errors import Problem
 from ..model.layout import WATCHDOG_UNIT, Layout
 from ..model.phases import Phase, Side
 from ..model.version import version
-from ..serving import disk, earlier_mount, playbook
+from ..serving import disk, earlier_mount, metrics, playbook
 from ..state import local_copy
 from ..state.journal import RESERVE_BYTES
 from ..state.records import LocalStore
@@ -63,6 +63,7 @@ def install(run: Run, sha256: str, document: dict[str, Any]) -> None:
         # Newer unit files and a changed list of services. What a running mount was started with is left to
         # `mount.install`, which tries it first: until then it differs, and the next update sees that.
         mount.lay_files(Server.load(layout), journal, but_for_the_mount=journal.serving is Side.BUCKET)
+        metrics.settle(Server.load(layout))
         run.system.systemctl("try-restart", WATCHDOG_UNIT)
     lay_reserve(layout.reserve, RESERVE_BYTES)
     run.say(f"agent {version(sha256)} is in place; the server passed all checks")

@@ -75,6 +75,7 @@ def install(run: Run, document: dict[str, Any]) -> None:
     _owe_remount(journal, owed)
     if not owed:
         earlier.forget(layout, server.programs.keys())
+    metrics.settle(server)  # its units are taken back where the new mount does not serve
     keep_settings(layout, {name: document[name] for name in ("store", "mount")})
     run.say("the mount, its keys, its units and the guard are in place" + ("" if changed else " (nothing new)"))
 
@@ -102,7 +103,7 @@ def lay_programs(server: Server) -> set[Path]:
 
 
 def lay_files(server: Server, journal: Journal, but_for_the_mount: bool = False) -> set[Path]:
-    """Lay credentials, units and guard, and return the paths that changed. It starts and stops nothing but metrics.
+    """Lay credentials, units and guard, and return the paths that changed. It starts and stops nothing.
 
     With `but_for_the_mount`, what a running mount was started with stays as it is.
     """
@@ -123,7 +124,6 @@ def lay_files(server: Server, journal: Journal, but_for_the_mount: bool = False)
     if changed:
         server.system.systemctl("daemon-reload")
     server.system.systemctl("enable", "--quiet", RECOVER_UNIT)
-    metrics.settle(server)
     return changed
 
 

@@ -69,7 +69,8 @@ def test_a_mount_that_is_dead_a_window_and_an_owed_proof_are_told(server: Machin
     assert told(server, folder)["settled"] == 0
     server.hold(phase=Phase.MIRROR, serving=Side.LOCAL, window=(Window.CUTOVER, Stage.DELTA))
     found = told(server, folder)
-    assert (found["window_open"], found["settled"]) == (1, 0) and "mount_healthy" not in found
+    assert (found["window_open"], found["settled"]) == (1, 0)
+    assert not {"mount_healthy", "bucket_serves"} & found.keys(), "one side takes the place of the other"
 
 
 class Rclone(socketserver.StreamRequestHandler):
@@ -125,17 +126,42 @@ def test_another_folder_gets_the_file_and_the_first_keeps_none(server: Machine, 
     assert [path.name for path in folder.iterdir()] == ["somebodys.prom"]
 
 
+def lay(server: Machine) -> None:
+    """As an update does."""
+    mount.lay_files(server.agent, server.journal)
+    metrics.settle(server.agent)
+
+
+def test_a_first_install_that_fails_leaves_no_timer(
+    server: Machine, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its units are taken back then, and a timer that was enabled would stay for good."""
+
+    def refuse(run: object) -> None:
+        raise Problem("the bucket refuses the key", "correct it")
+
+    monkeypatch.setattr(mount, "_try", refuse)
+    monkeypatch.setattr(preflight, "check", lambda run: None)
+    monkeypatch.setattr(mount, "install_packages", lambda system, say: None)
+    fill(server)
+    with pytest.raises(Problem, match="refuses the key"):
+        mount.install(server.run(), {name: {} for name in ("store", "mount")})
+    assert not any(METRICS_TIMER in line for line in server.system.log)
+    assert not (server.layout.units / METRICS_TIMER).exists()
+
+
 def test_the_timer_runs_as_long_as_the_setting_says_so_and_goes_with_what_it_wrote(
     server: Machine, folder: Path
 ) -> None:
-    mount.lay_files(server.agent, server.journal)
+    lay(server)
     assert f"enable --now --quiet {METRICS_TIMER}" in server.system.log
     assert {METRICS_TIMER, METRICS_UNIT} <= {path.name for path in server.layout.units.iterdir()}
     told(server, folder)
     server.tell(host={"metrics_folder": ""})
     server.system.log.clear()
-    mount.lay_files(server.agent, server.journal)
-    assert f"disable --now --quiet {METRICS_TIMER}" in server.system.log
+    lay(server)
+    log = server.system.log
+    assert log.index(f"disable --now --quiet {METRICS_TIMER}") < log.index(f"stop {METRICS_UNIT}"), "one may run now"
     assert not {METRICS_TIMER, METRICS_UNIT} & {path.name for path in server.layout.units.iterdir()}
     assert list(folder.iterdir()) == []
 

@@ -223,5 +223,5 @@ def test_a_rollback_that_was_interrupted_says_how_to_go_on(run: Run, monkeypatch
 def test_fleet_ends_with_2_where_a_stack_could_not_be_previewed(
     run: Run, monkeypatch: pytest.MonkeyPatch, problem: str, ended: int
 ) -> None:
-    monkeypatch.setattr(fleet, "preview_all", lambda phase: [fleet.Preview("prod", "live", {}, problem)])
+    monkeypatch.setattr(fleet, "preview_all", lambda phase, chosen: [fleet.Preview("prod", "live", {}, problem)])
     assert run("fleet")[0] == ended

@@ -10,6 +10,7 @@ from pulumi import automation
 from components.host.last_known import is_strict
 from operations import fleet
 from operations.fleet import Preview
+from operations.workspace import OperationError
 
 
 def test_only_stacks_whose_configuration_is_kept_here_are_members(
@@ -19,6 +20,25 @@ def test_only_stacks_whose_configuration_is_kept_here_are_members(
     (tmp_path / "prod").touch()
     (tmp_path / "staging").touch()
     assert fleet.members(["team/staging", "elsewhere", "team/prod"]) == ["team/prod", "team/staging"]
+    assert fleet.members(["team/staging", "team/prod"], ["team/p*"]) == ["team/prod"]
+
+
+def test_a_stack_that_the_backend_does_not_know_is_named_and_not_passed_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "stacks").mkdir()
+    for name in ("prod", "forgotten", "example-aws"):
+        (tmp_path / f"stacks/Pulumi.{name}.yaml").touch()
+    monkeypatch.setattr(fleet, "ROOT", tmp_path)
+    with pytest.raises(OperationError, match="the backend does not know forgotten -- log in"):
+        fleet.check_backend(["team/prod"])
+    fleet.check_backend(["team/prod", "forgotten"])
+
+
+def test_a_server_is_as_far_as_the_last_update_left_it_whatever_its_file_says() -> None:
+    """A job of CI wrote `live` into a checkout that is gone: `fleet up --phase mirror` must not take it back."""
+    assert fleet._stands(FakeStack("further")) == "live"  # type: ignore[arg-type]
+    assert fleet._stands(FakeStack("near")) == "mirror"  # type: ignore[arg-type]
 
 
 def test_the_summary_says_what_each_would_do_and_why_one_cannot_be_told() -> None:
@@ -59,7 +79,10 @@ class FakeStack:
         self.name = name
 
     def get_all_config(self) -> dict[str, automation.ConfigValue]:
-        return {}
+        return {"matrix-media-store:phase": automation.ConfigValue("mirror")}
+
+    def outputs(self) -> dict[str, automation.OutputValue]:
+        return {"phase": automation.OutputValue("live", False)} if self.name == "further" else {}
 
     def preview(self) -> automation.PreviewResult:
         if self.name == "far":

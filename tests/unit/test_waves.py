@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import webbrowser
 from collections.abc import Callable, Sequence
@@ -104,6 +105,30 @@ def test_an_error_that_nobody_thought_of_is_its_stacks_own() -> None:
     assert sum(member.state is State.DONE for member in members) == 5
 
 
+def test_a_stack_whose_file_says_no_phase_fails_alone_and_a_table_that_cannot_be_drawn_is_no_success() -> None:
+    def update(stack: str, phase: str, say: Say) -> None:
+        if stack == "a":
+            raise OperationError("phase: is mirorr")
+
+    members = waves.run({"a": "mirorr", "b": "prepare"}, "mirror", 1, 2, update, lambda members: None)
+    assert [member.state for member in members] == [State.FAILED, State.DONE]
+
+    def show(members: Sequence[Member]) -> None:
+        raise OSError("broken pipe")
+
+    with pytest.raises(OSError, match="broken pipe"):
+        waves.run(SIX, "mirror", 1, 1, update, show)
+
+
+def test_a_table_shows_brackets_in_errors_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    with waves.table() as show:
+        show([Member("prod", "mirror", State.FAILED, 3, "ssh [fe80::1] refused [/var/lib]")])
+    assert "ssh [fe80::1] refused [/var/lib]" in capsys.readouterr().out
+
+
 class Engine:
     """A stack of the Automation API, whose update says how far it is, or fails."""
 
@@ -147,7 +172,8 @@ def test_the_fleet_is_asked_for_once_and_the_exit_status_says_how_it_ended(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str, broken: set[str], ended: int
 ) -> None:
     stacks = Stacks(broken)
-    monkeypatch.setattr(fleet, "known", lambda: {"a": "prepare", "b": "prepare"})
+    monkeypatch.setattr(fleet, "known", lambda chosen: {"a": "prepare", "b": "prepare"})
+    monkeypatch.setattr(verbs, "selection_kept", contextlib.nullcontext)
     monkeypatch.setattr(waves, "update", stacks.update)
     monkeypatch.setattr("builtins.input", lambda question: answer)
     assert main(["fleet", "up", "--phase", "mirror", "--at-once", "1"]) == ended
@@ -157,7 +183,7 @@ def test_the_fleet_is_asked_for_once_and_the_exit_status_says_how_it_ended(
 
 
 def test_a_fleet_of_none_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(fleet, "known", dict)
+    monkeypatch.setattr(fleet, "known", lambda chosen: {})
     assert main(["fleet", "up", "--yes"]) == 2
     assert "no stack has its configuration under stacks/" in capsys.readouterr().err
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -41,21 +42,16 @@ def members(names: Sequence[str], chosen: Sequence[str] = ()) -> list[str]:
     return [name for name in found if not chosen or any(fnmatch(name, pattern) for pattern in chosen)]
 
 
-def check_backend(names: Sequence[str]) -> None:
-    """Raise OperationError where a stack has its configuration here, and the backend does not know it."""
+def unknown(names: Sequence[str]) -> list[str]:
+    """Return the stacks that have their configuration here, and that are none of the backend's."""
     there = {config_file(name).name for name in names}
-    lost = [name for path, name in stacks(ROOT.glob("stacks/Pulumi.*.yaml")).items() if Path(path).name not in there]
-    if lost:
-        raise OperationError(
-            f"the backend does not know {', '.join(lost)} -- log in to the one that does, or take their files out of "
-            "stacks/"
-        )
+    return [name for path, name in stacks(ROOT.glob("stacks/Pulumi.*.yaml")).items() if Path(path).name not in there]
 
 
 def known(chosen: Sequence[str] = ()) -> dict[str, str]:
     """Return how far each stack of the fleet is, by its name: its file's phase, or a later one that it reached.
 
-    Raises OperationError where the backend does not list the stacks, lacks one, or one cannot be read.
+    Raises OperationError where the backend does not list the stacks, or one of them cannot be read.
     """
     workspace = automation.LocalWorkspace(work_dir=str(ROOT))
     with selected(workspace):
@@ -64,7 +60,8 @@ def known(chosen: Sequence[str] = ()) -> dict[str, str]:
 
 def _members(workspace: automation.Workspace, chosen: Sequence[str]) -> list[str]:
     names = [stack.name for stack in workspace.list_stacks()]
-    check_backend(names)
+    if lost := unknown(names):
+        print(f"warning: the backend does not know {', '.join(lost)}: left out", file=sys.stderr)
     return members(names, chosen)
 
 

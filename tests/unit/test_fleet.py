@@ -10,7 +10,6 @@ from pulumi import automation
 from components.host.last_known import is_strict
 from operations import fleet
 from operations.fleet import Preview
-from operations.workspace import OperationError
 
 
 def test_only_stacks_whose_configuration_is_kept_here_are_members(
@@ -30,9 +29,8 @@ def test_a_stack_that_the_backend_does_not_know_is_named_and_not_passed_over(
     for name in ("prod", "forgotten", "example-aws"):
         (tmp_path / f"stacks/Pulumi.{name}.yaml").touch()
     monkeypatch.setattr(fleet, "ROOT", tmp_path)
-    with pytest.raises(OperationError, match="the backend does not know forgotten -- log in"):
-        fleet.check_backend(["team/prod"])
-    fleet.check_backend(["team/prod", "forgotten"])
+    assert fleet.unknown(["team/prod"]) == ["forgotten"]
+    assert fleet.unknown(["team/prod", "forgotten"]) == []
 
 
 def test_a_server_is_as_far_as_the_last_update_left_it_whatever_its_file_says() -> None:

@@ -15,7 +15,7 @@ from components.host.last_known import STRICT
 
 from . import changed
 from .concerned import stacks
-from .waves import is_beyond
+from .waves import Stand, is_beyond
 from .workspace import PHASES, PROJECT, ROOT, OperationError, config_file, last_line, selected
 
 #: Previews at once: each is an engine and a Python process, and a connection to its server.
@@ -48,8 +48,8 @@ def unknown(names: Sequence[str]) -> list[str]:
     return [name for path, name in stacks(ROOT.glob("stacks/Pulumi.*.yaml")).items() if Path(path).name not in there]
 
 
-def known(chosen: Sequence[str] = ()) -> dict[str, str]:
-    """Return how far each stack of the fleet is, by its name: its file's phase, or a later one that it reached.
+def known(chosen: Sequence[str] = ()) -> dict[str, Stand]:
+    """Return where each stack of the fleet stands, by its name.
 
     Raises OperationError where the backend does not list the stacks, or one of them cannot be read.
     """
@@ -65,11 +65,12 @@ def _members(workspace: automation.Workspace, chosen: Sequence[str]) -> list[str
     return members(names, chosen)
 
 
-def _stands(stack: automation.Stack) -> str:
-    """Return the phase that the stack says, or the later one in which the last update left its server."""
+def _stands(stack: automation.Stack) -> Stand:
+    """Return the phase that the stack's file says, and that one or the later one in which the last update left it."""
     entry, left = stack.get_all_config().get(f"{PROJECT}:phase"), stack.outputs().get("phase")
-    phases = [entry.value if entry else "prepare", *([str(left.value)] if left else [])]
-    return max(phases, key=lambda phase: PHASES.index(phase) if phase in PHASES else -1)
+    said = entry.value if entry else "prepare"
+    phases = [said, *([str(left.value)] if left else [])]
+    return Stand(said, max(phases, key=lambda phase: PHASES.index(phase) if phase in PHASES else -1))
 
 
 def preview_all(phase: str = "", chosen: Sequence[str] = ()) -> list[Preview]:
@@ -90,8 +91,8 @@ def preview(name: str, wanted: str = "") -> Preview:
     workspace = automation.LocalWorkspace(work_dir=str(ROOT), env_vars={STRICT[0]: "1"})
     try:
         stack = automation.Stack.select(name, workspace)
-        phase = _stands(stack)
-        if wanted and not is_beyond(phase, wanted):
+        phase, far = _stands(stack)
+        if wanted and not is_beyond(far, wanted):
             done, phase = changed.preview(stack, changed.to_phase(stack, wanted)), wanted
         else:
             done = stack.preview()

@@ -95,9 +95,10 @@ def report(arguments: argparse.Namespace) -> int:
     """Say where the newest page about the stack is, and open it where that is asked for."""
     from . import report
 
-    print(report.newest(arguments.stack))
+    page = report.newest(arguments.stack)
+    print(page)
     if arguments.open:
-        report.show(report.newest(arguments.stack))
+        report.show(page)
     return 0
 
 

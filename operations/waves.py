@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import NamedTuple
 
 from pulumi import automation
 
@@ -41,9 +42,16 @@ class State(Enum):
 WELL = (State.DONE, State.BEYOND)
 
 
+class Stand(NamedTuple):
+    """A `Stand` is the phase that a stack's file says, and how far it is: that one, or a later one that it reached."""
+
+    said: str
+    far: str
+
+
 @dataclass(frozen=True)
 class Member:
-    """A `Member` is a stack of the fleet: the phase it said, how far it is, for how many seconds, and its last word."""
+    """A `Member` is a stack of the fleet: how far it was, what it does now, for how many seconds, and its last word."""
 
     stack: str
     phase: str
@@ -63,27 +71,28 @@ def is_beyond(phase: str, wanted: str) -> bool:
     return bool(wanted) and phase in PHASES and PHASES.index(phase) > PHASES.index(wanted)
 
 
-def intended(stacks: Mapping[str, str], phase: str) -> list[str]:
-    """Return what an update of the fleet would do, a line for each stack; `stacks` has their phases. It is pure."""
+def intended(stacks: Mapping[str, Stand], phase: str) -> list[str]:
+    """Return what an update of the fleet would do, a line for each stack. It is pure."""
     width = max(map(len, stacks), default=0)
     said = []
-    for stack, now in stacks.items():
-        way = f"{now} -> {phase}" if phase and phase != now else f"{now}, as it is"
-        said.append(f"{stack:<{width}}  {f'left alone, it is in {now}' if is_beyond(now, phase) else way}")
+    for stack, (file_says, far) in stacks.items():
+        target = phase or file_says
+        way = f"{far} -> {target}" if target != far else f"{far}, as it is"
+        said.append(f"{stack:<{width}}  {f'left alone, it is in {far}' if is_beyond(far, phase) else way}")
     return said
 
 
 def run(
-    stacks: Mapping[str, str], phase: str, at_once: int, stop_after: int, update: Update, show: Show
+    stacks: Mapping[str, Stand], phase: str, at_once: int, stop_after: int, update: Update, show: Show
 ) -> list[Member]:
     """Update the stacks in their order, and return what became of each; `show` is told whenever that changes.
 
     Where somebody interrupts it, no more are begun, those that run are waited for, and KeyboardInterrupt is raised.
 
-    :param stacks: the phase of each by its name.
+    :param stacks: where each stands, by its name.
     :param stop_after: begin no more after so many failures.
     """
-    members = {stack: Member(stack, now) for stack, now in stacks.items()}
+    members = {stack: Member(stack, stand.far) for stack, stand in stacks.items()}
     guard, over = threading.Lock(), threading.Event()
 
     def note(stack: str, **changes: object) -> None:
@@ -94,8 +103,8 @@ def run(
             show([*members.values()])
 
     def one(stack: str) -> None:
-        if is_beyond(stacks[stack], phase):
-            return note(stack, state=State.BEYOND, word=f"it is in {stacks[stack]}")
+        if is_beyond(stacks[stack].far, phase):
+            return note(stack, state=State.BEYOND, word=f"it is in {stacks[stack].far}")
         if over.is_set():
             return note(stack, state=State.NOT_BEGUN)
         began = time.monotonic()

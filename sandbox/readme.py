@@ -17,8 +17,12 @@ _VARS = f"""\
 matrix_domain: example.com
 matrix_server_fqn_matrix: "{SERVER_ADDRESS}"
 """
-_ITS_BUCKET = f"""\
-matrix_s3_media_store_bucket_name: {BUCKET}
+
+
+def with_bucket(bucket: str) -> str:
+    """A vars.yml by which the playbook itself would mount a bucket of the sandbox's store."""
+    return f"""\
+{_VARS}matrix_s3_media_store_bucket_name: {bucket}
 matrix_s3_media_store_aws_access_key: "{store.ACCESS_KEY_ID}"
 matrix_s3_media_store_aws_secret_key: "{store.SECRET_ACCESS_KEY}"
 matrix_s3_media_store_region: {store.REGION}
@@ -37,7 +41,7 @@ class Kind:
 
 
 KINDS = {
-    "existing": Kind(_VARS + _ITS_BUCKET, "yes\n"),
+    "existing": Kind(with_bucket(BUCKET), "yes\n"),
     "aws": Kind(
         _VARS, f"yes\naws\n{aws.REGION}\n{BUCKET}\n",
         {

@@ -8,22 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sandbox import engine, server, store, synapse
-from sandbox.readme import copy_of_the_program
-from sandbox.world import HOST_KEY, ROOT, SERVER_ADDRESS, SSH_KEY, run
+from sandbox.readme import copy_of_the_program, with_bucket
+from sandbox.world import HOST_KEY, ROOT, SSH_KEY, run
 
 from .world import BACKUP, STORE, fresh_server, mounted, on_disk, subset, synapse_runs
 
 BUCKET = "runbook"
-VARS = f"""\
-matrix_domain: example.com
-matrix_server_fqn_matrix: "{SERVER_ADDRESS}"
-matrix_s3_media_store_bucket_name: {BUCKET}
-matrix_s3_media_store_aws_access_key: "{store.ACCESS_KEY_ID}"
-matrix_s3_media_store_aws_secret_key: "{store.SECRET_ACCESS_KEY}"
-matrix_s3_media_store_region: {store.REGION}
-matrix_s3_media_store_custom_endpoint_enabled: true
-matrix_s3_media_store_custom_endpoint: "{store.ENDPOINT}"
-"""
 
 
 def chapters() -> list[list[str]]:
@@ -53,7 +43,7 @@ def test_the_runbook_word_for_word_ends_in_clean_and_leads_back(sandbox: None, t
     program = copy_of_the_program(tmp_path / "program")
     vars_file = tmp_path / "home/playbook/inventory/host_vars/matrix.example.com/vars.yml"
     vars_file.parent.mkdir(parents=True)
-    vars_file.write_text(VARS)
+    vars_file.write_text(with_bucket(BUCKET))
     home = tmp_path / "home"
     (home / ".ssh").mkdir(parents=True)
     run("cp", SSH_KEY, home / ".ssh/id_ed25519")

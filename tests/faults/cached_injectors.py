@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import signal
-import time
 
 from sandbox import relay, server
 
 from ..e2e.owed import owed, write_beside
 from ..e2e.world import STORE
-from .injectors import Injector, key_revoked, kill_processes
+from .injectors import Injector, key_revoked, kill_processes, store_in
 from .scene import Scene
 
 #: Files that the bucket lacks when the fault comes, besides the uploads of whoever uploads all the time.
@@ -35,16 +34,13 @@ def owing(inject: Injector, seconds: float = 0) -> Injector:
     The store is back after so many seconds, or once it is healed.
     """
 
-    def away(scene: Scene) -> None:
-        _know_the_folder(scene)
-        scene.relay.turn(relay.Mode.REFUSING)
+    def meanwhile(scene: Scene) -> None:
         _write(scene)
         inject(scene)
-        if seconds:
-            time.sleep(seconds)  # the fault itself lasts
-            scene.relay.turn(relay.Mode.WELL)
-        else:
-            scene.healing.append(lambda: scene.relay.turn(relay.Mode.WELL))
+
+    def away(scene: Scene) -> None:
+        _know_the_folder(scene)
+        store_in(relay.Mode.REFUSING, seconds, meanwhile)(scene)
 
     return away
 

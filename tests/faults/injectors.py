@@ -66,11 +66,12 @@ def rebooted(scene: Scene) -> None:
     server.up(wait=False)
 
 
-def store_in(mode: relay.Mode, seconds: float = 0) -> Injector:
-    """The store is in trouble for so long, or until it is healed."""
+def store_in(mode: relay.Mode, seconds: float = 0, meanwhile: Injector = lambda scene: None) -> Injector:
+    """The store is in trouble for so long once `meanwhile` was done, or until it is healed."""
 
     def inject(scene: Scene) -> None:
         scene.relay.turn(mode)
+        meanwhile(scene)
         if seconds:
             time.sleep(seconds)  # the fault itself lasts
             scene.relay.turn(relay.Mode.WELL)

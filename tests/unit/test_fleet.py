@@ -35,8 +35,8 @@ def test_a_stack_that_the_backend_does_not_know_is_named_and_not_passed_over(
 
 def test_a_server_is_as_far_as_the_last_update_left_it_whatever_its_file_says() -> None:
     """A job of CI wrote `live` into a checkout that is gone: `fleet up --phase mirror` must not take it back."""
-    assert fleet._stands(FakeStack("further")) == "live"  # type: ignore[arg-type]
-    assert fleet._stands(FakeStack("near")) == "mirror"  # type: ignore[arg-type]
+    assert fleet._stands(FakeStack("further")) == ("mirror", "live")  # type: ignore[arg-type]
+    assert fleet._stands(FakeStack("near")) == ("mirror", "mirror")  # type: ignore[arg-type]
 
 
 def test_the_summary_says_what_each_would_do_and_why_one_cannot_be_told() -> None:

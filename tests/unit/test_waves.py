@@ -14,13 +14,13 @@ from pulumi import automation
 from components.settings import parse
 from operations import changed, fleet, report, status, verbs, waves
 from operations.__main__ import main
-from operations.waves import Member, State
+from operations.waves import Member, Stand, State
 from operations.workspace import OperationError
 
 from .test_observation import never_laid
 from .test_settings import GOOD
 
-SIX = dict.fromkeys(["a", "b", "c", "d", "e", "f"], "prepare")
+SIX = dict.fromkeys(["a", "b", "c", "d", "e", "f"], Stand("prepare", "prepare"))
 Say = Callable[[str], None]
 
 
@@ -74,7 +74,7 @@ def test_after_so_many_failures_no_more_are_begun_and_a_second_run_goes_on() -> 
     assert said[0] == "1 done, 1 FAILED, 4 not begun"
     assert said[1] == "b: the server cannot be reached -- check server.host" and "run the same again" in said[2]
     mended = Stacks(set())
-    again = waves.run({**SIX, "a": "mirror"}, "mirror", 1, 1, mended.update, lambda members: None)
+    again = waves.run({**SIX, "a": Stand("mirror", "mirror")}, "mirror", 1, 1, mended.update, lambda members: None)
     assert set(states(again).values()) == {State.DONE} and len(mended.updated) == 6
 
 
@@ -86,12 +86,18 @@ def test_more_failures_may_be_allowed_and_others_are_not_taken_along() -> None:
 
 def test_a_stack_that_is_beyond_the_phase_is_left_alone_and_never_taken_back() -> None:
     stacks = Stacks(set())
-    known = {"far": "clean", "near": "prepare", "there": "mirror"}
+    known = {"far": Stand("clean", "clean"), "near": Stand("prepare", "prepare"), "there": Stand("mirror", "mirror")}
     members = waves.run(known, "mirror", 1, 1, stacks.update, lambda members: None)
     assert stacks.updated == [("near", "mirror"), ("there", "mirror")]
     assert states(members)["far"] is State.BEYOND
     assert waves.intended(known, "mirror") == [
         "far    left alone, it is in clean", "near   prepare -> mirror", "there  mirror, as it is",
+    ]  # fmt: skip
+
+
+def test_a_file_that_takes_a_server_back_says_so_where_no_phase_is_named() -> None:
+    assert waves.intended({"prod": Stand("prepare", "live"), "new": Stand("mirror", "mirror")}, "") == [
+        "prod  live -> prepare", "new   mirror, as it is",
     ]  # fmt: skip
 
 
@@ -110,7 +116,9 @@ def test_a_stack_whose_file_says_no_phase_fails_alone_and_a_table_that_cannot_be
         if stack == "a":
             raise OperationError("phase: is mirorr")
 
-    members = waves.run({"a": "mirorr", "b": "prepare"}, "mirror", 1, 2, update, lambda members: None)
+    members = waves.run(
+        {"a": Stand("mirorr", "mirorr"), "b": Stand("prepare", "prepare")}, "mirror", 1, 2, update, lambda members: None
+    )
     assert [member.state for member in members] == [State.FAILED, State.DONE]
 
     def show(members: Sequence[Member]) -> None:
@@ -172,7 +180,7 @@ def test_the_fleet_is_asked_for_once_and_the_exit_status_says_how_it_ended(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str, broken: set[str], ended: int
 ) -> None:
     stacks = Stacks(broken)
-    monkeypatch.setattr(fleet, "known", lambda chosen: {"a": "prepare", "b": "prepare"})
+    monkeypatch.setattr(fleet, "known", lambda chosen: {"a": SIX["a"], "b": SIX["b"]})
     monkeypatch.setattr(verbs, "selection_kept", contextlib.nullcontext)
     monkeypatch.setattr(waves, "update", stacks.update)
     monkeypatch.setattr("builtins.input", lambda question: answer)

@@ -234,7 +234,7 @@ EXPERIMENTS: dict[str, list[Callable[[int], Record]]] = {
         lambda n: window(20_000, 100, n),
         lambda n: window(100_000, 100, n),
     ],
-    "held": [*(lambda n, files=files: held(files, n) for files in (5000, 100_000))],
+    "held": [lambda n: held(5000, n), lambda n: held(100_000, min(n, 3))],
     "noticed": [
         lambda n: noticed(5000, 0, n, by_hand=True),
         lambda n: noticed(5000, 20, n),

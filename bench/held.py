@@ -16,16 +16,16 @@ from .distance import far_away
 from .ground import BUCKET
 from .noticed import server_with
 
-#: Files that the media worker writes a second, and for how many seconds at the most.
-RATE, SECONDS = 300, 15
+#: Files that the media worker writes a second.
+RATE = 300
 #: It runs in the worker's container, so that it stands still with it.
 WRITER = """\
 import os, sys, time
-rate, turn, end = int(sys.argv[1]), sys.argv[2], time.monotonic() + float(sys.argv[3])
+rate, turn = int(sys.argv[1]), sys.argv[2]
 folder = f"/matrix-media-store-parent/media-store/local_content/zz/{turn}"
 os.makedirs(folder, exist_ok=True)
 began, number = time.monotonic(), 0
-while time.monotonic() < end:
+while True:
     with open(f"{folder}/{number}", "wb") as file:
         file.write(os.urandom(2000))
     number += 1
@@ -38,12 +38,17 @@ Record = dict[str, Any]
 def writing(turn: str) -> Iterator[None]:
     """The worker writes files all the time, in the body and before it."""
     worker, user = matrix.workers(kinds.current())[0].name, server.MATRIX_ID
-    words = f"docker exec --interactive --user {user}:{user} {worker} python3 - {RATE} {turn} {SECONDS}"
+    what = f"python3 - {RATE} {turn}"
+    words = f"docker exec --interactive --user {user}:{user} {worker} {what}"
     with ThreadPoolExecutor(1) as pool:
-        writer = pool.submit(server.ssh, words, stdin=WRITER)
+        writer = pool.submit(server.ssh, words, stdin=WRITER, check=False)
         time.sleep(1)  # it begins
-        yield
-        writer.result()
+        try:
+            assert not writer.done(), writer.result()
+            yield
+            assert not writer.done(), writer.result()
+        finally:
+            server.ssh(f"pkill --full '^{what}'", check=False)
 
 
 def held(files: int, repetitions: int) -> Record:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -33,6 +34,8 @@ _FOLDER_AND_NAME = 2
 #: Bytes in the handle, its type.
 _HANDLE = struct.Struct("=Ii")
 _LARGEST_HANDLE, _OF_THE_FOLDER_ITSELF = 128, 0x1000
+#: Seconds between the tries to open a folder that is just being made.
+_PAUSES = (0, 0.001, 0.01, 0.1, 0.5)
 
 
 def parse(block: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -94,12 +97,9 @@ class Listener(Hearing):
         What was done in a folder that went is covered by the event of the folder that it was in; so is a folder that
         was moved in from elsewhere, with all below it.
         """
-        try:
-            number = self._call("open_by_handle_at", self._root, handle, os.O_PATH | os.O_CLOEXEC)
-        except OSError as error:
-            if error.errno == errno.ESTALE:
-                return None
-            raise
+        number = self._open(handle)
+        if number is None:
+            return None
         try:
             path = path_of(number)
         finally:
@@ -111,6 +111,24 @@ class Listener(Hearing):
         if path_of(self._root) != self._top:
             raise Lost  # the store is elsewhere just now
         return None
+
+    def _open(self, handle: bytes) -> int | None:
+        """Return a descriptor of the folder with that handle, and None where it is gone.
+
+        While a new folder takes the number of one that is gone, the kernel says that it has no memory: the file system
+        got no inode from iget_locked(), which passes over one that is being made. It is asked again then.
+        https://github.com/torvalds/linux/blob/v6.1/fs/inode.c
+        """
+        for pause in _PAUSES:
+            try:
+                return self._call("open_by_handle_at", self._root, handle, os.O_PATH | os.O_CLOEXEC)
+            except OSError as error:
+                if error.errno == errno.ESTALE:
+                    return None
+                if error.errno != errno.ENOMEM:
+                    raise
+            time.sleep(pause)
+        raise Lost
 
     def _check_rights(self) -> None:
         """Raise OSError where a folder cannot be opened by its handle, which takes the right CAP_DAC_READ_SEARCH.

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ..model.ports import Listener
 
 #: Files, and bytes of them, that are sent one by one; and so many of them at once.
-MOST_FILES, MOST_BYTES, AT_ONCE = 32, 16 << 20, 8
+MOST_FILES, MOST_BYTES, AT_ONCE = 128, 16 << 20, 16
 #: Seconds that a look at what changed may take while services stand still.
 LOOK_SECONDS = 0.5
 #: Nanoseconds in which a file may change again and have the same times still.

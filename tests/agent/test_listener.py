@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import struct
 import threading
@@ -123,3 +124,18 @@ def test_events_are_counted_as_the_kernel_counts_those_it_holds(monkeypatch: pyt
     finally:
         os.close(reader)
         os.close(writer)
+
+
+@pytest.mark.parametrize(("refusals", "known"), [(2, True), (99, False)])
+def test_a_folder_that_is_not_whole_yet_is_asked_for_again_but_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch, refusals: int, known: bool
+) -> None:
+    """The kernel says ENOMEM for the handle of a folder whose number another is just taking, and ESTALE afterwards."""
+    answers = iter([OSError(errno.ENOMEM, "Cannot allocate memory")] * refusals + [OSError(errno.ESTALE, "stale")])
+    hearing = listener.Listener.__new__(listener.Listener)
+    hearing._root, hearing._names = 0, {}
+    monkeypatch.setattr(hearing, "_call", lambda *_: (_ for _ in ()).throw(next(answers)), raising=False)
+    monkeypatch.setattr(listener.time, "sleep", lambda seconds: None)
+    with contextlib.nullcontext() if known else pytest.raises(Lost):
+        hearing._hear(event(CREATE, b"part"))
+        assert hearing._names == {HANDLE: None}, "a folder that is gone is none of the store's"

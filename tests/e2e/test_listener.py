@@ -196,6 +196,31 @@ def test_what_others_write_on_the_disk_all_the_time_keeps_nobody_waiting() -> No
                 process.kill()
 
 
+def test_folders_that_come_and_go_elsewhere_all_the_time_are_no_loss() -> None:
+    """A new folder takes the number of one that has just gone: for a moment the kernel can open neither."""
+    lay()
+    writer = (
+        "import os, sys\n"
+        "print(flush=True)\n"
+        "while True:\n"
+        "    os.mkdir(sys.argv[1])\n"
+        "    open(f'{sys.argv[1]}/part', 'w').close()\n"
+        "    os.remove(f'{sys.argv[1]}/part')\n"
+        "    os.rmdir(sys.argv[1])\n"
+    )
+    with listening(STORE) as listener, contextlib.ExitStack() as ended:
+        assert listener
+        for number in range(4):
+            argv = [sys.executable, "-c", writer, OUTSIDE / f"upload-{number}"]
+            process = ended.enter_context(subprocess.Popen(argv, stdout=subprocess.PIPE))
+            ended.callback(process.kill)
+            assert process.stdout
+            process.stdout.readline()
+        for number in range(200):
+            (STORE / f"b/{number}").touch()
+            assert listener.changed() == {f"b/{each}" for each in range(number + 1)}, number
+
+
 def test_whatever_goes_wrong_in_the_thread_that_listens_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     lay()
     with listening(STORE) as listener:

@@ -15,6 +15,7 @@ exit status:
   0    it is done
   1    drift was found, or nothing was agreed to
   2    it could not be done; one line says what is wrong and, after --, what to do
+  3    nothing drifted, and an update is still to come, or under way
   130  it was interrupted"""
 Run = Callable[[argparse.Namespace], int]
 

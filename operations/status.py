@@ -26,36 +26,62 @@ SERVED = {"prepare": "local", "mirror": "local", "live": "bucket", "clean": "buc
 
 @dataclass(frozen=True)
 class Status:
-    """A `Status` is what was seen; `drift` has a line for each thing that is not as the stack says."""
+    """A `Status` is what was seen, and how it differs from what the stack says, a line each."""
 
     stack: str
     server: str
     wanted: str
     seen: Seen
+    #: What is neither as the stack says nor as the last update left it.
     drift: list[str] = field(default_factory=list)
+    #: What waits for the next update, or for a run that is under way.
+    waits: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """An `Applied` is what the stack's last update left, by its outputs; empty where there was none."""
+
+    phase: str = ""
+    bucket: str = ""
 
 
 def _side(count: Sum | None) -> str:
     return f"{count['files']:,} files, {count['bytes'] / 1e6:,.1f} MB" if count else "none"
 
 
-def compare(settings: Settings, seen: Seen) -> list[str]:
-    """Return what differs, a line each with its remedy. It is pure."""
-    wanted, found = settings.phase, []
-    if not seen["version"] and seen["phase"] == "local":
-        return []  # nothing was ever laid here, or all was taken away: nothing can differ
+def waiting(settings: Settings, seen: Seen, applied: Applied) -> list[str]:
+    """Return what the next update will change, or a run changes now, a line each. It is pure."""
     if seen["running"]:
         return [f"a run to {seen['running']['target']} is under way{_doing(seen)} -- look again when it is done"]
-    if seen["phase"] != wanted:
-        found.append(f"the stack says phase {wanted}, the server is in {seen['phase']} -- run pulumi up")
-    elif not seen["settled"]:
-        found.append(f"phase {wanted} was not finished or not proven -- run pulumi up")
-    if seen["phase"] != "local":
-        found += _mount(seen) + _cache(seen)
+    found = []
+    if seen["phase"] != settings.phase and seen["phase"] == applied.phase:
+        found.append(_other_phase(settings, seen))
+    if seen["store"]["bucket"] == applied.bucket:
         found += _store(settings, seen)
     if seen["version"] not in ("", zipapp.version()):
         agents = f"the agent on the server is {seen['version']}, the program's {zipapp.version()}"
         found.append(f"{agents} -- run pulumi up")
+    return found
+
+
+def compare(settings: Settings, seen: Seen, applied: Applied) -> list[str]:
+    """Return what is neither as the stack says nor as the last update left it, a line each with its remedy.
+
+    It is pure.
+    """
+    wanted, found = settings.phase, []
+    if not seen["version"] and seen["phase"] == "local":
+        return []  # nothing was ever laid here, or all was taken away: nothing can differ
+    if seen["running"]:
+        return []
+    if seen["phase"] not in (wanted, applied.phase):
+        found.append(_other_phase(settings, seen))
+    elif not seen["settled"]:
+        found.append(f"phase {seen['phase']} was not finished or not proven -- run pulumi up")
+    if seen["phase"] != "local":
+        found += _mount(seen) + _cache(seen)
+        found += _store(settings, seen) if seen["store"]["bucket"] != applied.bucket else []
     found += [f"{line} -- run pulumi up" for line in seen["drift"]]
     stopped = [unit for unit, state in seen["services"].items() if state == "failed"]
     found += [f"{unit} failed -- see journalctl -u {unit} on the server" for unit in stopped]
@@ -66,6 +92,10 @@ def compare(settings: Settings, seen: Seen) -> list[str]:
             "host.homeserverUrl"
         )
     return found + _files(settings, seen)
+
+
+def _other_phase(settings: Settings, seen: Seen) -> str:
+    return f"the stack says phase {settings.phase}, the server is in {seen['phase']} -- run pulumi up"
 
 
 def _doing(seen: Seen) -> str:
@@ -163,7 +193,8 @@ def lines(status: Status) -> list[str]:
     said, seen = _held(status), status.seen
     if not seen["version"] and seen["phase"] == "local":
         return [*said, "  nothing of this stack is on the server yet: run `pulumi up` to begin"]
-    return said + ([f"  DRIFT: {line}" for line in status.drift] or ["  as the stack says"])
+    told = [f"  DRIFT: {line}" for line in status.drift] + [f"  WAITS: {line}" for line in status.waits]
+    return said + (told or ["  as the stack says"])
 
 
 def watched(status: Status, now: str) -> list[str]:
@@ -182,7 +213,9 @@ def ask(stack: automation.Stack) -> Status:
     """Read configuration, server and bucket, and return what holds. Raises OperationError where that cannot be done."""
     settings = _settings(stack)
     seen = _seen(settings, stack.name, "--count")
-    return Status(stack.name, settings.server.host, settings.phase, seen, compare(settings, seen))
+    applied = _applied(stack)
+    differs = compare(settings, seen, applied), waiting(settings, seen, applied)
+    return Status(stack.name, settings.server.host, settings.phase, seen, *differs)
 
 
 def watch(stack: automation.Stack, every: float, show: Callable[[list[str]], None]) -> NoReturn:
@@ -199,6 +232,11 @@ def watch(stack: automation.Stack, every: float, show: Callable[[list[str]], Non
             found = [str(error)]
         show(found)
         time.sleep(every)
+
+
+def _applied(stack: automation.Stack) -> Applied:
+    outputs = stack.outputs()
+    return Applied(*(str(outputs[name].value) if name in outputs else "" for name in ("phase", "bucket")))
 
 
 def _settings(stack: automation.Stack) -> Settings:

@@ -13,6 +13,9 @@ import sys
 from .terminal import Terminal, asking, say, show_anew
 from .workspace import OperationError, config_file, opened, selection_kept
 
+#: The exit status where nothing drifted, and an update is still to come or under way.
+WAITS = 3
+
 
 def init(arguments: argparse.Namespace) -> int:
     """Make a new stack."""
@@ -55,7 +58,7 @@ def status(arguments: argparse.Namespace) -> int:
             return 0
         found = status.ask(stack)
     print(json.dumps(status.document(found)) if arguments.json else "\n".join(status.lines(found)))
-    return 1 if found.drift else 0
+    return 1 if found.drift else WAITS if found.waits else 0
 
 
 def history(arguments: argparse.Namespace) -> int:

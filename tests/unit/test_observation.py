@@ -51,14 +51,44 @@ def never_laid(phase: str = "local") -> Seen:
 def test_a_stack_that_was_never_up_or_was_destroyed_has_no_drift() -> None:
     """Review, entry 56."""
     settings = parse({**GOOD, "phase": "mirror"})
-    assert status.compare(settings, never_laid()) == []
+    assert status.compare(settings, never_laid(), status.Applied()) == []
     shown = status.lines(status.Status("prod", "matrix.example.com", "mirror", never_laid()))
     assert shown[-1] == "  nothing of this stack is on the server yet: run `pulumi up` to begin"
 
 
 def test_a_homeserver_that_does_not_answer_is_told_with_its_own_answer() -> None:
-    told = status.compare(parse({**GOOD, "phase": "mirror"}), {**never_laid("mirror"), "version": zipapp.version()})
+    seen: Seen = {**never_laid("mirror"), "version": zipapp.version()}
+    told = status.compare(parse({**GOOD, "phase": "mirror"}), seen, status.Applied("mirror"))
     assert any("asked from the server: status 502 Bad Gateway -- " in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("applied", "drifts", "waits"),
+    [("mirror", [], ["phase live"]), ("live", ["phase live"], []), ("", ["phase live"], [])],
+    ids=["the file is ahead", "the server went back", "no update is known"],
+)
+def test_what_an_update_will_change_is_no_drift_and_what_nobody_updated_is(
+    applied: str, drifts: list[str], waits: list[str]
+) -> None:
+    settings = parse({**GOOD, "phase": "live"})
+    seen: Seen = {**never_laid("mirror"), "version": zipapp.version(), "homeserver_answers": True}
+    found = status.compare(settings, seen, status.Applied(applied))
+    to_come = status.waiting(settings, seen, status.Applied(applied))
+    for lines, expected in ((found, drifts), (to_come, waits)):
+        assert len(lines) == len(expected) and all(word in line for word, line in zip(expected, lines, strict=True))
+
+
+def test_a_run_that_is_under_way_and_an_older_agent_wait_and_drift_nothing() -> None:
+    settings, applied = parse({**GOOD, "phase": "mirror"}), status.Applied("mirror")
+    seen: Seen = {**never_laid("mirror"), "version": "0123456789ab", "homeserver_answers": True}
+    assert status.compare(settings, seen, applied) == []
+    (line,) = status.waiting(settings, seen, applied)
+    assert "the agent on the server is 0123456789ab" in line
+    seen["running"] = {"id": "1", "target": "mirror", "after": "1"}
+    seen["settled"] = False
+    assert status.compare(settings, seen, applied) == []
+    (line,) = status.waiting(settings, seen, applied)
+    assert line.startswith("a run to mirror is under way")
 
 
 def test_the_plan_says_what_runs_how_much_and_what_is_in_the_way() -> None:

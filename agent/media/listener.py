@@ -62,14 +62,14 @@ class Listener(Hearing):
         self._names: dict[bytes, set[bytes] | None] = {}
         super().__init__(root, _REPORT_FOLDER_AND_NAME, _EVENTS)
 
-    def changed(self) -> set[str] | None:
-        """Return the paths, each of a file, or of a folder with all below it, that may have changed by now.
+    def take(self) -> set[str] | None:
+        """Return the paths that may have changed since this was last asked, relative to the folder that is listened to.
 
-        They are relative to the folder that is listened to. Return None where changes may have been missed.
+        Each is of a file, or of a folder with all below it. Return None where changes may have been missed.
         """
-        return self._ask(self._paths)
+        return self._ask(self._taken)
 
-    def _paths(self) -> set[str]:
+    def _taken(self) -> set[str]:
         paths = set()
         for handle, names in self._names.items():
             folder = self._inside(handle) if names else None
@@ -77,6 +77,9 @@ class Listener(Hearing):
                 paths |= {os.path.join(folder, os.fsdecode(name)) for name in names or ()}
         if path_of(self._root) != self._top:
             raise Lost
+        for names in self._names.values():
+            if names:
+                names.clear()
         return paths
 
     def _check(self) -> None:

@@ -122,6 +122,17 @@ def files_below(root: Store, path: str, exclude: Sequence[str]) -> Iterator[Entr
         yield from file_at(root, path)
 
 
+def empty_below(top: Store, path: str) -> list[str]:
+    """Return the folder at `path`, or those below it, in which nothing is."""
+    try:
+        with top.folder(path) as folder:
+            inside = folder.names()
+            folders = [name for name in inside if folder.has_folder(name)]
+    except OSError:  # it is gone
+        return []
+    return [path] if not inside else [each for name in folders for each in empty_below(top, f"{path}/{name}")]
+
+
 def _check(top: Path, path: str, info: os.stat_result, device: int) -> None:
     """Raise `Problem` for a file that a bucket cannot hold, or that lies on another file system."""
     _check_device(top, os.path.dirname(path), info, device)

@@ -13,11 +13,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..copying.progress import Progress
 from ..host.linked import Store
@@ -26,7 +26,7 @@ from ..media.deletions import check_deletions
 from ..media.equality import Manifest
 from ..media.names import is_media
 from ..media.snapshot import Snapshot
-from ..media.walk import files_below, walk
+from ..media.walk import empty_below, files_below, walk
 from ..model.errors import CommandFailed, Problem
 from ..model.items import Entry, Object
 from ..serving.hold import Unfit
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 MOST_FILES, MOST_BYTES, AT_ONCE = 128, 16 << 20, 16
 #: Seconds that a look at what changed may take while services stand still.
 LOOK_SECONDS = 0.5
-#: Nanoseconds in which a file may change again and have the same times still.
+#: Nanoseconds in which a file may change again and keep its times.
 TICK = 20_000_000
 
 
@@ -62,6 +62,8 @@ class Baseline:
     listener: Listener | None
     #: Files that became equal since the walk.
     settled: frozenset[Entry] = frozenset()
+    #: Paths that the kernel told of, but for files that were equal at a look since.
+    told: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -103,22 +105,26 @@ def before_window(run: Run, listener: Listener | None) -> tuple[int, Baseline]:
         return len(changed), Baseline(equal, manifest.unknown_files(), manifest.uploaded_count(), gone, listener)
 
 
+def hear(known: Baseline) -> Baseline:
+    """Return what is known with what the kernel told of by now; where something may be lost, without a listener."""
+    told = known.listener.take() if known.listener else None
+    return replace(known, listener=None) if told is None else replace(known, told=known.told | told)
+
+
 def catch_up(run: Run, known: Baseline, clock: Clock | None = None) -> tuple[int, Baseline]:
     """Send and compare what changed by now, while services still write; return how much, and what is known then.
 
     What does not become equal in time, and what is being written this very moment, is left to the window. Raises
-    `Unfit` where so much changed that to look at it takes long.
+    `Unfit` where so much is left that to look at it takes long.
     """
-    root = run.server.store_path
-    told = known.listener.changed() if known.listener else None
-    if told is None:
-        return 0, replace(known, listener=None)
+    known, root = hear(known), run.server.store_path
+    if known.listener is None:
+        return 0, known
     with run.server.manifest() as manifest, run.server.manifest_in_memory() as late:
         before = time.time_ns() - TICK
-        looking = time.monotonic()
-        changed = [entry for entry in _changed_at(run, manifest, known, told)[0] if entry.ctime < before]
-        if time.monotonic() - looking > LOOK_SECONDS:
-            raise Unfit(f"{len(told):,} files and folders changed since the mirror: to look at them takes long")
+        began, found = time.monotonic(), _look(run, manifest, known)
+        each = (time.monotonic() - began) / max(1, len(known.told))
+        changed = [entry for entry in found.changed if entry.ctime < before]
         late.load_local(changed)
         manifest.add_sent(entry.path for entry in changed)
         try:
@@ -130,31 +136,25 @@ def catch_up(run: Run, known: Baseline, clock: Clock | None = None) -> tuple[int
         wrong = {*late.missing_remotely(), *late.different()}
         late.mark_equal()
         manifest.merge_from(late, [])
-    return len(changed), replace(known, settled=known.settled | {entry for entry in changed if entry.path not in wrong})
+    settled = {entry for entry in changed if entry.path not in wrong}
+    left = {entry.path for entry in found.changed} - {entry.path for entry in settled}
+    told = known.told - {path for path, inside in found.below.items() if not inside & left}
+    if each * len(told) > LOOK_SECONDS:
+        raise Unfit(f"{len(told):,} files and folders that changed must be looked at again: that takes long")
+    return len(changed), replace(known, settled=known.settled | settled, told=told)
 
 
 def new_folders(run: Run, known: Baseline) -> list[str]:
-    """Return the folders without a file in them that were made since the walk: somebody is about to write there.
+    """Return the folders without a file in them that are told of: somebody is about to write there.
 
     Those at the top are among them in any case: rclone looks for these once, when its mount begins.
     """
-    told = (known.listener.changed() if known.listener else None) or set()
     found = []
     with Store.at(run.server.store_path) as top:
-        for path in sorted(told):
+        for path in sorted(known.told):
             if is_media(path.partition("/")[0]) and top.has_folder(path):
-                found += _empty_below(top, path) + ([] if "/" in path else [path])
+                found += empty_below(top, path) + ([] if "/" in path else [path])
     return found
-
-
-def _empty_below(top: Store, path: str) -> list[str]:
-    try:
-        with top.folder(path) as folder:
-            inside = folder.names()
-            folders = [name for name in inside if folder.has_folder(name)]
-    except OSError:  # it is gone
-        return []
-    return [path] if not inside else [each for name in folders for each in _empty_below(top, f"{path}/{name}")]
 
 
 class TooMuch(Exception):
@@ -169,14 +169,11 @@ def in_window(run: Run, known: Baseline, clock: Clock, *, few: bool = False) -> 
     """
     root = run.server.store_path
     # A manifest of their own: asking the whole one takes the longer the larger the store.
+    known = hear(known)
+    if known.listener is None and few:
+        raise TooMuch
     with run.server.manifest() as manifest, run.server.manifest_in_memory() as late:
-        told = known.listener.changed() if known.listener else None
-        if told is None and few:
-            raise TooMuch
-        if told is None:
-            changed, gone = _changed_by_walk(run, manifest, known)
-        else:
-            changed, gone = _changed_at(run, manifest, known, told)
+        changed, gone = (_look if known.listener else _changed_by_walk)(run, manifest, known)[:2]
         gone = [path for path in gone if path not in known.gone]
         _check_deletions(run, known.uploaded_count, gone)
         late.load_local(changed)
@@ -195,7 +192,7 @@ def in_window(run: Run, known: Baseline, clock: Clock, *, few: bool = False) -> 
             )
         late.mark_equal()
         manifest.merge_from(late, gone)
-    return Found(len(changed), len(gone), walked=told is None)
+    return Found(len(changed), len(gone), walked=known.listener is None)
 
 
 def verify(run: Run, copy: Path) -> None:
@@ -223,14 +220,31 @@ def _check_deletions(run: Run, known: int, gone: list[str]) -> None:
     check_deletions(run.settings.migration.deletion_limit_percent, known, gone, "the local store")
 
 
-def _changed_at(run: Run, manifest: Manifest, known: Baseline, told: Iterable[str]) -> tuple[list[Entry], list[str]]:
-    """Return the files at these paths that are not known to be equal, and names of ours there that are gone."""
+class _Seen(NamedTuple):
+    """A `_Seen` is what was told of: files not known to be equal, and names of ours that are gone.
+
+    `below` has the files at each path of which the kernel tells once more if anything changes there; the others stay
+    told: where nothing is, where a folder has no file yet, and at the top.
+    """
+
+    changed: list[Entry]
+    gone: list[str]
+    below: dict[str, set[str]]
+
+
+def _look(run: Run, manifest: Manifest, known: Baseline) -> _Seen:
     root, exclude = run.server.store_path, run.settings.copy.exclude
+    found: dict[str, Entry] = {}
+    below: dict[str, set[str]] = {}
     with Store.at(root) as top:
-        found = {entry.path: entry for path in {*told, *known.open} for entry in files_below(top, path, exclude)}
-    gone = {name for path in told for name in manifest.uploaded_below(path)} - found.keys()
+        for path in {*known.told, *known.open}:
+            inside = {entry.path: entry for entry in files_below(top, path, exclude)}
+            found |= inside
+            if inside and "/" in path and (path in inside or not empty_below(top, path)):
+                below[path] = set(inside)
+    gone = {name for path in known.told for name in manifest.uploaded_below(path)} - found.keys()
     changed, _ = known.equal.part(each for each in found.values() if each not in known.settled)
-    return changed, sorted(gone)
+    return _Seen(changed, sorted(gone), below)
 
 
 def _changed_by_walk(run: Run, manifest: Manifest, known: Baseline) -> tuple[list[Entry], list[str]]:

@@ -29,7 +29,7 @@ from ..model.errors import CommandFailed, Problem
 from ..model.items import Object
 from ..serving import disk
 from ..state.run import Run
-from . import unaccounted
+from . import changes, unaccounted
 from .aside import keep_linked, place_beside
 from .window import Clock
 
@@ -37,8 +37,6 @@ from .window import Clock
 ARRIVING = "files"
 #: Files fetched before they are checked and moved into place.
 LOT = 5000
-#: Files fetched at once where each is one request.
-AT_ONCE = 8
 #: Rounds of fetching before an object that never arrives whole is an error.
 ROUNDS = 4
 
@@ -209,7 +207,7 @@ class _Fetch:
 
         for above in {path.rpartition("/")[0] for path in paths} - {""}:
             self.incoming.make(above, owner, 0o700, self.work)
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        with ThreadPoolExecutor(changes.AT_ONCE) as pool:
             for _ in pool.map(get, paths):
                 pass
 

@@ -101,6 +101,7 @@ class _Hold:
 
     def _last(self, clock: Clock) -> None:
         run = self.run
+        self.known = changes.hear(self.known)
         self.found = changes.in_window(run, self.known, clock, few=True)
         if folders := changes.new_folders(run, self.known):
             in_time(run, "new folders cannot be made in the mount", lambda: self._make(folders), clock)

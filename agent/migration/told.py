@@ -7,19 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..media import checksums, names
+from ..media import names
 from ..serving.hold import Unfit
 from . import pending
-from .changes import TooMuch
+from .changes import MOST_FILES, TooMuch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..model.ports import Heard
     from ..serving.write_cache import Cache
-
-#: Names that are asked for while services stand still: so many at once.
-MOST_NAMES = checksums.THREADS
 
 
 class Told:
@@ -47,6 +44,6 @@ class Told:
         # What is in the mount's cache alone is in no bucket yet: it would be taken for gone.
         self.waiting = pending.owed(self.caches, self.open)
         self.open -= self.waiting
-        if few and len(self.open) > MOST_NAMES:
+        if few and len(self.open) > MOST_FILES:
             raise TooMuch
         return sorted(self.open)

@@ -204,8 +204,8 @@ class Copier(Protocol):
 class Listener(Protocol):
     """A `Listener` tells what changes in a folder; `media.listener` has the real one."""
 
-    def changed(self) -> set[str] | None:
-        """Return the paths that may have changed by now, each of a file, or of a folder with all that is below it.
+    def take(self) -> set[str] | None:
+        """Return the paths that may have changed since the last time, each of a file, or of a folder with all below it.
 
         Return None where changes may have been missed.
         """

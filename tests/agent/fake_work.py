@@ -29,8 +29,9 @@ class FakeListener:
     def listening(cls, root: Path) -> Iterator[FakeListener]:
         yield cls(root, set(walk(root, [])))
 
-    def changed(self) -> set[str] | None:
-        return {entry.path for entry in self.before ^ set(walk(self.root, []))}
+    def take(self) -> set[str] | None:
+        before, self.before = self.before, set(walk(self.root, []))
+        return {entry.path for entry in before ^ self.before}
 
 
 @dataclass

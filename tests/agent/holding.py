@@ -36,8 +36,9 @@ class Told:
         folders = {str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_dir()}
         return {*walk(self.root, []), *folders}
 
-    def changed(self) -> set[str] | None:
-        return {one if isinstance(one, str) else one.path for one in self.before ^ self._seen()}  # type: ignore[attr-defined]
+    def take(self) -> set[str] | None:
+        before, self.before = self.before, self._seen()
+        return {one if isinstance(one, str) else one.path for one in before ^ self.before}  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager

@@ -23,8 +23,8 @@ from .moves import FILES, fill, go
 
 def deaf_to(monkeypatch: pytest.MonkeyPatch, *paths: str) -> None:
     """The kernel never tells of these."""
-    told = FakeListener.changed
-    monkeypatch.setattr(FakeListener, "changed", lambda self: (told(self) or set()) - set(paths))
+    told = FakeListener.take
+    monkeypatch.setattr(FakeListener, "take", lambda self: (told(self) or set()) - set(paths))
 
 
 def late(server: Machine, monkeypatch: pytest.MonkeyPatch, path: str, body: bytes) -> None:

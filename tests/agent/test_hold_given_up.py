@@ -65,8 +65,8 @@ def test_what_the_kernel_lost_while_all_stand_still_is_not_walked_then(
     server: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit(server)
-    told = Told.changed
-    monkeypatch.setattr(Told, "changed", lambda self: None if server.system.frozen_groups else told(self))
+    told = Told.take
+    monkeypatch.setattr(Told, "take", lambda self: None if server.system.frozen_groups else told(self))
     monkeypatch.setattr("agent.migration.held.TRYING_SECONDS", 0)
     assert gives_up(server, "too many files came at once")
 

@@ -135,7 +135,7 @@ def test_a_folder_that_is_not_whole_yet_is_asked_for_again_but_not_for_ever(
     hearing = listener.Listener.__new__(listener.Listener)
     hearing._root, hearing._names = 0, {}
     monkeypatch.setattr(hearing, "_call", lambda *_: (_ for _ in ()).throw(next(answers)), raising=False)
-    monkeypatch.setattr(listener.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     with contextlib.nullcontext() if known else pytest.raises(Lost):
         hearing._hear(event(CREATE, b"part"))
         assert hearing._names == {HANDLE: None}, "a folder that is gone is none of the store's"

@@ -9,6 +9,7 @@ import pytest
 from agent.media.snapshot import Snapshot
 from agent.migration import changes, mirror
 from agent.model.errors import Problem
+from agent.serving.hold import Unfit
 
 from .conftest import Machine
 from .window_of import FILES, Told, after_window, counts, fill, in_window, mirrored, rewrite
@@ -109,3 +110,58 @@ def test_a_store_with_hard_links_is_walked_in_the_window(server: Machine) -> Non
     (server.root / "a link outside").write_bytes(b"DEEP")
     assert in_window(server, known) == changes.Found(1, 0, walked=True)
     assert server.bucket.objects["one/deep"] == b"DEEP"
+
+
+def test_what_was_brought_over_is_looked_at_again_only_if_the_kernel_tells_of_it_again(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A window is as short after an hour's uploads as after a second's."""
+    monkeypatch.setattr(changes, "TICK", -(10**9))  # nothing is too young
+    told = Told()
+    known = mirrored(server, told)
+    names = {f"local_content/zz/zz/{number}" for number in range(40)}
+    for name in names:
+        server.write(name, b"late")
+    told.paths = {*names, "local_content/zz", "one/deep"}
+    came, known = changes.catch_up(server.run(), known)
+    assert came == 40 and known.told == set()
+    rewrite(server, "local_content/zz/zz/7", b"LATE")
+    os.unlink(server.store / "local_content/zz/zz/8")
+    os.unlink(server.store / "one/deep")
+    told.paths = {"local_content/zz/zz/7", "local_content/zz/zz/8", "one/deep"}
+    came, known = changes.catch_up(server.run(), known)
+    assert came == 1 and known.told == {"local_content/zz/zz/8", "one/deep"}
+    told.paths = set()
+    assert counts(server, known) == (0, 2)
+    assert server.bucket.objects["local_content/zz/zz/7"] == b"LATE"
+
+
+def test_a_folder_that_has_no_file_yet_is_told_of_until_the_window(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody is about to write there, and it must be in the mount then."""
+    monkeypatch.setattr(changes, "TICK", -(10**9))
+    told = Told()
+    known = mirrored(server, told)
+    server.write("local_content/zz/zz/new/file", b"late")
+    (server.store / "local_content/zz/zz/new/empty").mkdir()
+    (server.store / "local_content/yy").mkdir()
+    told.paths = {"local_content/zz/zz", "local_content/yy"}
+    _, known = changes.catch_up(server.run(), known)
+    assert changes.new_folders(server.run(), known) == ["local_content/yy", "local_content/zz/zz/new/empty"]
+    told.paths = set()
+    server.write("local_content/yy/file", b"late")
+    server.write("local_content/zz/zz/new/empty/file", b"late")
+    _, known = changes.catch_up(server.run(), known)
+    assert known.told == set() and changes.new_folders(server.run(), known) == []
+
+
+def test_where_too_much_is_left_to_look_at_the_services_are_not_held_for_it(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told()
+    known = mirrored(server, told)
+    told.paths = {f"purged/{number}" for number in range(2000)}
+    monkeypatch.setattr(changes, "LOOK_SECONDS", 1e-6)
+    with pytest.raises(Unfit, match="2,000 files and folders that changed"):
+        changes.catch_up(server.run(), known)

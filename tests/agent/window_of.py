@@ -30,7 +30,7 @@ class Told:
     def __init__(self, *paths: str, lost: bool = False) -> None:
         self.paths = None if lost else set(paths)
 
-    def changed(self) -> set[str] | None:
+    def take(self) -> set[str] | None:
         return self.paths
 
 

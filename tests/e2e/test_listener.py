@@ -78,7 +78,7 @@ def found_by_walks(before: set[Entry]) -> tuple[set[Entry], set[str]]:
 
 
 def found_by_the_kernel(listener: Listener, before: set[Entry]) -> tuple[set[Entry], set[str]]:
-    told = listener.changed()
+    told = listener.take()
     assert told is not None
     with Store.at(STORE) as store:
         found = {entry for path in told for entry in files_below(store, path, [])}
@@ -113,10 +113,10 @@ def test_a_program_that_ends_with_a_file_still_open_is_told_of() -> None:
         assert process.stdout and process.stdin
         process.stdout.readline()  # it was opened before anybody listened
         with listening(STORE) as listener:
-            assert listener and listener.changed() == set()
+            assert listener and listener.take() == set()
             process.stdin.close()
             process.wait()
-            assert listener.changed() == {"a/b"}
+            assert listener.take() == {"a/b"}
 
 
 def test_files_written_into_memory_are_told_of_once_they_are_closed() -> None:
@@ -125,7 +125,7 @@ def test_files_written_into_memory_are_told_of_once_they_are_closed() -> None:
     with listening(STORE) as listener:
         assert listener
         subprocess.run([sys.executable, "-c", writer, STORE / "a/b"], check=True)
-        assert listener.changed() == {"a/b"}
+        assert listener.take() == {"a/b"}
 
 
 def test_what_happens_elsewhere_on_the_disk_is_not_told() -> None:
@@ -134,7 +134,7 @@ def test_what_happens_elsewhere_on_the_disk_is_not_told() -> None:
         (OUTSIDE / "coming/a/b").write_text("x")
         (GROUND / "store-beside").mkdir()
         (GROUND / "store-beside/b").write_text("x")
-        assert listener and listener.changed() == set()
+        assert listener and listener.take() == set()
 
 
 def test_very_many_changes_are_told_without_loss() -> None:
@@ -142,14 +142,14 @@ def test_very_many_changes_are_told_without_loss() -> None:
     with listening(STORE) as listener:
         for number in range(20_000):  # above the kernel's usual limit of 16,384 events
             (STORE / f"b/{number}").touch()
-        assert listener and listener.changed() == {f"b/{number}" for number in range(20_000)}
+        assert listener and listener.take() == {f"b/{number}" for number in range(20_000)}
 
 
 def test_a_store_whose_folder_was_renamed_meanwhile_is_not_answered_for() -> None:
     lay()
     with listening(STORE) as listener:
         STORE.rename(Path(f"{STORE}-moved"))
-        assert listener and listener.changed() is None
+        assert listener and listener.take() is None
 
 
 def test_a_store_that_was_elsewhere_for_a_moment_is_not_answered_for() -> None:
@@ -157,9 +157,9 @@ def test_a_store_that_was_elsewhere_for_a_moment_is_not_answered_for() -> None:
     with listening(STORE) as listener:
         STORE.rename(f"{STORE}-moved")
         (Path(f"{STORE}-moved") / "b/new").touch()
-        assert listener and listener.changed() is None
+        assert listener and listener.take() is None
         os.rename(f"{STORE}-moved", STORE)
-        assert listener.changed() is None
+        assert listener.take() is None
 
 
 def test_more_than_can_be_read_in_time_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +169,7 @@ def test_more_than_can_be_read_in_time_is_not_waited_for(monkeypatch: pytest.Mon
         monkeypatch.setattr(listener, "_waiting", lambda: 1 << 30)
         monkeypatch.setattr(listener, "_read", lambda: 1)
         monkeypatch.setattr("agent.host.fanotify.PATIENCE", 0.05)
-        assert listener.changed() is None
+        assert listener.take() is None
 
 
 def test_what_others_write_on_the_disk_all_the_time_keeps_nobody_waiting() -> None:
@@ -191,7 +191,7 @@ def test_what_others_write_on_the_disk_all_the_time_keeps_nobody_waiting() -> No
                 process.stdout.readline()
                 for number in range(5):
                     (STORE / f"b/{number}").touch()
-                    assert listener.changed() == {f"b/{each}" for each in range(number + 1)}
+                    assert listener.take() == {f"b/{number}"}
             finally:
                 process.kill()
 
@@ -218,7 +218,7 @@ def test_folders_that_come_and_go_elsewhere_all_the_time_are_no_loss() -> None:
             process.stdout.readline()
         for number in range(200):
             (STORE / f"b/{number}").touch()
-            assert listener.changed() == {f"b/{each}" for each in range(number + 1)}, number
+            assert listener.take() == {f"b/{number}"}, number
 
 
 def test_whatever_goes_wrong_in_the_thread_that_listens_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +230,7 @@ def test_whatever_goes_wrong_in_the_thread_that_listens_is_no_silence(monkeypatc
         listener._thread.join(10)
         monkeypatch.undo()
         (STORE / "b/newer").touch()
-        assert listener.changed() is None
+        assert listener.take() is None
 
 
 def test_without_the_right_to_open_folders_by_their_handles_there_is_no_listener() -> None:

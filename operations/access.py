@@ -22,17 +22,23 @@ def find(
 
     Raises OperationError where the host key is not confirmed, or what was given already is bad.
     """
+    by_agent = values.get("server.useAgent") == "true"
+    if by_agent and key_file:
+        raise OperationError("--use-agent goes by the agent's keys, --private-key by that one -- leave one of them out")
     private_key = _private_key(key_file) if key_file else ""
     host, host_key = _server(values, person, say)
     if "server.hostKey" not in values and not _is_confirmed(host, host_key, person, say):
         raise OperationError("the host key was not confirmed; nothing was written")
+    way = {"server.host": host, "server.hostKey": host_key}
+    if by_agent:
+        return way
     while not private_key:
         file = Path(person.ask("File with the SSH private key", "~/.ssh/id_ed25519"))
         try:
             private_key = _private_key(file)
         except OperationError as error:
             say(str(error))
-    return {"server.host": host, "server.hostKey": host_key, "server.privateKey": private_key}
+    return {**way, "server.privateKey": private_key}
 
 
 def _private_key(file: Path) -> str:

@@ -135,6 +135,13 @@ def _init(to: _Verbs[_Parser]) -> None:
     new.add_argument("--user", default="", help="SSH user; root where it is left out")
     new.add_argument("--private-key", type=Path, metavar="FILE", help="SSH private key")
     new.add_argument(
+        "--use-agent", action="store_true", help="SSH goes by the keys of your SSH agent; no key is stored"
+    )
+    new.add_argument(
+        "--set", action="append", default=[], metavar="PATH=VALUE", dest="more",
+        help="a further setting, such as mount.cache=20G; none that is secret",
+    )  # fmt: skip
+    new.add_argument(
         "--store",
         default="",
         metavar="KIND",

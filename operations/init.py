@@ -33,6 +33,10 @@ class Given:
     kind: str = ""
     #: What encrypts the stack's secrets; empty for the backend's own way, or a passphrase.
     secrets_provider: str = ""
+    #: Whether SSH goes by the keys of the session's agent.
+    use_agent: bool = False
+    #: Further settings, each as `path=value`.
+    more: tuple[str, ...] = ()
 
 
 def init(given: Given, person: Person, say: Callable[[str], None]) -> None:
@@ -63,13 +67,27 @@ def _options(given: Given) -> dict[str, str]:
         "server.user": given.user,
         "server.hostKey": given.host_key,
         "server.port": "" if given.port == 22 else str(given.port),
+        "server.useAgent": "true" if given.use_agent else "",
         "store.kind": given.kind,
     }
-    said = {path: value for path, value in said.items() if value}
+    said = {path: value for path, value in said.items() if value} | dict(map(_setting, given.more))
     problems = questions.complaints(said)
     if wrong := [problems[path] for path in said if path in problems]:
         raise OperationError("\n".join(wrong))
     return said
+
+
+def _setting(text: str) -> tuple[str, str]:
+    """Return path and value of a `--set`. Raises OperationError where it is a secret, which arguments must not hold."""
+    path, equals, value = text.partition("=")
+    if not equals or not path:
+        raise OperationError(f"--set {path}: has no value -- say it as --set mount.cache=20G")
+    if is_secret(path):
+        raise OperationError(
+            f"--set {path}: is a secret or no setting, and everybody on this machine can read what a command line "
+            f"holds -- leave it out; later, pulumi config set --secret --path {path}"
+        )
+    return path, value
 
 
 def _make(given: Given) -> None:
@@ -105,7 +123,7 @@ def _answers(
     if asks_kind:
         values |= questions.answered(*questions.KIND, options, person, say)
     more = {}
-    if is_protected(values["server.privateKey"]):
+    if is_protected(values.get("server.privateKey", "")):
         more["server.privateKeyPassword"] = "Password of the SSH private key"
     return questions.ask_all(found, values, more, person, say)
 

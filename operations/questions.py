@@ -66,14 +66,24 @@ def nested(values: Mapping[str, str]) -> dict[str, Any]:
     """Return settings by path as the stack's file nests them, but for the providers' own. It is pure."""
     made: dict[str, Any] = {}
     for path, value in values.items():
-        section, dot, name = path.partition(".")
         if ":" in path:
             continue  # a provider's own
-        if dot:
-            made.setdefault(section, {})[name] = value
-        else:
-            made[section] = value
+        place: Any = made
+        *above, last = [int(name) if name.isdecimal() else name for name in re.findall(r"[^.\[\]]+", path)]
+        for name, following in zip(above, [*above, last][1:], strict=True):
+            place = _at(place, name, [] if isinstance(following, int) else {})
+        _at(place, last, value)
     return made
+
+
+def _at(place: Any, name: str | int, value: Any) -> Any:
+    """Return what is at a name or number in `place`; where nothing is, `value` is put there."""
+    if isinstance(place, dict):
+        return place.setdefault(name, value)
+    if not isinstance(place, list) or not isinstance(name, int):
+        return {}  # another setting says that this is no list
+    place.extend([value] if name == len(place) else [])
+    return place[name] if name < len(place) else {}
 
 
 def complaints(values: Mapping[str, str]) -> dict[str, str]:

@@ -31,6 +31,8 @@ def init(arguments: argparse.Namespace) -> int:
         arguments.port,
         arguments.store,
         arguments.secrets_provider,
+        arguments.use_agent,
+        tuple(arguments.more),
     )
     init.init(given, Terminal(), say)
     return 0

@@ -271,3 +271,28 @@ def test_a_name_that_was_typed_and_shows_no_host_key_is_asked_for_again(made: Ma
     assert any(line.startswith("n shows no SSH host key -- is its name right") for line in said)
     with pytest.raises(OperationError, match="n shows no SSH host key"):
         access.find({"server.host": "n"}, None, Answers(), said.append)
+
+
+def test_with_the_ssh_agent_no_key_is_asked_for_or_stored(made: Made) -> None:
+    person = Answers()
+    calls = made(HETZNER, person, private_key=None, use_agent=True)
+    assert not any("key" in question for question in person.asked)
+    assert plain(calls)["server.useAgent"] == "true" and "server.privateKey" not in secret(calls)
+    with pytest.raises(OperationError, match="--use-agent .* --private-key .* -- leave one of them out"):
+        made(HETZNER, Answers(), use_agent=True)
+
+
+def test_further_settings_are_given_and_those_that_would_not_be_accepted_or_are_secret_are_refused(made: Made) -> None:
+    more = ("mount.cache=20G", "host.services[0]=synapse.service", "server.statusKeys[0]=" + HOST_KEY)
+    settings = plain(made(HETZNER, more=more))
+    assert settings["mount.cache"] == "20G" and settings["host.services[0]"] == "synapse.service"
+    for text, words in (
+        ("mount.cache=much", "mount.cache: "),
+        ("mount.cashe=20G", "is a secret or no setting"),
+        ("store.secretAccessKey=SECRET", "is a secret"),
+        ("mount.cache", "has no value -- say it as"),
+        ("host.services[0]=/etc/passwd", "host.services.0: "),
+    ):
+        with pytest.raises(OperationError) as refused:
+            made(HETZNER, more=(text,))
+        assert words in str(refused.value) and "SECRET" not in str(refused.value)

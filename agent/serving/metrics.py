@@ -71,9 +71,21 @@ def wanted(server: Server) -> bool:
 
 
 def check(server: Server) -> None:
-    """Raise `Problem` where the folder for the metrics is not there."""
-    folder = server.settings.host.metrics_folder
-    if folder and not is_folder(Path(folder)):
+    """Raise `Problem` where the folder for the metrics is not there, and nothing was ever written in it.
+
+    One that is gone since keeps nothing else from happening: the timer's unit fails until it is back.
+    """
+    folder = _folder(server)
+    if folder and folder != _noted(server.layout):
+        _must_be_there(folder)
+
+
+def _folder(server: Server) -> Path | None:
+    return Path(server.settings.host.metrics_folder) if wanted(server) else None
+
+
+def _must_be_there(folder: Path) -> None:
+    if not is_folder(folder):
         raise Problem(
             f"host.metricsFolder is {folder}, and no such folder is on the server",
             "make it, and tell node_exporter of it (--collector.textfile.directory), or leave the setting out",
@@ -172,11 +184,11 @@ def write(server: Server, journal: Journal) -> None:
 
     Raises `Problem` where the folder is not there.
     """
-    if not wanted(server):
+    folder = _folder(server)
+    if not folder:
         remove(server.layout)
         return
-    check(server)
-    folder = Path(server.settings.host.metrics_folder)
+    _must_be_there(folder)
     if _noted(server.layout) != folder:
         remove(server.layout)
         write_atomic(server.layout.metrics, str(folder).encode(), 0o600)

@@ -183,6 +183,16 @@ def test_a_server_that_is_let_go_keeps_no_file(server: Machine, folder: Path) ->
     assert list(folder.iterdir()) == [] and not (server.layout.units / METRICS_TIMER).exists()
 
 
+def test_a_folder_that_is_gone_since_keeps_nothing_else_from_happening(server: Machine, folder: Path) -> None:
+    metrics.write(server.agent, server.journal)
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    metrics.check(server.agent)
+    with pytest.raises(Problem, match="no such folder"):
+        metrics.write(server.agent, server.journal)
+
+
 def test_a_folder_that_is_not_there_is_told_before_anything_changes_and_a_timer_that_stopped_is_drift(
     server: Machine, folder: Path
 ) -> None:

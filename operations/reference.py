@@ -26,6 +26,8 @@ Every setting of a stack, as `stacks/Pulumi.<name>.yaml` holds it under `matrix-
 `pulumi config set --path store.bucket my-bucket`, a secret one with `pulumi config set --secret --path …`, which reads
 the value from standard input. Everything is checked before the first resource, and all mistakes are told at once.
 
+What all stacks of a project share stands once under `shared`, see 'Settings for all stacks' in [docs/ci.md](ci.md).
+
 This page is made of the settings' own descriptions by `make docs`.
 """
 #: What stands before the settings of several stores.

@@ -25,7 +25,7 @@ def told() -> str:
 def test_the_metrics_say_each_phase_promtool_takes_them_and_they_go_with_the_setting(begin: Begin) -> None:
     migration = begin("metrics", thin=20)
     server.ssh(f"mkdir {FOLDER}")
-    migration.stack.set("host.metricsFolder", str(FOLDER))
+    migration.stack.set("shared.host.metricsFolder", str(FOLDER))  # as all stacks of a project may say it
     migration.up("prepare")
     # The timer may have written while the update was under way: then it says so, and writes again within a minute.
     wait_for(lambda: FILE.exists() and 'phase{phase="prepare"} 1' in FILE.read_text(), seconds=150, every=0.5)
@@ -41,7 +41,7 @@ def test_the_metrics_say_each_phase_promtool_takes_them_and_they_go_with_the_set
     server.ssh("systemctl stop matrix-media-store-watchdog; systemctl kill --signal=SIGSTOP matrix-media-store")
     assert "matrix_media_store_mount_healthy 0" in told()
     server.ssh("systemctl kill --signal=SIGCONT matrix-media-store")
-    migration.stack.must("config", "rm", "--path", "host.metricsFolder")
+    migration.stack.must("config", "rm", "--path", "shared.host.metricsFolder")
     migration.up("prepare")
     assert not FILE.exists() and "metrics" not in server.ssh("systemctl list-timers --all")
     migration.assert_serves_locally()

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from components.settings import ConfigurationError, Settings, parse, read
+from components.settings import ConfigurationError, Settings, is_secret, parse, read
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIP+v+vLzkitswSTbYJG+0NsKERYais1wbZIFA7M5SdRJ"
 #: Made by `ssh-keygen -N word` for this test; opens nothing.
@@ -232,3 +232,40 @@ def test_the_example_stack_is_complete_but_for_its_secrets() -> None:
 def test_workers_of_a_template_are_units_too(unit: str) -> None:
     """Review, entry 32: Synapse's own documentation makes them so."""
     assert parse({**GOOD, "host": {"services": [unit]}}).host.services == [unit]
+
+
+def stack_of(own: dict[str, Any], shared: Any, *, encrypted: tuple[str, ...] = ("server", "store", "host")) -> Settings:
+    """What a stack says itself, and what it shares with others."""
+    config = {f"matrix-media-store:{key}": json.dumps(value) for key, value in own.items()}
+    config["matrix-media-store:shared"] = shared if isinstance(shared, str) else json.dumps(shared)
+    return read("matrix-media-store", config, {f"matrix-media-store:{key}" for key in encrypted})
+
+
+def test_what_is_shared_lies_beneath_what_a_stack_says_key_by_key() -> None:
+    """Review, entry 59."""
+    own = {**GOOD, "mount": {"memoryMax": "2G"}, "copy": {"exclude": ["one"]}}
+    shared = {
+        "mount": {"memoryMax": "1G", "cache": "20G"}, "copy": {"exclude": ["two"], "bandwidth": "20M"},
+        "host": {"stopSeconds": 77}, "migration": {"windowSeconds": 99},
+    }  # fmt: skip
+    settings = stack_of(own, shared)
+    assert (settings.mount.memory_max, settings.mount.cache) == ("2G", "20G")
+    assert (settings.copying.exclude, settings.copying.bandwidth) == (["one"], "20M")
+    assert settings.host.stop_seconds == 77 and settings.migration.window_seconds == 99
+    assert settings.host.access_token.get_secret_value() == "SECRET-token"
+
+
+def test_what_is_shared_is_checked_as_if_the_stack_said_it_and_holds_no_secret_in_plain_text() -> None:
+    with pytest.raises(ConfigurationError, match="mount.cashe: is not a setting"):
+        stack_of(GOOD, {"mount": {"cashe": "20G"}})
+    with pytest.raises(ConfigurationError, match="^shared: is not an object"):
+        stack_of(GOOD, "20G")
+    for shared in (
+        {"host": {"accessToken": "SECRET"}},
+        {"stores": {"one": {"kind": "existing", "secretAccessKey": "SECRET"}}},
+    ):
+        with pytest.raises(ConfigurationError, match=r"shared\.\S+: lies in plain text.*--path shared") as caught:
+            stack_of(GOOD, shared)
+        assert "SECRET" not in str(caught.value)
+    assert stack_of(GOOD, {"host": {"accessToken": "x"}}, encrypted=("server", "store", "host", "shared"))
+    assert is_secret("shared.host.accessToken") and not is_secret("shared.mount.cache")

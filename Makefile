@@ -109,7 +109,7 @@ release: .venv/installed
 lock: .venv/installed
 	@.venv/bin/pip install --quiet uv
 	@$(COMPILE) pyproject.toml -o requirements.txt
-	@printf '%s\n' '-e .' sdks/b2 >> requirements.txt # media-store, and the line that `pulumi install` would add
+	@printf '%s\n' '-e .' sdks/b2 >> requirements.txt # media-store, and the SDK of B2
 	@$(COMPILE) --generate-hashes pyproject.toml --group dev -o requirements-dev.txt
 	@echo b2 | $(COMPILE) --generate-hashes --python-version 3.9 - -o agent/copying/b2-requirements.txt
 	@printf '%s\n' 'pytest>=8.3,<9' 'hypothesis>=6.100,<7' 'botocore>=1.35,<2' | \

@@ -8,17 +8,15 @@ from typing import Any
 import pulumi
 from pulumi.runtime.config import get_config_env, get_config_secret_keys_env
 
-from components import playbook, report
+from components import playbook, report, wiring
 from components import settings as stack_settings
-from components.host import observation
 from components.host.connection import Connection, Unreachable, agent_trouble
 from components.host.last_known import LAST_KNOWN, is_strict, last_known
 from components.host.media_server import MediaServer
 from components.host.observation import StartFrom
-from components.host.sections import api_token, asked_with, known_store, sections
 from components.outputs import latest, next_step, shown_verdict, summary
-from components.settings import Settings, customer_key_of
-from components.store import Store, make_stores, provider_trouble
+from components.settings import Settings
+from components.store import Store, provider_trouble
 
 NAME = "matrix"
 #: A folder for each stack, with a page for each migration.
@@ -28,37 +26,16 @@ REPORTS = Path(__file__).with_name("reports")
 def look(settings: Settings, connection: Connection, preview: bool) -> pulumi.Input[StartFrom]:
     """Look at the server before anything is declared, and return what the commands start from.
 
-    A preview prints what would change there.
+    A preview prints what would change there, and plans with the last known state where the server is not reached.
     """
     try:
-        observed = observation.observe(
-            connection,
-            phase=settings.phase,
-            sections=asked_with(settings, pulumi.get_stack()),
-            store=known_store(settings),
-            preview=preview,
-        )
-        observed.check_stack(pulumi.get_stack(), settings.store.adopt)
-        observed.check_names(settings.store_name, settings.all_stores)
-        for name, store in settings.all_stores.items():
-            observed.check_store(store, customer_key_of(store), name)
+        observed = wiring.look(settings, connection, pulumi.get_stack(), preview)
     except Unreachable as error:
-        unreachable = (
-            f"the server {settings.server.host} cannot be reached: {error} -- check server.host, server.port, "
-            "server.user, server.privateKey and server.hostKey (and server.useAgent, server.jumpHost and "
-            "server.jumpHostKey, where they are set); nothing was changed"
-        )
+        unreachable = f"{wiring.unreachable(settings, error)}; nothing was changed"
         if not preview or is_strict():
             raise pulumi.RunError(unreachable) from None
         pulumi.log.warn(f"the server {settings.server.host} cannot be reached ({error}): {LAST_KNOWN}")
         return last_known(settings.phase, unreachable)
-    except (observation.WrongStack, observation.WrongStore) as error:
-        raise pulumi.RunError(str(error)) from None
-    except observation.ServerError as error:
-        raise pulumi.RunError(f"the server {settings.server.host} cannot say what holds there: {error}") from None
-    if preview:
-        for line in observation.move_lines(observed, settings) + observation.plan_lines(observed, settings.phase):
-            pulumi.log.info(line)
     return observed.start_from(settings.phase)
 
 
@@ -75,18 +52,7 @@ def main() -> None:
         raise pulumi.RunError(trouble)
     connection = Connection.of(settings.server)
     start = look(settings, connection, preview)
-    stores = make_stores(NAME, settings)
-    store = stores[settings.store_name]
-    server = MediaServer(
-        NAME,
-        connection=connection,
-        store=store,
-        stores=stores,
-        sections=sections(settings, store, pulumi.get_stack()),
-        token=api_token(settings),
-        phase=settings.phase,
-        start=start,
-    )
+    store, server = wiring.join(NAME, settings, connection, pulumi.get_stack(), start)
     told = pulumi.Output.all(server.verdict, server.moved).apply(lambda both: latest(*both))
     pulumi.export("phase", server.verdict.apply(lambda v: v.get("phase", settings.phase)))
     pulumi.export("bucket", store.bucket)

@@ -3,12 +3,12 @@
 Every problem is named at once.
 """
 
-from .config import read
+from .config import plain_secrets, read
 from .server import Server
 from .stack import ConfigurationError, Phase, Settings, is_secret, parse
 from .stores import ALONE, AnyStore, AwsStore, B2Store, ExistingStore, customer_key_of, place_of
 
 __all__ = [
     "ALONE", "AnyStore", "AwsStore", "B2Store", "ConfigurationError", "ExistingStore", "Phase", "Server", "Settings",
-    "customer_key_of", "is_secret", "parse", "place_of", "read",
+    "customer_key_of", "is_secret", "parse", "place_of", "plain_secrets", "read",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic.alias_generators import to_camel
@@ -41,7 +42,10 @@ def read(project: str, config: dict[str, str], secret_keys: set[str]) -> Setting
             problems.append(f"{key}: is not an object -- set its parts with `pulumi config set --path {key}.…`")
             continue
         if full not in secret_keys:
-            problems += _in_plain_text(key, own[key])
+            problems += [
+                f"{path}: lies in plain text -- set it with `pulumi config set --secret --path {path}`"
+                for path in plain_secrets(key, own[key])
+            ]
     values = _merged(own.pop(SHARED, {}), own)
     problems += _take_from_providers(values, config)
     try:
@@ -68,20 +72,22 @@ def _value(key: str, text: str) -> Any:
     return value
 
 
-def _in_plain_text(key: str, value: Any) -> list[str]:
-    """Return a line for each secret in a value that is not encrypted. It is pure."""
+def plain_secrets(key: str, value: Any) -> list[str]:
+    """Return the paths of texts in a value that must be encrypted. It is pure."""
     above, sections = (f"{SHARED}.", value) if key == SHARED else ("", {key: value})
     found = []
     for name, section in sections.items():
         kind = ALONE if name == "stores" else name
         for place, part in _stores_in(sections) if name == "stores" else [(name, section)]:
-            for secret in _SECRETS.get(kind, []):
-                if isinstance(part, dict) and part.get(secret):
-                    where = f"{above}{place}.{secret}"
-                    found.append(
-                        f"{where}: lies in plain text -- set it with `pulumi config set --secret --path {where}`"
-                    )
+            texts = [
+                secret for secret in _SECRETS.get(kind, []) if isinstance(part, Mapping) and _is_text(part, secret)
+            ]
+            found += [f"{above}{place}.{secret}" for secret in texts]
     return found
+
+
+def _is_text(part: Mapping[str, Any], name: str) -> bool:
+    return isinstance(part.get(name), str) and bool(part[name])
 
 
 def _merged(shared: Any, own: Any) -> Any:
@@ -113,4 +119,4 @@ def _take_from_providers(values: dict[str, Any], config: dict[str, str]) -> list
 def _stores_in(values: dict[str, Any]) -> list[tuple[str, Any]]:
     """Return the stores with names that a configuration has, each with where it stands there."""
     stores = values.get("stores")
-    return [(f"stores.{name}", store) for name, store in stores.items()] if isinstance(stores, dict) else []
+    return [(f"stores.{name}", store) for name, store in stores.items()] if isinstance(stores, Mapping) else []

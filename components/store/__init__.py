@@ -61,8 +61,10 @@ def provider_trouble(settings: Settings, config: Mapping[str, str], environment:
     return ""
 
 
-def make_stores(name: str, settings: Settings) -> dict[str, Store]:
+def make_stores(name: str, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> dict[str, Store]:
     """Return all stores of the stack by their names; their components are called `name`, with the store's own in it.
+
+    They have the options `opts`.
 
     A name never moves: where a new store took the resources' names of an earlier one, the engine would take it for
     that.
@@ -74,12 +76,19 @@ def make_stores(name: str, settings: Settings) -> dict[str, Store]:
         called = f"{name}-{key}-bucket" if key else f"{name}-bucket"
         serves = key == settings.store_name
         to_provider = serves and settings.host.storage_provider == "to"
-        stores[key] = make_store(called, each, reads if serves else (), to_provider=to_provider)
+        stores[key] = make_store(called, each, reads if serves else (), to_provider=to_provider, opts=opts)
     return stores
 
 
-def make_store(name: str, wanted: AnyStore, reads: Sequence[AwsStore] = (), *, to_provider: bool = False) -> Store:
-    """Return a store that the stack asks for, as a component called `name`.
+def make_store(
+    name: str,
+    wanted: AnyStore,
+    reads: Sequence[AwsStore] = (),
+    *,
+    to_provider: bool = False,
+    opts: pulumi.ResourceOptions | None = None,
+) -> Store:
+    """Return a store that the stack asks for, as a component called `name` with the options `opts`.
 
     Its key may read the buckets of the stores `reads` too, so that AWS itself copies from them in a move. With
     `to_provider` it has one more key, for synapse-s3-storage-provider.
@@ -87,13 +96,13 @@ def make_store(name: str, wanted: AnyStore, reads: Sequence[AwsStore] = (), *, t
     if isinstance(wanted, AwsStore):
         from .aws import AwsBucket
 
-        return AwsBucket(name, settings=wanted, reads=reads, to_provider=to_provider).store
+        return AwsBucket(name, settings=wanted, reads=reads, to_provider=to_provider, opts=opts).store
     if isinstance(wanted, B2Store):
         from .b2 import B2Bucket
 
-        return B2Bucket(name, settings=wanted, to_provider=to_provider).store
+        return B2Bucket(name, settings=wanted, to_provider=to_provider, opts=opts).store
     from .existing import ExistingBucket
 
     assert isinstance(wanted, ExistingStore)
 
-    return ExistingBucket(name, settings=wanted).store
+    return ExistingBucket(name, settings=wanted, opts=opts).store

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import verbs
-from .workspace import PHASES, PROJECT
+from .workspace import PHASES, PROGRAM
 
 STATUSES = """\
 exit status:
@@ -37,7 +37,7 @@ class _Version(argparse.Action):
 
         from components.host import zipapp
 
-        print(f"{PROJECT} {version(PROJECT)}, agent {zipapp.version()}")
+        print(f"{PROGRAM} {version(PROGRAM)}, agent {zipapp.version()}")
         parser.exit()
 
 

@@ -16,7 +16,7 @@ from components.host.last_known import STRICT
 from . import changed
 from .concerned import stacks
 from .waves import Stand, is_beyond
-from .workspace import PHASES, PROJECT, ROOT, OperationError, config_file, last_line, selected
+from .workspace import PHASES, ROOT, OperationError, config_file, last_line, project, selected
 
 #: Previews at once: each is an engine and a Python process, and a connection to its server.
 AT_ONCE = 4
@@ -67,7 +67,7 @@ def _members(workspace: automation.Workspace, chosen: Sequence[str]) -> list[str
 
 def _stands(stack: automation.Stack) -> Stand:
     """Return the phase that the stack's file says, and that one or the later one in which the last update left it."""
-    entry, left = stack.get_all_config().get(f"{PROJECT}:phase"), stack.outputs().get("phase")
+    entry, left = stack.get_all_config().get(f"{project()}:phase"), stack.outputs().get("phase")
     said = entry.value if entry else "prepare"
     phases = [said, *([str(left.value)] if left else [])]
     return Stand(said, max(phases, key=lambda phase: PHASES.index(phase) if phase in PHASES else -1))

@@ -13,7 +13,7 @@ from pulumi import automation
 
 from components.settings import is_secret
 
-from .workspace import PROJECT
+from .workspace import project
 
 #: Entries a page; Pulumi Cloud gives no more at once.
 PAGE = 100
@@ -45,7 +45,7 @@ def leaves(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for key, value in config.items():
-        name = key.removeprefix(f"{PROJECT}:")
+        name = key.removeprefix(f"{project()}:")
         found.update(_below(name, value))
     return found
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from components.host import zipapp
 
-from .workspace import PROJECT, ROOT, OperationError
+from .workspace import PROGRAM, ROOT, OperationError
 
 FOLDER = ROOT / "release"
 #: What stands behind a version in the changelog as long as it may still change.
@@ -47,7 +47,7 @@ def checked_tag(tag: str, wanted: str) -> None:
 def lay(folder: Path, text: str, wanted: str) -> list[str]:
     """Write a release's files to a new folder, and return their names. Raises OSError where that cannot be done."""
     folder.mkdir()
-    name = f"{PROJECT}-{wanted}"
+    name = f"{PROGRAM}-{wanted}"
     tree = ["git", "archive", "--format=tar.gz", f"--prefix={name}/", f"--output={folder / name}.tar.gz", "HEAD"]
     subprocess.run(tree, cwd=ROOT, check=True)
     (folder / "agent.pyz").write_bytes(zipapp.build())

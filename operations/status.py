@@ -18,7 +18,7 @@ from components.host.connection import Connection, Unreachable
 from components.host.sections import asked_with
 from components.settings import Settings
 
-from .workspace import PROJECT, OperationError
+from .workspace import OperationError, project
 
 #: How each phase's media store is served.
 SERVED = {"prepare": "local", "mirror": "local", "live": "bucket", "clean": "bucket"}
@@ -243,7 +243,7 @@ def _settings(stack: automation.Stack) -> Settings:
     config = stack.get_all_config()
     try:
         return stack_settings.read(
-            PROJECT, {key: entry.value for key, entry in config.items()}, {k for k, v in config.items() if v.secret}
+            project(), {key: entry.value for key, entry in config.items()}, {k for k, v in config.items() if v.secret}
         )
     except stack_settings.ConfigurationError as error:
         raise OperationError(f"the stack's configuration is not right: {error}") from None

@@ -6,20 +6,30 @@ import contextlib
 import json
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from agent.model.phases import Phase
 
 if TYPE_CHECKING:
     from pulumi import automation
 
-PROJECT = "matrix-media-store"
+#: This program's name, which its releases have.
+PROGRAM = "matrix-media-store"
 #: What a stack may say as its phase, from the first to the last.
 PHASES = tuple(str(phase) for phase in Phase if phase is not Phase.LOCAL)
 ROOT = Path(__file__).resolve().parent.parent
 #: How the engine's lines begin that say no more than that an update or its program failed.
 THAT_IT_FAILED = ("an unhandled error occurred", "update failed", "preview failed")
+
+
+@cache
+def project() -> str:
+    """Return the name of the Pulumi project: this program's, unless `pulumi new` gave it another."""
+    return str(yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["name"])
 
 
 class OperationError(Exception):

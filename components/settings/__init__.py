@@ -4,9 +4,10 @@ Every problem is named at once.
 """
 
 from .config import plain_secrets, read
+from .names import ALONE, place_of
 from .server import Server
 from .stack import ConfigurationError, Phase, Settings, is_secret, parse
-from .stores import ALONE, AnyStore, AwsStore, B2Store, ExistingStore, customer_key_of, place_of
+from .stores import AnyStore, AwsStore, B2Store, ExistingStore, customer_key_of
 
 __all__ = [
     "ALONE", "AnyStore", "AwsStore", "B2Store", "ConfigurationError", "ExistingStore", "Phase", "Server", "Settings",

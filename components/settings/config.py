@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
+from .names import ALONE
 from .stack import WORDS, ConfigurationError, Settings, parse
-from .stores import ALONE, kind_of
+from .stores import kind_of
 
 #: The key under which Pulumi.yaml, or an environment, has settings for all stacks.
 SHARED = "shared"

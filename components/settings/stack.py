@@ -9,20 +9,16 @@ from pydantic.alias_generators import to_camel
 
 from .fields import Section, setting
 from .host import Copy, Cutover, Host, Migration, Mount, provider_clashes
+from .names import ALONE, StoreName, known, needed, place_of
 from .server import Server
 from .stores import (
-    ALONE,
     STORES,
     AnyStore,
     AwsStore,
     B2Store,
     ExistingStore,
-    StoreName,
     customer_key_of,
     kind_of,
-    known,
-    needed,
-    place_of,
     store_clashes,
 )
 

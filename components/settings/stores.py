@@ -7,7 +7,6 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, SecretStr, Tag, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
 
 from agent.model.layout import RESERVED
 
@@ -74,6 +73,14 @@ def _on_destroy() -> Any:
         "retain",
         "What `pulumi destroy` does with the bucket once the media are home: retain it, or delete it with all in it",
         "use retain or delete",
+    )
+
+
+def _protect() -> Any:
+    return setting(
+        False,
+        "Have the engine refuse to delete the bucket: `pulumi destroy` fails, and does nothing, until this is false",
+        "use true or false",
     )
 
 
@@ -194,6 +201,14 @@ class AwsStore(Section):
     key_generation: int = _key_generation()
     adopt: bool = _adopt()
     on_destroy: Literal["retain", "delete"] = _on_destroy()
+    protect: bool = _protect()
+    access_logs: Annotated[
+        str, must(lambda v: not v or bool(re.fullmatch(r"[a-z0-9.-]{3,63}(/[A-Za-z0-9._/-]*)?", v)), "is no bucket")
+    ] = setting(
+        "",
+        "Bucket in the same region, with a prefix where one is wanted, to which S3 writes who read and wrote what",
+        "give a bucket whose policy lets S3's logging service write, such as our-logs/matrix/, or leave it out",
+    )
 
     @property
     def endpoint_used(self) -> str:
@@ -225,6 +240,7 @@ class B2Store(Section):
     key_generation: int = _key_generation()
     adopt: bool = _adopt()
     on_destroy: Literal["retain", "delete"] = _on_destroy()
+    protect: bool = _protect()
 
 
 def kind_of(value: Any) -> str:
@@ -241,41 +257,6 @@ AnyStore = Annotated[
         custom_error_message="is not existing, aws or b2",
     ),
 ]
-
-
-#: The setting of a store that needs no name, and what `serve` calls it.
-ALONE = "store"
-StoreName = Annotated[
-    str,
-    must(
-        lambda v: bool(re.fullmatch(r"[a-z][a-z0-9-]{0,30}", v)) and v != ALONE,
-        "is not a name of up to 31 small letters, digits and hyphens, other than store",
-    ),
-]
-
-
-def needed(value: Any, info: ValidationInfo) -> Any:
-    """Return the store without a name. Raises an error where the stack has none at all."""
-    if value is None and not info.data.get("stores", True):
-        raise PydanticCustomError("missing", "is missing")
-    return value
-
-
-def known(value: str, info: ValidationInfo) -> str:
-    """Return which store serves: as it says, or the only one there is. Raises an error where there is no such."""
-    if "stores" not in info.data or "only_store" not in info.data:
-        return value  # told already
-    names = [*([ALONE] if info.data["only_store"] else []), *info.data["stores"]]
-    if not value and len(names) > 1 and names[0] != ALONE:
-        raise wrong(f"is missing, and the stack has the stores {', '.join(names)}")
-    if value and value not in names:
-        raise wrong(f"is {value}, and the stack has {', '.join(names)}")
-    return value or names[0]
-
-
-def place_of(name: str) -> str:
-    """Return which setting of the stack a store is, by its name; one without is `store`."""
-    return f"stores.{name}" if name else ALONE
 
 
 def customer_key_of(store: ExistingStore | AwsStore | B2Store) -> str:

@@ -180,6 +180,7 @@ class AwsBucket(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 retain_on_delete=retain,
+                protect=settings.protect,
                 # One that an earlier stack left here is taken back; to create it would be refused.
                 import_=settings.bucket if settings.adopt else None,
             ),
@@ -237,6 +238,11 @@ class AwsBucket(pulumi.ComponentResource):
             rules=[_lifecycle_rule()],
             opts=opts(versioning),
         )
+        if settings.access_logs:
+            target, _, prefix = settings.access_logs.partition("/")
+            aws.s3.BucketLogging(
+                f"{name}-logging", bucket=bucket.id, target_bucket=target, target_prefix=prefix, opts=opts()
+            )
         return bucket, [access, ownership, policy, encryption, versioning]
 
 

@@ -47,7 +47,9 @@ class B2Bucket(pulumi.ComponentResource):
                     days_from_starting_to_canceling_unfinished_large_files=DAYS_OF_HIDDEN_FILES,
                 )
             ],
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=settings.on_destroy == "retain"),
+            opts=pulumi.ResourceOptions(
+                parent=self, retain_on_delete=settings.on_destroy == "retain", protect=settings.protect
+            ),
         )
         # Named by its generation: the new key is made before the server moves, the old one goes last.
         key = b2.ApplicationKey(

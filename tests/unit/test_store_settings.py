@@ -206,3 +206,8 @@ def test_the_example_stacks_are_complete_but_for_their_secrets(kind: str) -> Non
     with pytest.raises(ConfigurationError) as caught:
         read("p", values, SECRET_KEYS)
     assert {line.partition(":")[0] for line in str(caught.value).splitlines()} == {"server.privateKey"}
+
+
+def test_access_logs_that_are_no_bucket_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="store.accessLogs: is no bucket -- give a bucket whose policy"):
+        parse({**GOOD, "store": {"kind": "aws", "bucket": "media", "region": "eu-central-1", "accessLogs": "Our Logs"}})

@@ -170,6 +170,19 @@ def test_with_on_destroy_delete_nothing_at_aws_is_kept_and_the_user_may_empty_th
     assert "forceDestroy" not in properties(children(requests)["matrix-bucket"]), "the agent compares, then empties"
 
 
+@pytest.mark.parametrize("values", [AWS, B2], ids=["aws", "b2"])
+def test_a_bucket_that_is_protected_is_so_by_the_engine_and_nothing_else_is(values: dict[str, Any]) -> None:
+    """Review, entry 63."""
+    made = children(build({**values, "protect": True})[0])
+    assert [name for name, request in made.items() if request.protect] == ["matrix-bucket"]
+
+
+@pytest.mark.parametrize(("logs", "prefix"), [("our-logs/matrix/", "matrix/"), ("our-logs", "")])
+def test_access_logs_go_to_another_bucket_where_the_stack_names_one(logs: str, prefix: str) -> None:
+    made = children(build({**AWS, "accessLogs": logs})[0])["matrix-bucket-logging"]
+    assert properties(made) == {"bucket": "media-id", "targetBucket": "our-logs", "targetPrefix": prefix}
+
+
 def test_changes_of_the_buckets_access_wait_for_each_other(at_aws: Built) -> None:
     requests, _, _ = at_aws
 

@@ -189,6 +189,32 @@ class Versioning(BucketSetting):
                 raise
 
 
+class Logging(BucketSetting):
+    """`aws:s3/bucketLogging:BucketLogging`; to delete it is to set nothing."""
+
+    inputs = inputs_of(aws.s3.BucketLogging, ("bucket", "expectedBucketOwner"))
+    put, get = "put_bucket_logging", "get_bucket_logging"
+
+    def body(self, inputs: Values) -> Values:
+        enabled = {"TargetBucket": inputs["targetBucket"], "TargetPrefix": inputs["targetPrefix"]}
+        return {"BucketLoggingStatus": {"LoggingEnabled": enabled}}
+
+    def read(self, state: Values) -> Values | None:
+        found = super().read(state)
+        return found if found and found["targetBucket"] else None
+
+    def found(self, answer: Values, state: Values) -> Values:
+        enabled = answer.get("LoggingEnabled") or {}
+        return {"targetBucket": enabled.get("TargetBucket", ""), "targetPrefix": enabled.get("TargetPrefix", "")}
+
+    def delete(self, state: Values, log: Log) -> None:
+        try:
+            self._call(self.put, state, BucketLoggingStatus={})
+        except ClientError as error:
+            if code_of(error) not in GONE:
+                raise
+
+
 class Lifecycle(BucketSetting):
     """`aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration`."""
 

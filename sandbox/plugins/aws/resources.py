@@ -16,6 +16,7 @@ _SETTINGS: dict[str, BucketSetting] = {
     "BucketServerSideEncryptionConfiguration": settings.Encryption(),
     "BucketVersioning": settings.Versioning(),
     "BucketLifecycleConfiguration": settings.Lifecycle(),
+    "BucketLogging": settings.Logging(),
 }
 
 PROVIDER = Provider(

@@ -37,6 +37,16 @@ class Bar:
     back: bool
 
 
+@dataclass(frozen=True)
+class Wait:
+    """A `Wait` is for how long services were stopped, or stood still, in a transition; its width is in percent."""
+
+    run: Mapping[str, Any]
+    seconds: float
+    stopped: bool
+    width: float
+
+
 def file_name(verdict: Mapping[str, Any]) -> str:
     """Return the page's name, made of the last transition; it is empty where there is none.
 
@@ -77,6 +87,7 @@ def render(stack: str, server: str, bucket: str, verdict: Mapping[str, Any]) -> 
     stored = sum(numbers[1] for _, numbers in kinds)
     return environment.get_template("page.html.j2").render(
         stack=stack, server=server, bucket=bucket, verdict=verdict, bars=bars(verdict["runs"]), kinds=kinds,
+        waits=waits(verdict["runs"]),
         names=KINDS, files=sum(numbers[0] for _, numbers in kinds), stored=stored,
         costs={name: stored / 1e9 * price for name, price in PRICES.items()},
     )  # fmt: skip
@@ -94,10 +105,24 @@ def bars(runs: list[Mapping[str, Any]]) -> list[Bar]:
     ]
 
 
+def waits(runs: list[Mapping[str, Any]]) -> list[Wait]:
+    """Return the transitions in which people waited, in their order; the longest has the whole width. It is pure."""
+    found = []
+    for run in runs:
+        for key, stopped in (("services_stopped_seconds", True), ("services_held_seconds", False)):
+            if key in run:
+                found.append((run, float(run[key]), stopped))
+                break
+    longest = max((seconds for _, seconds, _ in found), default=0) or 1
+    return [
+        Wait(run, seconds, stopped, max(100 * seconds / longest, LEAST_WIDTH / 3)) for run, seconds, stopped in found
+    ]
+
+
 def duration(seconds: float) -> str:
-    """Return a time for people: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    """Return a time for people: 0.07 s, 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
     if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+        return f"{seconds:.2f} s" if seconds < 0.1 else f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s"

@@ -69,6 +69,31 @@ def test_going_back_has_another_colour_and_short_transitions_are_seen() -> None:
     assert min(bar.width for bar in bars) >= report.LEAST_WIDTH and bars[1].width > 90
 
 
+def test_how_long_people_waited_is_drawn_for_each_window_the_way_home_and_a_move_among_them() -> None:
+    """Review, entry 64 and issue of the report: a trend over all that was done."""
+    runs = [
+        *VERDICT["runs"],
+        {"from": "live", "to": "live", "began": BEGAN + 10, "seconds": 9.0, "store": "frankfurt",
+         "services_held_seconds": 0.21, "window_seconds": 0.21},
+        {"from": "live", "to": "mirror", "began": BEGAN + 90, "seconds": 9.0, "services_held_seconds": 0.04},
+    ]  # fmt: skip
+    found = report.waits(runs)
+    assert [(wait.seconds, wait.stopped) for wait in found] == [(2.1, True), (0.21, False), (0.04, False)]
+    assert [round(wait.width) for wait in found] == [100, 10, 2]
+    page = report.render("prod", "m", "b", {**VERDICT, "runs": runs})
+    said = text(page)
+    for words in ("mirror → live 2.1 s stopped", "live → live to frankfurt 0.2 s held", "live → mirror 0.04 s held"):
+        assert words in said, said
+    assert "For how long people waited" not in text(report.render("p", "m", "b", {**VERDICT, "runs": runs[:2]}))
+
+
+def test_an_adoption_says_that_it_was_one() -> None:
+    runs = [{"from": "local", "to": "clean", "began": BEGAN, "seconds": 3.0}]
+    assert "an earlier mount of the bucket was taken over" in text(
+        report.render("prod", "m", "b", {**VERDICT, "runs": runs})
+    )
+
+
 def test_an_update_that_did_nothing_leaves_no_other_page_and_a_server_without_a_run_none(tmp_path: Path) -> None:
     page = report.leave(tmp_path, "prod", "m", "b", VERDICT)
     assert page and page == tmp_path / "prod" / "2026-09-21-141340-live.html"

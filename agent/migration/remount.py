@@ -13,7 +13,7 @@ from collections.abc import Callable
 from ..model.errors import Problem
 from ..model.layout import MOUNT_UNIT, STAGING_UNIT
 from ..model.phases import Owed, Side, Window
-from ..serving import hold, mount, proof, warm, write_cache, writers
+from ..serving import hold, mount, proof, write_cache, writers
 from ..state import earlier
 from ..state.run import Run, Server
 from . import pending, recovery
@@ -86,7 +86,6 @@ def _held(run: Run) -> Clock:
     Twice services stand still; the times are those of the longer one.
     """
     mount.start_staging(run.server, run.journal.owner)
-    warm.look_around(run.server, run.journal.owner, run.layout.staging)
     clocks = [_swap(run, mount.show_staging), _anew(run)]
     longest = max(clocks, key=lambda clock: clock.held or 0)
     run.say(f"remount: services stood still for {longest.held:.2f} s at most, twice, and run on")

@@ -17,7 +17,7 @@ from ..model.phases import Owed, Side
 from ..state.journal import Journal
 from ..state.records import Owner
 from ..state.run import Server
-from . import mount_point, playbook, probe, warm, writers
+from . import mount_point, playbook, probe, writers
 
 if TYPE_CHECKING:
     from ..model.ports import Say
@@ -117,7 +117,6 @@ def start_beside(server: Server, owner: Owner, seconds: float = mount_point.MOUN
     if not system.wait_until(lambda: system.mounted(place), seconds, every=0.05):
         raise Problem(f"{unit} does not mount", f"see journalctl -u {unit} on the server")
     probe.check_answers(system, owner, place, unit)
-    warm.look_around(server, owner, place)
 
 
 def bring(server: Server) -> None:
@@ -229,7 +228,6 @@ def start_anew(server: Server, owner: Owner) -> None:
     Raises `Problem` where it does not come up.
     """
     _start(server, owner, _enable_final(server), server.layout.mounting)
-    warm.look_around(server, owner, server.layout.mounting)
 
 
 def take_over(server: Server, owner: Owner) -> None:

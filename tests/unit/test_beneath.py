@@ -44,7 +44,6 @@ ALLOWED = {
     "media/listener.py": "descriptors of the kernel's events",
     "migration/remount.py:_settle": "a file of the agent's own",
     "migration/swap.py:_Hold._make": "done as the store's owner",
-    "serving/warm.py:_list.below": "done as the store's owner",
     "serving/write_cache.py": "a folder that root alone may write to",
     "serving/metrics.py": "/sys, units, a file of the agent's own",
     "serving/hold.py": "a file of the agent's own",

@@ -17,7 +17,8 @@ from .synapse import SERVER_NAME, Media
 
 #: Clients at once; two of them upload large files, slowly.
 CLIENTS, SLOW = 16, 2
-#: Seconds that a client thinks between two requests: about thirty requests a second, which two processors carry.
+#: Seconds that a client thinks between two requests: about thirty requests a second, which two processors carry while
+#: the store is beside them.
 THINKS = 0.5
 #: Bytes of an upload, of a large one, and of the part of it that is sent at once.
 SMALL, LARGE, PART = 20_000, 4 << 20, 256 << 10
@@ -42,6 +43,7 @@ class Clients:
 
     token: str
     media: Sequence[Media]
+    thinks: float = THINKS
     waits: list[Wait] = field(default_factory=list)
     uploaded: list[Media] = field(default_factory=list)
 
@@ -74,7 +76,7 @@ class Clients:
 
     def _work(self, number: int) -> None:
         rng = random.Random(number)
-        self._over.wait(rng.random() * THINKS)
+        self._over.wait(rng.random() * self.thinks)
         while not self._over.is_set():
             if number < SLOW:
                 self._timed("large upload", lambda: self._upload_slowly(os.urandom(LARGE)))
@@ -83,7 +85,7 @@ class Clients:
             else:
                 self._timed("download", lambda: self._download(rng.choice([*self.media, *self.uploaded])))
                 self._timed("thumbnail", lambda: self._look(rng.choice(self.media)))
-            self._over.wait(THINKS)
+            self._over.wait(self.thinks)
 
     def _timed(self, what: str, action: Callable[[], None]) -> None:
         began, failure = time.monotonic(), ""

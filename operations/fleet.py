@@ -28,9 +28,12 @@ class Preview:
     """A `Preview` is what a stack would do, by kind of change, or why that cannot be told."""
 
     stack: str
+    #: The phase that it would be brought to.
     phase: str
     changes: Mapping[str, int]
     problem: str = ""
+    #: The phase that the last update left; empty where there was none.
+    left: str = ""
 
 
 def members(names: Sequence[str], chosen: Sequence[str] = ()) -> list[str]:
@@ -55,7 +58,8 @@ def known(chosen: Sequence[str] = ()) -> dict[str, Stand]:
     """
     workspace = automation.LocalWorkspace(work_dir=str(ROOT))
     with selected(workspace):
-        return {name: _stands(automation.Stack.select(name, workspace)) for name in _members(workspace, chosen)}
+        found = {name: automation.Stack.select(name, workspace) for name in _members(workspace, chosen)}
+        return {name: _stands(stack, _left(stack)) for name, stack in found.items()}
 
 
 def _members(workspace: automation.Workspace, chosen: Sequence[str]) -> list[str]:
@@ -65,12 +69,17 @@ def _members(workspace: automation.Workspace, chosen: Sequence[str]) -> list[str
     return members(names, chosen)
 
 
-def _stands(stack: automation.Stack) -> Stand:
+def _left(stack: automation.Stack) -> str:
+    """Return the phase in which the last update left the server; it is empty where there was none."""
+    output = stack.outputs().get("phase")
+    return str(output.value) if output else ""
+
+
+def _stands(stack: automation.Stack, left: str) -> Stand:
     """Return the phase that the stack's file says, and that one or the later one in which the last update left it."""
-    entry, left = stack.get_all_config().get(f"{project()}:phase"), stack.outputs().get("phase")
+    entry = stack.get_all_config().get(f"{project()}:phase")
     said = entry.value if entry else "prepare"
-    phases = [said, *([str(left.value)] if left else [])]
-    return Stand(said, max(phases, key=lambda phase: PHASES.index(phase) if phase in PHASES else -1))
+    return Stand(said, max([said, left], key=lambda phase: PHASES.index(phase) if phase in PHASES else -1))
 
 
 def preview_all(phase: str = "", chosen: Sequence[str] = ()) -> list[Preview]:
@@ -86,32 +95,34 @@ def preview_all(phase: str = "", chosen: Sequence[str] = ()) -> list[Preview]:
 
 def preview(name: str, wanted: str = "") -> Preview:
     """Preview one stack, as if it said the phase `wanted` where it is not beyond that."""
-    phase = "?"
+    phase, left = "?", ""
     # Among many lines nobody would see that one was planned from a last known state: a silent server is a failure.
     workspace = automation.LocalWorkspace(work_dir=str(ROOT), env_vars={STRICT[0]: "1"})
     try:
         stack = automation.Stack.select(name, workspace)
-        phase, far = _stands(stack)
+        left = _left(stack)
+        phase, far = _stands(stack, left)
         if wanted and not is_beyond(far, wanted):
             done, phase = changed.preview(stack, changed.to_phase(stack, wanted)), wanted
         else:
             done = stack.preview()
     except automation.errors.CommandError as error:
-        return Preview(name, phase, {}, last_line(error))
+        return Preview(name, phase, {}, last_line(error), left)
     except OperationError as error:
-        return Preview(name, phase, {}, str(error))
+        return Preview(name, phase, {}, str(error), left)
     changes: dict[str, int] = {kind: count for kind, count in done.change_summary.items() if kind != "same"}
-    return Preview(name, phase, changes)
+    return Preview(name, phase, changes, left=left)
 
 
 def lines(previews: Sequence[Preview]) -> list[str]:
     """Return the previews as a table for people, a line each. It is pure."""
     if not previews:
         return [NONE]
-    width = max(len(preview.stack) for preview in previews)
-    said = [f"{'stack':<{width}}  {'phase':<8}  pulumi up would"]
+    rows = [("stack", "phase", "pulumi up would")]
     for preview in previews:
         change = ", ".join(f"{kind} {count}" for kind, count in sorted(preview.changes.items())) or "change nothing"
+        ways = [preview.left] if preview.left and preview.left != preview.phase else []
         word = f"FAIL: {preview.problem}" if preview.problem else change
-        said.append(f"{preview.stack:<{width}}  {preview.phase:<8}  {word}")
-    return said
+        rows.append((preview.stack, " -> ".join([*ways, preview.phase]), word))
+    first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
+    return [f"{stack:<{first}}  {phase:<{second}}  {word}" for stack, phase, word in rows]

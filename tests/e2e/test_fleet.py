@@ -68,7 +68,9 @@ def test_two_servers_go_in_waves_and_a_broken_one_is_mended_and_gone_on_with(beg
         assert both.returncode == 0 and both.stdout.endswith("2 done\n"), both.stdout + both.stderr
         assert (journal()["phase"], journal_of(beside)["phase"]) == ("live", "live")
         plan = operate(migration, "fleet", "plan", "--phase", "clean")
-        assert plan.returncode == 0 and re.search(rf"{near} +clean +update 1", plan.stdout), plan.stdout + plan.stderr
+        assert plan.returncode == 0 and re.search(rf"{near} +live -> clean +update 1", plan.stdout), (
+            plan.stdout + plan.stderr
+        )
         back = operate(migration, "fleet", "up", "--phase", "prepare", "--yes")
         assert back.returncode == 0 and f"{near}: left alone: it is in live" in back.stdout
         assert journal()["phase"] == "live"

@@ -107,4 +107,4 @@ def test_what_was_changed_by_hand_is_drift_and_the_next_up_repairs_it_without_st
     assert ahead.returncode == 3 and "WAITS: the stack says phase clean, the server is in live" in ahead.stdout
     fleet = operate(migration, "fleet")
     assert fleet.returncode == 0, fleet.stderr
-    assert f"{migration.stack.name}  clean     update 1\n" in fleet.stdout
+    assert f"{migration.stack.name}  live -> clean  update 1\n" in fleet.stdout

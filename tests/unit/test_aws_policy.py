@@ -28,3 +28,23 @@ def test_the_administrators_policy_allows_all_that_the_provider_asks_for_and_on_
     for statement in policy["Statement"]:
         if statement["Sid"] != "WhoAmI":
             assert "BUCKET" in statement["Resource"] or "/matrix-media-store/" in statement["Resource"]
+
+
+def policy(name: str) -> dict[str, set[str]]:
+    """What a policy under docs/ allows, by the names of its statements."""
+    statements = json.loads((ROOT / f"docs/aws-{name}.json").read_text())["Statement"]
+    return {statement["Sid"]: {*statement["Action"]} for statement in statements}
+
+
+def test_the_role_for_previews_reads_all_that_the_provider_asks_for_and_changes_nothing() -> None:
+    """Review, entry 58."""
+    allowed = set().union(*policy("preview").values())
+    assert all(action.split(":")[1].startswith(("Get", "List", "Decrypt")) for action in allowed)
+    reads = {action for action in ASKED.split() if action.split(":")[1].startswith(("Get", "List"))}
+    assert reads <= allowed and {"s3:GetObject", "kms:Decrypt"} <= allowed
+    assert "s3:GetObject" not in policy("preview")["Bucket"], "nobody reads media by it"
+
+
+def test_the_role_for_updates_writes_the_state_and_its_locks() -> None:
+    assert policy("update")["State"] == {"s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"}
+    assert policy("update")["Secrets"] == {"kms:Decrypt", "kms:Encrypt"}

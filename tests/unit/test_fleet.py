@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pulumi import automation
@@ -35,22 +36,23 @@ def test_a_stack_that_the_backend_does_not_know_is_named_and_not_passed_over(
 
 def test_a_server_is_as_far_as_the_last_update_left_it_whatever_its_file_says() -> None:
     """A job of CI wrote `live` into a checkout that is gone: `fleet up --phase mirror` must not take it back."""
-    assert fleet._stands(FakeStack("further")) == ("mirror", "live")  # type: ignore[arg-type]
-    assert fleet._stands(FakeStack("near")) == ("mirror", "mirror")  # type: ignore[arg-type]
+    for name, far in (("further", "live"), ("near", "mirror")):
+        stack: Any = FakeStack(name)
+        assert fleet._stands(stack, fleet._left(stack)) == ("mirror", far)
 
 
 def test_the_summary_says_what_each_would_do_and_why_one_cannot_be_told() -> None:
     said = fleet.lines(
         [
             Preview("prod", "live", {}),
-            Preview("staging", "mirror", {"update": 2, "create": 1}),
+            Preview("staging", "mirror", {"update": 2, "create": 1}, left="prepare"),
             Preview("new", "prepare", {}, "the server cannot be reached"),
         ]
     )
     assert said[1:] == [
-        "prod     live      change nothing",
-        "staging  mirror    create 1, update 2",
-        "new      prepare   FAIL: the server cannot be reached",
+        "prod     live               change nothing",
+        "staging  prepare -> mirror  create 1, update 2",
+        "new      prepare            FAIL: the server cannot be reached",
     ]
     assert "no stack" in fleet.lines([])[0]
 

@@ -240,3 +240,16 @@ def test_files_with_several_names_are_compared_and_removed_like_all_others(serve
     assert go(server, "clean").phase == "clean"
     assert not server.backup.exists() and kept.read_bytes() == b"one"
     assert not list(server.store.parent.glob("*.removing"))
+
+
+@pytest.mark.parametrize("start", ["prepare", "mirror"])
+def test_the_local_copy_does_not_go_in_the_run_that_makes_the_bucket_serve(server: Machine, start: str) -> None:
+    """Review, entry 55."""
+    fill(server)
+    server.tell(migration={"clean_at_once": False})
+    go(server, start)
+    with pytest.raises(Problem, match=f"phase clean would follow {start} in one update.* -- set phase to live first"):
+        go(server, "clean")
+    assert server.journal.phase == start and server.tree().items() >= FILES.items()
+    go(server, "live")
+    assert go(server, "clean").phase == "clean" and not server.backup.exists()

@@ -130,11 +130,24 @@ def settle(
     return read_back(manifest, bucket, doubtful) if doubtful else []
 
 
-def ask(manifest: Manifest, bucket: Bucket, paths: list[str]) -> None:
-    """Ask the store for each of these names, and correct what the last listing said of it. Raises `StoreError`."""
+def ask(manifest: Manifest, bucket: Bucket, paths: list[str], between: Callable[[], None] = lambda: None) -> None:
+    """Ask the store for each of these names, and correct what the last listing said of it. Raises `StoreError`.
+
+    `between` is called before each request, and may end it all by raising.
+    """
+    for path, found in zip(paths, heads(bucket, paths, between)):
+        manifest.set_remote(path, found)
+
+
+def heads(bucket: Bucket, paths: list[str], between: Callable[[], None] = lambda: None) -> list[Object | None]:
+    """Return what the store says of each of these names, as `ask` asks it."""
+
+    def head(path: str) -> Object | None:
+        between()
+        return bucket.head(path)
+
     with ThreadPoolExecutor(THREADS) as pool:
-        for path, found in zip(paths, pool.map(bucket.head, paths)):
-            manifest.set_remote(path, found)
+        return list(pool.map(head, paths))
 
 
 def delete_objects(bucket: Bucket, keys: list[str]) -> None:

@@ -38,8 +38,10 @@ _LARGEST_HANDLE, _OF_THE_FOLDER_ITSELF = 128, 0x1000
 _PAUSES = (0, 0.001, 0.01, 0.1, 0.5)
 
 
-def parse(block: bytes) -> Iterator[tuple[bytes, bytes]]:
+def parse(block: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
     """Yield a folder's handle and the name in it for each event of a file, and of a folder that came or went.
+
+    The third says whether a folder was moved there, with all that is in it.
 
     `block` is what was read from fanotify. Raises `Lost` where events were dropped, or have another form.
     """
@@ -50,7 +52,8 @@ def parse(block: bytes) -> Iterator[tuple[bytes, bytes]]:
                 raise Lost
             handle = place + _INFO.size
             name = handle + _HANDLE.size + _HANDLE.unpack_from(block, handle)[0]
-            yield block[handle:name], block[name : place + size].split(b"\0", 1)[0]
+            moved_in = bool(mask & _MOVED_TO and mask & _ON_FOLDER)
+            yield block[handle:name], block[name : place + size].split(b"\0", 1)[0], moved_in
 
 
 class Listener(Hearing):
@@ -87,12 +90,14 @@ class Listener(Hearing):
         self._check_rights()
 
     def _hear(self, block: bytes) -> None:
-        for handle, name in parse(block):
+        for handle, name, moved_in in parse(block):
             if handle not in self._names:
                 self._names[handle] = set() if self._inside(handle) is not None else None
             names = self._names[handle]
             if names is not None:
                 names.add(name)
+                if moved_in:  # of folders in it this said, as long as they were elsewhere, that they do not count
+                    self._names = {folder: known for folder, known in self._names.items() if known is not None}
 
     def _inside(self, handle: bytes) -> str | None:
         """Return where a folder is now, relative to the store, and None where it is elsewhere or gone.
@@ -122,7 +127,7 @@ class Listener(Hearing):
         got no inode from iget_locked(), which passes over one that is being made. It is asked again then.
         https://github.com/torvalds/linux/blob/v6.1/fs/inode.c
         """
-        for pause in _PAUSES:
+        for pause in (*_PAUSES, None):
             try:
                 return self._call("open_by_handle_at", self._root, handle, os.O_PATH | os.O_CLOEXEC)
             except OSError as error:
@@ -130,7 +135,8 @@ class Listener(Hearing):
                     return None
                 if error.errno != errno.ENOMEM:
                     raise
-            time.sleep(pause)
+            if pause is not None:
+                time.sleep(pause)
         raise Lost
 
     def _check_rights(self) -> None:

@@ -102,24 +102,29 @@ def _note(problem: Problem, unfit: list[Problem] | None) -> None:
     unfit.append(problem)
 
 
-def file_at(root: Store, path: str) -> list[Entry]:
+def file_at(root: Store, path: str, linked: list[str] | None = None) -> list[Entry]:
     """Return a list with the file's present metadata, empty where the file is gone. Raises what `walk` does."""
     info = root.find(path)
     if info is None:
         return []
     _check(root.path, path, info, root.device_of(path))
+    if linked is not None and info.st_nlink > 1:
+        linked.append(path)
     return [entry(path, info)]
 
 
-def files_below(root: Store, path: str, exclude: Sequence[str]) -> Iterator[Entry]:
-    """Yield the file at `path`, or every file below it where it is a folder. Raises what `walk` does."""
+def files_below(root: Store, path: str, exclude: Sequence[str], linked: list[str] | None = None) -> Iterator[Entry]:
+    """Yield the file at `path`, or every file below it where it is a folder.
+
+    `linked` is as in `walk`. Raises what that does.
+    """
     top = path.split("/", 1)[0]
     if top in exclude or not names.is_media(top):
         return
     if root.has_folder(path):
-        yield from _walk(root, exclude, [path])
+        yield from _walk(root, exclude, [path], linked)
     else:
-        yield from file_at(root, path)
+        yield from file_at(root, path, linked)
 
 
 def empty_below(top: Store, path: str) -> list[str]:

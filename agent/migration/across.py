@@ -93,12 +93,14 @@ class Stores:
         """Copy these objects. Raises CommandFailed where not all arrived; with `one_by_one` they are few."""
         if one_by_one:
             with ThreadPoolExecutor(changes.AT_ONCE) as pool:
-                list(pool.map(self._send_one, wanted))
+                list(pool.map(lambda item: self._send_one(item, clock), wanted))
             return
         deadline = clock.deadline if clock else None
         self.there.copier.across(self.here.settings.store, wanted, self.here.journal.owner, progress, deadline)
 
-    def _send_one(self, item: Object) -> None:
+    def _send_one(self, item: Object, clock: Clock | None) -> None:
+        if clock:
+            clock.check()
         body = self.here.bucket.get(item.key)
         if body is not None:  # else it is deleted by now
             self.there.bucket.put_medium(item.key, body)
@@ -209,7 +211,7 @@ class Late(Told):
             return 0
         # A manifest of their own: asking the whole one takes the longer the larger the store.
         with stores.there.server.manifest() as manifest, stores.there.server.manifest_in_memory() as late:
-            wanted = self._look(late, names)
+            wanted = self._look(late, names, clock)
             few_of_all = changes.are_few(wanted)
             if few and not few_of_all:
                 raise changes.TooMuch
@@ -219,19 +221,18 @@ class Late(Told):
                 with contextlib.suppress(CommandFailed):
                     stores.send(wanted, progress, clock, one_by_one=few_of_all)
                 self.came += len(wanted)
-                self._look(late, names)
+                self._look(late, names, clock)
             self.open = {*late.missing_remotely(), *late.different()}
             late.mark_equal()
             manifest.merge_from(late)
         return len(wanted)
 
-    def _look(self, late: Manifest, names: list[str]) -> list[Object]:
+    def _look(self, late: Manifest, names: list[str], clock: Clock | None) -> list[Object]:
         """Ask both buckets for these names, and return the objects that are not equal in both."""
-        stores = self.stores
-        with ThreadPoolExecutor(checksums.THREADS) as pool:
-            found = [item for item in pool.map(stores.here.bucket.head, names) if item]
+        stores, check = self.stores, clock.check if clock else lambda: None
+        found = [item for item in checksums.heads(stores.here.bucket, names, check) if item]
         objects.load(late, found, stores.is_plain)
-        checksums.ask(late, stores.there.bucket, names)
+        checksums.ask(late, stores.there.bucket, names, check)
         stores.settle(late)
         wrong = late.different()
         if wrong:

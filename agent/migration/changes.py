@@ -13,20 +13,21 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..copying.progress import Progress
 from ..host.linked import Store
 from ..media import checksums
+from ..media.changed import Changed, Look, look_at
 from ..media.deletions import check_deletions
 from ..media.equality import Manifest
 from ..media.names import is_media
 from ..media.snapshot import Snapshot
-from ..media.walk import empty_below, files_below, walk
+from ..media.walk import empty_below, walk
 from ..model.errors import CommandFailed, Problem
 from ..model.items import Entry, Object
 from ..serving.hold import Unfit
@@ -48,9 +49,9 @@ TICK = 20_000_000
 
 @dataclass(frozen=True)
 class Baseline:
-    """A `Baseline` is what the window goes by: files equal in the bucket, those not yet, and a listener for the rest.
+    """A `Baseline` is what the window goes by: files equal in the bucket, those not yet, and what changed since.
 
-    The listener must have listened since before the walk that found them.
+    Its listener must have listened since before the walk that found them.
     """
 
     equal: Snapshot
@@ -59,11 +60,10 @@ class Baseline:
     uploaded_count: int
     #: Names of ours that were gone already, and stay in the bucket since nobody purged them.
     gone: frozenset[str]
-    listener: Listener | None
+    #: None where nobody tells, or something may have been missed.
+    changed: Changed | None
     #: Files that became equal since the walk.
     settled: frozenset[Entry] = frozenset()
-    #: Paths that the kernel told of, but for files that were equal at a look since.
-    told: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -102,13 +102,13 @@ def before_window(run: Run, listener: Listener | None) -> tuple[int, Baseline]:
             listener = None  # what comes by another name, nobody tells of
         equal = Snapshot(manifest.known_files(), run.journal.owner)
         gone = frozenset(manifest.gone_locally())
-        return len(changed), Baseline(equal, manifest.unknown_files(), manifest.uploaded_count(), gone, listener)
+        told = Changed(listener, run.settings.copy.exclude) if listener else None
+        return len(changed), Baseline(equal, manifest.unknown_files(), manifest.uploaded_count(), gone, told)
 
 
 def hear(known: Baseline) -> Baseline:
-    """Return what is known with what the kernel told of by now; where something may be lost, without a listener."""
-    told = known.listener.take() if known.listener else None
-    return replace(known, listener=None) if told is None else replace(known, told=known.told | told)
+    """Take in what the kernel told by now, and return what is known then."""
+    return known if known.changed and known.changed.hear() else replace(known, changed=None)
 
 
 def catch_up(run: Run, known: Baseline, clock: Clock | None = None) -> tuple[int, Baseline]:
@@ -118,30 +118,30 @@ def catch_up(run: Run, known: Baseline, clock: Clock | None = None) -> tuple[int
     `Unfit` where so much is left that to look at it takes long.
     """
     known, root = hear(known), run.server.store_path
-    if known.listener is None:
+    if known.changed is None:
         return 0, known
     with run.server.manifest() as manifest, run.server.manifest_in_memory() as late:
         before = time.time_ns() - TICK
-        began, found = time.monotonic(), _look(run, manifest, known)
-        each = (time.monotonic() - began) / max(1, len(known.told))
-        changed = [entry for entry in found.changed if entry.ctime < before]
+        seen, _, looks = _look(run, manifest, known)
+        changed = [entry for entry in seen if entry.ctime < before]
         late.load_local(changed)
         manifest.add_sent(entry.path for entry in changed)
         try:
             with contextlib.suppress(CommandFailed):
                 _send(run, late, root, changed, clock, one_by_one=True)
-            _compare(run, late, root, changed)
+            _compare(run, late, root, changed, clock)
         except STORE_TROUBLE:
             return len(changed), known
         wrong = {*late.missing_remotely(), *late.different()}
         late.mark_equal()
         manifest.merge_from(late, [])
     settled = {entry for entry in changed if entry.path not in wrong}
-    left = {entry.path for entry in found.changed} - {entry.path for entry in settled}
-    told = known.told - {path for path, inside in found.below.items() if not inside & left}
-    if each * len(told) > LOOK_SECONDS:
-        raise Unfit(f"{len(told):,} files and folders that changed must be looked at again: that takes long")
-    return len(changed), replace(known, settled=known.settled | settled, told=told)
+    left = {*seen} - settled
+    known.changed.drop(path for path, look in looks.items() if look.whole and left.isdisjoint(look.files))
+    to_look_at = {*known.changed.paths, *known.open}
+    if sum(look.seconds for path, look in looks.items() if path in to_look_at) > LOOK_SECONDS:
+        raise Unfit(f"{len(to_look_at):,} files and folders that changed must be looked at again: that takes long")
+    return len(changed), replace(known, settled=known.settled | settled)
 
 
 def new_folders(run: Run, known: Baseline) -> list[str]:
@@ -151,7 +151,7 @@ def new_folders(run: Run, known: Baseline) -> list[str]:
     """
     found = []
     with Store.at(run.server.store_path) as top:
-        for path in sorted(known.told):
+        for path in sorted(known.changed.paths if known.changed else ()):
             if is_media(path.partition("/")[0]) and top.has_folder(path):
                 found += empty_below(top, path) + ([] if "/" in path else [path])
     return found
@@ -170,10 +170,13 @@ def in_window(run: Run, known: Baseline, clock: Clock, *, few: bool = False) -> 
     root = run.server.store_path
     # A manifest of their own: asking the whole one takes the longer the larger the store.
     known = hear(known)
-    if known.listener is None and few:
+    if known.changed is None and few:
         raise TooMuch
     with run.server.manifest() as manifest, run.server.manifest_in_memory() as late:
-        changed, gone = (_look if known.listener else _changed_by_walk)(run, manifest, known)[:2]
+        if known.changed:
+            changed, gone, _ = _look(run, manifest, known, clock.check)
+        else:
+            changed, gone = _changed_by_walk(run, manifest, known)
         gone = [path for path in gone if path not in known.gone]
         _check_deletions(run, known.uploaded_count, gone)
         late.load_local(changed)
@@ -183,7 +186,7 @@ def in_window(run: Run, known: Baseline, clock: Clock, *, few: bool = False) -> 
             raise TooMuch
         _send(run, late, root, changed, clock, one_by_one=few)
         clock.check()
-        _compare(run, late, root, changed)
+        _compare(run, late, root, changed, clock)
         wrong = late.missing_remotely() + late.different()
         if wrong:
             raise Problem(
@@ -192,7 +195,7 @@ def in_window(run: Run, known: Baseline, clock: Clock, *, few: bool = False) -> 
             )
         late.mark_equal()
         manifest.merge_from(late, gone)
-    return Found(len(changed), len(gone), walked=known.listener is None)
+    return Found(len(changed), len(gone), walked=known.changed is None)
 
 
 def verify(run: Run, copy: Path) -> None:
@@ -220,31 +223,22 @@ def _check_deletions(run: Run, known: int, gone: list[str]) -> None:
     check_deletions(run.settings.migration.deletion_limit_percent, known, gone, "the local store")
 
 
-class _Seen(NamedTuple):
-    """A `_Seen` is what was told of: files not known to be equal, and names of ours that are gone.
-
-    `below` has the files at each path of which the kernel tells once more if anything changes there; the others stay
-    told: where nothing is, where a folder has no file yet, and at the top.
-    """
-
-    changed: list[Entry]
-    gone: list[str]
-    below: dict[str, set[str]]
-
-
-def _look(run: Run, manifest: Manifest, known: Baseline) -> _Seen:
-    root, exclude = run.server.store_path, run.settings.copy.exclude
-    found: dict[str, Entry] = {}
-    below: dict[str, set[str]] = {}
-    with Store.at(root) as top:
-        for path in {*known.told, *known.open}:
-            inside = {entry.path: entry for entry in files_below(top, path, exclude)}
-            found |= inside
-            if inside and "/" in path and (path in inside or not empty_below(top, path)):
-                below[path] = set(inside)
-    gone = {name for path in known.told for name in manifest.uploaded_below(path)} - found.keys()
+def _look(
+    run: Run, manifest: Manifest, known: Baseline, check: Callable[[], None] = lambda: None
+) -> tuple[list[Entry], list[str], dict[str, Look]]:
+    """Return the files told of that are not known to be equal, names of ours that are gone, and all looks by path."""
+    told = known.changed.paths if known.changed else set()
+    with Store.at(run.server.store_path) as top:
+        looks = {
+            path: look_at(
+                top, path, run.settings.copy.exclude, manifest.uploaded_below(path) if path in told else (), check
+            )
+            for path in {*told, *known.open}
+        }
+    found = {entry.path: entry for look in looks.values() for entry in look.files}
+    gone = {name for look in looks.values() for name in look.gone} - found.keys()
     changed, _ = known.equal.part(each for each in found.values() if each not in known.settled)
-    return _Seen(changed, sorted(gone), below)
+    return changed, sorted(gone), looks
 
 
 def _changed_by_walk(run: Run, manifest: Manifest, known: Baseline) -> tuple[list[Entry], list[str]]:
@@ -267,7 +261,7 @@ def _send(
     if changed:
         checksums.checksum_files(manifest, root, changed, clock.check if clock else lambda: None)
         if one_by_one and are_few(changed):
-            _put(run, root, changed)
+            _put(run, root, changed, clock)
             return
         progress = Progress(len(changed), sum(entry.size for entry in changed))
         run.copier.upload(root, changed, run.journal.owner, progress, "rclone", clock.deadline if clock else None)
@@ -278,11 +272,13 @@ def are_few(files: Sequence[Entry] | Sequence[Object]) -> bool:
     return len(files) <= MOST_FILES and sum(file.size for file in files) <= MOST_BYTES
 
 
-def _put(run: Run, root: Path, files: Sequence[Entry]) -> None:
+def _put(run: Run, root: Path, files: Sequence[Entry], clock: Clock | None) -> None:
     """Send a few files; one that is gone, or is not the store's owner's any more, is left out."""
     owner = run.journal.owner
 
     def put(file: Entry) -> None:
+        if clock:
+            clock.check()
         # A hard link to somebody else's file would give its content away.
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), top.file(file.path) as opened:
             if os.fstat(opened.fileno()).st_uid == owner.uid:
@@ -293,6 +289,6 @@ def _put(run: Run, root: Path, files: Sequence[Entry]) -> None:
             pass
 
 
-def _compare(run: Run, manifest: Manifest, root: Path, changed: list[Entry]) -> None:
-    checksums.ask(manifest, run.bucket, [entry.path for entry in changed])
+def _compare(run: Run, manifest: Manifest, root: Path, changed: list[Entry], clock: Clock | None = None) -> None:
+    checksums.ask(manifest, run.bucket, [entry.path for entry in changed], clock.check if clock else lambda: None)
     checksums.settle(manifest, run.bucket, root)

@@ -40,7 +40,7 @@ def go_live(run: Run) -> Counts:
     mount.start_staging(run.server, run.journal.owner)  # a reboot may have ended it
     with run.listen(run.server.store_path) as listener:
         came, known = changes.before_window(run, listener)
-        how = "the kernel tells what changes" if known.listener else "what changes is found by a walk"
+        how = "the kernel tells what changes" if known.changed else "what changes is found by a walk"
         run.say(f"cutover: ready; {came:,} files came while comparing; {how}")
         run.reached(Milestone.WINDOW_READY, Window.CUTOVER)
         local_copy.check_none(run.server.backup_path)

@@ -110,7 +110,7 @@ class Arrivals(Told):
         with run.server.manifest() as manifest, run.server.manifest_in_memory() as late, Store.at(root) as copy:
             late.load_local(_files(copy, names))
             late.add_checksums(manifest.checksums([*late.all_local()]))
-            checksums.ask(late, run.bucket, names)
+            checksums.ask(late, run.bucket, names, clock.check if clock else lambda: None)
             few_of_all = changes.are_few([*late.remote(names)])
             if few and not few_of_all:
                 raise changes.TooMuch

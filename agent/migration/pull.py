@@ -186,7 +186,7 @@ class _Fetch:
                 objects = list(manifest.remote(rest))
                 deadline = clock.deadline if clock else None
                 if self.one_by_one:
-                    self._get(rest)
+                    self._get(rest, check)
                 else:
                     run.copier.download(self.incoming.path, objects, run.journal.owner, progress, deadline)
             except CommandFailed as error:
@@ -194,11 +194,12 @@ class _Fetch:
                 next(run.bucket.list(page=1), None)  # a store that is gone ends it here, not lot by lot
         return len(here) + len(self._place_arrived(rest, check))
 
-    def _get(self, paths: Sequence[str]) -> None:
+    def _get(self, paths: Sequence[str], check: Callable[[], None]) -> None:
         """Fetch files of the owner's, each by one request."""
         owner = self.run.journal.owner
 
         def get(path: str) -> None:
+            check()
             body = self.run.bucket.get(path)
             if body is not None:  # else it is deleted by now
                 with contextlib.suppress(OSError):  # left by an interrupted run

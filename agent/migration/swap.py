@@ -34,7 +34,7 @@ def swap(run: Run, known: changes.Baseline, counts: Counts) -> Clock:
 
     Raises `Problem` where that fails; the local store serves then.
     """
-    unheard = "" if known.listener else "the kernel does not tell what changes in the media store"
+    unheard = "" if known.changed else "the kernel does not tell what changes in the media store"
     return held_or_stopped(
         run, Window.CUTOVER, hold.why_not(run.server) or unheard,
         lambda: _held(run, known, counts), lambda: _stopped(run, known, counts),
@@ -81,7 +81,7 @@ class _Hold:
 
     def _round(self, clock: Clock | None) -> int:
         came, self.known = changes.catch_up(self.run, self.known, clock)
-        if self.known.listener is None:
+        if self.known.changed is None:
             raise hold.Unfit("the kernel told no more what changes in the media store")
         return came
 
@@ -101,7 +101,6 @@ class _Hold:
 
     def _last(self, clock: Clock) -> None:
         run = self.run
-        self.known = changes.hear(self.known)
         self.found = changes.in_window(run, self.known, clock, few=True)
         if folders := changes.new_folders(run, self.known):
             in_time(run, "new folders cannot be made in the mount", lambda: self._make(folders), clock)

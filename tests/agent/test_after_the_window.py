@@ -89,7 +89,7 @@ def test_a_walk_after_the_window_that_failed_is_made_up_by_the_next_run(
     go(server, "mirror")
     with monkeypatch.context() as patch:
         patch.setattr(changes, "walk", lambda *_, **__: (_ for _ in ()).throw(OSError(5, "Input/output error")))
-        patch.setattr(changes, "before_window", lambda *_: (0, Mock(listener=None)))
+        patch.setattr(changes, "before_window", lambda *_: (0, Mock(changed=None)))
         patch.setattr(changes, "in_window", lambda *_: changes.Found(0, 0, walked=False))
         with pytest.raises(OSError, match="Input/output"):
             go(server, "live")

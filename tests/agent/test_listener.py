@@ -17,6 +17,7 @@ from agent.media import listener
 from agent.media.listener import listening, parse
 
 CREATE, DELETE, CLOSE_WRITE, ATTRIB, ON_FOLDER, OVERFLOW = 0x100, 0x200, 0x8, 0x4, 0x40000000, 0x4000
+MOVED_TO = 0x80
 HANDLE = struct.pack("=Ii", 8, 1) + b"\x01\x00Q\x00\xed9\x0f\xab"
 
 
@@ -31,12 +32,14 @@ def event(mask: int, name: bytes, handle: bytes = HANDLE, kind: int = 2, version
 def test_each_event_tells_its_folder_and_its_name() -> None:
     other = struct.pack("=Ii", 4, 129) + b"abcd"
     block = event(CREATE, b"one") + event(DELETE | CLOSE_WRITE, "caf\u00e9 \u4e2d".encode(), other)
-    assert list(parse(block)) == [(HANDLE, b"one"), (other, "caf\u00e9 \u4e2d".encode())]
+    assert list(parse(block)) == [(HANDLE, b"one", False), (other, "caf\u00e9 \u4e2d".encode(), False)]
 
 
 def test_a_folder_is_told_of_if_it_came_or_went_not_if_its_rights_changed() -> None:
     block = event(CREATE | ON_FOLDER, b"new") + event(ATTRIB | ON_FOLDER, b"old") + event(ATTRIB, b"file")
-    assert [name for _, name in parse(block)] == [b"new", b"file"]
+    assert [name for _, name, _ in parse(block)] == [b"new", b"file"]
+    moved = event(MOVED_TO | ON_FOLDER, b"folder") + event(MOVED_TO, b"file")
+    assert [(name, moved_in) for _, name, moved_in in parse(moved)] == [(b"folder", True), (b"file", False)]
 
 
 @pytest.mark.parametrize(
@@ -139,3 +142,23 @@ def test_a_folder_that_is_not_whole_yet_is_asked_for_again_but_not_for_ever(
     with contextlib.nullcontext() if known else pytest.raises(Lost):
         hearing._hear(event(CREATE, b"part"))
         assert hearing._names == {HANDLE: None}, "a folder that is gone is none of the store's"
+
+
+def test_a_folder_that_was_elsewhere_counts_once_it_was_moved_into_the_store(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    top = struct.pack("=Ii", 8, 1) + b"the top."
+    where: dict[bytes, str | None] = {HANDLE: None, top: ""}
+    hearing = listener.Listener.__new__(listener.Listener)
+    hearing._names, hearing._top = {}, str(tmp_path)
+    hearing._root = os.open(tmp_path, os.O_PATH)
+    try:
+        monkeypatch.setattr(hearing, "_inside", where.__getitem__)
+        hearing._hear(event(CLOSE_WRITE, b"before"))
+        hearing._hear(event(MOVED_TO | ON_FOLDER, b"folder", top))
+        where[HANDLE] = "folder"
+        assert hearing._taken() == {"folder"}
+        hearing._hear(event(CLOSE_WRITE, b"afterwards"))
+        assert hearing._taken() == {"folder/afterwards"} and hearing._taken() == set()
+    finally:
+        os.close(hearing._root)

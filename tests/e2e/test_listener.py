@@ -128,6 +128,19 @@ def test_files_written_into_memory_are_told_of_once_they_are_closed() -> None:
         assert listener.take() == {"a/b"}
 
 
+def test_what_is_written_in_a_folder_that_was_moved_in_is_told_also_after_the_move_was() -> None:
+    lay()
+    with listening(STORE) as listener:
+        assert listener
+        (OUTSIDE / "coming/a/b").write_text("elsewhere")
+        assert listener.take() == set()
+        (OUTSIDE / "coming").rename(STORE / "b/came")
+        assert listener.take() == {"b/came"}
+        (STORE / "b/came/a/b").write_text("here")
+        (STORE / "b/came/c").write_text("here")
+        assert listener.take() == {"b/came/a/b", "b/came/c"}
+
+
 def test_what_happens_elsewhere_on_the_disk_is_not_told() -> None:
     lay()
     with listening(STORE) as listener:
@@ -211,7 +224,7 @@ def test_folders_that_come_and_go_elsewhere_all_the_time_are_no_loss() -> None:
     with listening(STORE) as listener, contextlib.ExitStack() as ended:
         assert listener
         for number in range(4):
-            argv = [sys.executable, "-c", writer, OUTSIDE / f"upload-{number}"]
+            argv = [sys.executable, "-c", writer, str(OUTSIDE / f"upload-{number}")]
             process = ended.enter_context(subprocess.Popen(argv, stdout=subprocess.PIPE))
             ended.callback(process.kill)
             assert process.stdout

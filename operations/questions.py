@@ -63,7 +63,10 @@ class Person(Protocol):
 
 
 def nested(values: Mapping[str, str]) -> dict[str, Any]:
-    """Return settings by path as the stack's file nests them, but for the providers' own. It is pure."""
+    """Return settings by path as the stack's file nests them, but for the providers' own. It is pure.
+
+    Raises OperationError where a path leads nowhere.
+    """
     made: dict[str, Any] = {}
     for path, value in values.items():
         if ":" in path:
@@ -77,13 +80,16 @@ def nested(values: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _at(place: Any, name: str | int, value: Any) -> Any:
-    """Return what is at a name or number in `place`; where nothing is, `value` is put there."""
+    """Return what is at a name or number in `place`; where nothing is, `value` is put there.
+
+    Raises OperationError where there is no such place.
+    """
     if isinstance(place, dict):
         return place.setdefault(name, value)
-    if not isinstance(place, list) or not isinstance(name, int):
-        return {}  # another setting says that this is no list
+    if not isinstance(place, list) or not isinstance(name, int) or name > len(place):
+        raise OperationError(f"a setting leads to {name}, and there is no such place -- give lists from [0] on")
     place.extend([value] if name == len(place) else [])
-    return place[name] if name < len(place) else {}
+    return place[name]
 
 
 def complaints(values: Mapping[str, str]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from .workspace import OperationError, config_file, edit_config, read_config
 #: number of the key, and what was agreed to once: another server's bucket, and what may be deleted.
 KEPT = (
     "server",
+    "shared",  # no single stack's to take back
     "store.keyGeneration",
     "store.adopt",
     "host.adoptMount",

@@ -44,6 +44,11 @@ class Applied:
 
     phase: str = ""
     bucket: str = ""
+    endpoint: str = ""
+
+    def serves_from(self, seen: Seen) -> bool:
+        """Return whether the media are where the last update left them."""
+        return (seen["store"]["bucket"], seen["store"]["endpoint"]) == (self.bucket, self.endpoint)
 
 
 def _side(count: Sum | None) -> str:
@@ -57,7 +62,7 @@ def waiting(settings: Settings, seen: Seen, applied: Applied) -> list[str]:
     found = []
     if seen["phase"] != settings.phase and seen["phase"] == applied.phase:
         found.append(_other_phase(settings, seen))
-    if seen["store"]["bucket"] == applied.bucket:
+    if applied.serves_from(seen):
         found += _store(settings, seen)
     if seen["version"] not in ("", zipapp.version()):
         agents = f"the agent on the server is {seen['version']}, the program's {zipapp.version()}"
@@ -72,19 +77,20 @@ def compare(settings: Settings, seen: Seen, applied: Applied) -> list[str]:
     """
     wanted, found = settings.phase, []
     if not seen["version"] and seen["phase"] == "local":
-        return []  # nothing was ever laid here, or all was taken away: nothing can differ
+        # Nothing was ever laid here, or all was taken away, and the stack's outputs with it.
+        gone = f"nothing of this stack is on the server, and the last update left it in {applied.phase}"
+        return [f"{gone} -- is it another server? See 'The server is lost' in docs/runbook.md"] if applied.phase else []
     if seen["running"]:
-        return []
+        return _under_way(settings, seen, applied)
     if seen["phase"] not in (wanted, applied.phase):
         found.append(_other_phase(settings, seen))
     elif not seen["settled"]:
         found.append(f"phase {seen['phase']} was not finished or not proven -- run pulumi up")
     if seen["phase"] != "local":
         found += _mount(seen) + _cache(seen)
-        found += _store(settings, seen) if seen["store"]["bucket"] != applied.bucket else []
+        found += [] if applied.serves_from(seen) else _store(settings, seen)
     found += [f"{line} -- run pulumi up" for line in seen["drift"]]
-    stopped = [unit for unit, state in seen["services"].items() if state == "failed"]
-    found += [f"{unit} failed -- see journalctl -u {unit} on the server" for unit in stopped]
+    found += _failed(seen)
     if not seen["homeserver_answers"]:
         found.append(
             f"the homeserver does not answer at {settings.host.homeserver_url}, asked from the server: "
@@ -92,6 +98,19 @@ def compare(settings: Settings, seen: Seen, applied: Applied) -> list[str]:
             "host.homeserverUrl"
         )
     return found + _files(settings, seen)
+
+
+def _under_way(settings: Settings, seen: Seen, applied: Applied) -> list[str]:
+    """Return what differs though a run is under way: services may be stopped by it, and none fails by it."""
+    target = seen["running"]["target"] if seen["running"] else ""
+    asked_for = target in (settings.phase, applied.phase)
+    other = [] if asked_for else [f"a run to {target} is under way, which the stack does not say -- look who began it"]
+    return other + _failed(seen)
+
+
+def _failed(seen: Seen) -> list[str]:
+    failed = [unit for unit, state in seen["services"].items() if state == "failed"]
+    return [f"{unit} failed -- see journalctl -u {unit} on the server" for unit in failed]
 
 
 def _other_phase(settings: Settings, seen: Seen) -> str:
@@ -191,7 +210,7 @@ def _held(status: Status) -> list[str]:
 def lines(status: Status) -> list[str]:
     """Return the status in lines for people. It is pure."""
     said, seen = _held(status), status.seen
-    if not seen["version"] and seen["phase"] == "local":
+    if not seen["version"] and seen["phase"] == "local" and not status.drift:
         return [*said, "  nothing of this stack is on the server yet: run `pulumi up` to begin"]
     told = [f"  DRIFT: {line}" for line in status.drift] + [f"  WAITS: {line}" for line in status.waits]
     return said + (told or ["  as the stack says"])
@@ -236,7 +255,7 @@ def watch(stack: automation.Stack, every: float, show: Callable[[list[str]], Non
 
 def _applied(stack: automation.Stack) -> Applied:
     outputs = stack.outputs()
-    return Applied(*(str(outputs[name].value) if name in outputs else "" for name in ("phase", "bucket")))
+    return Applied(*(str(outputs[name].value) if name in outputs else "" for name in ("phase", "bucket", "endpoint")))
 
 
 def _settings(stack: automation.Stack) -> Settings:

@@ -36,8 +36,10 @@ class MediaStore(pulumi.ComponentResource):
     told: pulumi.Output[dict[str, Any]]
 
     def __init__(self, name: str, arguments: Mapping[str, Any], opts: pulumi.ResourceOptions | None = None) -> None:
-        # With its arguments it has their dependencies: a server made in the program goes after what is on it.
-        super().__init__(TOKEN, name, dict(arguments), opts)
+        # With its arguments it has their dependencies: a server made in the program goes after what is on it. The
+        # state keeps all of them encrypted, whatever the caller marked.
+        secret = {key: pulumi.Output.secret(value) for key, value in arguments.items()}
+        super().__init__(TOKEN, name, secret, opts)
         holder = f"{pulumi.get_project()}/{pulumi.get_stack()}/{name}"
         seen: pulumi.Output[tuple[Settings, StartFrom | None]] = pulumi.Output.from_input(_look(arguments, holder))
         self.told = seen.apply(lambda found: self._declare(name, holder, *found))
@@ -92,6 +94,8 @@ async def _look(arguments: Mapping[str, Any], holder: str) -> tuple[Settings, St
     known = Known()
     settings = _checked(await known.of(arguments))
     if not known.complete:
+        if not pulumi.runtime.is_dry_run():
+            raise _refusal("an argument is not known, and this is no preview -- nothing was declared")
         return settings, None
     if trouble := agent_trouble():
         raise _refusal(trouble)

@@ -12,6 +12,8 @@ from .names import ALONE
 from .stack import WORDS, ConfigurationError, Settings, parse
 from .stores import kind_of
 
+#: The name of this program's own project.
+PROGRAM = "matrix-media-store"
 #: The key under which Pulumi.yaml, or an environment, has settings for all stacks.
 SHARED = "shared"
 #: Settings that must not lie in plain text in a stack's file.
@@ -35,6 +37,8 @@ def read(project: str, config: dict[str, str], secret_keys: set[str]) -> Setting
     problems = []
     for full, text in config.items():
         namespace, _, key = full.partition(":")
+        if namespace == PROGRAM != project:
+            problems.append(f"{full}: belongs to a project of another name -- write {project}:{key}")
         if namespace != project:
             continue
         try:
@@ -43,8 +47,10 @@ def read(project: str, config: dict[str, str], secret_keys: set[str]) -> Setting
             problems.append(f"{key}: is not an object -- set its parts with `pulumi config set --path {key}.…`")
             continue
         if full not in secret_keys:
+            # In a stack's own `shared`, it would take the place of all that the project shares.
             problems += [
-                f"{path}: lies in plain text -- set it with `pulumi config set --secret --path {path}`"
+                f"{path}: lies in plain text -- "
+                f"set it with `pulumi config set --secret --path {path.removeprefix(f'{SHARED}.')}`"
                 for path in plain_secrets(key, own[key])
             ]
     values = _merged(own.pop(SHARED, {}), own)

@@ -76,4 +76,7 @@ def fits(values: list[str]) -> list[str]:
 class Section(BaseModel):
     """A `Section` is a part of a stack's configuration; what it does not know is an error."""
 
-    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid", alias_generator=to_camel, frozen=True, hide_input_in_errors=True,
+        coerce_numbers_to_str=True,  # `pulumi config set --path` takes 2026 for a number
+    )  # fmt: skip

@@ -79,8 +79,8 @@ def _on_destroy() -> Any:
 def _protect() -> Any:
     return setting(
         False,
-        "Have the engine refuse to delete the bucket: `pulumi destroy` fails, and does nothing, until this is false",
-        "use true or false",
+        "Have the engine refuse to delete the bucket: `pulumi destroy` fails until this is false",
+        "use true or false, and onDestroy: retain with true",
     )
 
 
@@ -267,6 +267,8 @@ def customer_key_of(store: ExistingStore | AwsStore | B2Store) -> str:
 def store_clashes(where: str, store: ExistingStore | AwsStore | B2Store) -> list[str]:
     """Return a line for each thing of a store that is wrong together with another; `where` is its setting."""
     clashes: list[str] = []
+    if not isinstance(store, ExistingStore) and store.protect and store.on_destroy == "delete":
+        clashes.append(f"{where}.protect: and {where}.onDestroy: delete do not go together -- use one of them")
     if isinstance(store, ExistingStore) and store.sse_customer_key.get_secret_value():
         if not store.known.customer_keys:
             clashes.append(f"{where}.sseCustomerKey: this store's S3 side takes no customer keys -- leave it out")

@@ -180,7 +180,7 @@ class AwsBucket(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 retain_on_delete=retain,
-                protect=settings.protect,
+                protect=settings.protect or None,  # else what the caller of a component says holds
                 # One that an earlier stack left here is taken back; to create it would be refused.
                 import_=settings.bucket if settings.adopt else None,
             ),
@@ -241,7 +241,12 @@ class AwsBucket(pulumi.ComponentResource):
         if settings.access_logs:
             target, _, prefix = settings.access_logs.partition("/")
             aws.s3.BucketLogging(
-                f"{name}-logging", bucket=bucket.id, target_bucket=target, target_prefix=prefix, opts=opts()
+                f"{name}-logging",
+                bucket=bucket.id,
+                target_bucket=target,
+                target_prefix=prefix,
+                # Not retained as the others are: where the setting goes, so do the logs.
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[bucket]),
             )
         return bucket, [access, ownership, policy, encryption, versioning]
 

@@ -48,7 +48,7 @@ class B2Bucket(pulumi.ComponentResource):
                 )
             ],
             opts=pulumi.ResourceOptions(
-                parent=self, retain_on_delete=settings.on_destroy == "retain", protect=settings.protect
+                parent=self, retain_on_delete=settings.on_destroy == "retain", protect=settings.protect or None
             ),
         )
         # Named by its generation: the new key is made before the server moves, the old one goes last.

@@ -108,6 +108,7 @@ def test_a_rollback_keeps_credentials_connection_and_keys_and_takes_all_else(
         source = now if rollback.stays(path) or came_later else then
         assert wanted.get(path) == source.get(path)
     assert rollback.stays("server.host") and rollback.stays("store.keyGeneration") and rollback.stays("aws:region")
+    assert rollback.stays("shared.mount.cache"), "no single stack takes back what all share"
     assert not rollback.stays("phase") and not rollback.stays("store.bucket")
 
 

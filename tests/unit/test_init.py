@@ -292,6 +292,8 @@ def test_further_settings_are_given_and_those_that_would_not_be_accepted_or_are_
         ("store.secretAccessKey=SECRET", "is a secret"),
         ("mount.cache", "has no value -- say it as"),
         ("host.services[0]=/etc/passwd", "host.services.0: "),
+        ("host.services[3]=synapse.service", "no such place"),
+        ("server.host.name=x", "no such place"),
     ):
         with pytest.raises(OperationError) as refused:
             made(HETZNER, more=(text,))

@@ -86,9 +86,32 @@ def test_a_run_that_is_under_way_and_an_older_agent_wait_and_drift_nothing() -> 
     assert "the agent on the server is 0123456789ab" in line
     seen["running"] = {"id": "1", "target": "mirror", "after": "1"}
     seen["settled"] = False
+    seen["homeserver_answers"] = False  # the run may have stopped it
     assert status.compare(settings, seen, applied) == []
     (line,) = status.waiting(settings, seen, applied)
     assert line.startswith("a run to mirror is under way")
+    seen["running"] = {"id": "1", "target": "local", "after": "1"}
+    seen["services"] = {"matrix-synapse.service": "failed"}
+    foreign, failed = status.compare(settings, seen, applied)
+    assert "a run to local is under way, which the stack does not say" in foreign and "synapse.service failed" in failed
+
+
+def test_a_server_on_which_nothing_is_any_more_is_drift_and_one_that_was_destroyed_is_not() -> None:
+    settings = parse({**GOOD, "phase": "live"})
+    (line,) = status.compare(settings, never_laid(), status.Applied("live", "media", "https://s3.example.com"))
+    assert "the last update left it in live -- is it another server?" in line
+    assert status.compare(settings, never_laid(), status.Applied()) == []
+
+
+def test_media_that_lie_in_another_bucket_of_that_name_than_the_last_update_left_are_drift() -> None:
+    settings = parse({**GOOD, "phase": "live"})
+    seen: Seen = {**never_laid("live"), "version": zipapp.version(), "homeserver_answers": True, "serving": "bucket"}
+    there = "https://elsewhere.example.com"
+    seen["store"] = {**seen["store"], "name": "other", "bucket": "media", "endpoint": there}
+    for endpoint, drifts in ((there, 0), ("https://s3.example.com", 1)):
+        applied = status.Applied("live", "media", endpoint)
+        assert len(status.compare(settings, seen, applied)) == drifts
+        assert len(status.waiting(settings, seen, applied)) == 1 - drifts
 
 
 def test_the_plan_says_what_runs_how_much_and_what_is_in_the_way() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 from typing import Any
 
 import pulumi
 import pytest
 
+from components.package.known import Known, unknown
 from components.package.provider import MediaStoreProvider
 from components.package.schema import schema
-from components.settings import plain_secrets
+from components.settings import parse, plain_secrets
 
 from .test_settings import GOOD
 
@@ -51,3 +54,38 @@ def test_a_secret_in_plain_text_is_refused_without_its_value() -> None:
     told = refused.value.message
     assert "server.privateKey" in told and "pulumi.secret()" in told and "SECRET" not in told
     assert refused.value.errors == [], "the engine would print the value of a property that is named"
+
+
+AWS = {"kind": "aws", "bucket": "media", "region": "eu-central-1"}
+R2 = {"preset": "r2", "account": "ab12", "bucket": "media", "accessKeyId": "x", "secretAccessKey": "y"}
+AT_AWS = {**R2, "preset": "aws", "region": "eu-west-1"}
+B2 = {"kind": "b2", "bucket": "our-media"}
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "store"),
+    [
+        *[("server", name, AWS) for name in ("host", "hostKey", "privateKey")],
+        *[("store", name, AWS) for name in ("bucket", "region", "adopt")],
+        *[("store", name, R2) for name in ("account", "bucket", "secretAccessKey")],
+        *[("store", name, AT_AWS) for name in ("region", "endpoint")],
+        ("store", "bucket", B2),
+        *[("store", name, GOOD["store"]) for name in GOOD["store"]],
+        *[("host", name, AWS) for name in ("accessToken", "homeserverUrl")],
+        ("mount", "cache", AWS),
+    ],
+)
+def test_whatever_is_not_known_yet_the_settings_are_accepted_with_what_stands_for_it(
+    section: str, name: str, store: dict[str, Any]
+) -> None:
+    values = copy.deepcopy({**GOOD, "store": store, "mount": {"cache": "20G"}})
+    values["store"]["adopt"] = True
+
+    async def of() -> tuple[dict[str, Any], bool]:
+        known = Known()
+        given = {**values, section: {**values[section], name: unknown()}}
+        return await known.of(given), known.complete
+
+    found, complete = asyncio.run(of())
+    assert not complete and parse(found)
+    assert name != "bucket" or "adopt" not in found["store"], "nobody looks for a bucket of that name"

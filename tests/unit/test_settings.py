@@ -264,8 +264,19 @@ def test_what_is_shared_is_checked_as_if_the_stack_said_it_and_holds_no_secret_i
         {"host": {"accessToken": "SECRET"}},
         {"stores": {"one": {"kind": "existing", "secretAccessKey": "SECRET"}}},
     ):
-        with pytest.raises(ConfigurationError, match=r"shared\.\S+: lies in plain text.*--path shared") as caught:
+        with pytest.raises(
+            ConfigurationError, match=r"shared\.\S+: lies in plain text.*--path (host|stores)\."
+        ) as caught:
             stack_of(GOOD, shared)
         assert "SECRET" not in str(caught.value)
     assert stack_of(GOOD, {"host": {"accessToken": "x"}}, encrypted=("server", "store", "host", "shared"))
     assert is_secret("shared.host.accessToken") and not is_secret("shared.mount.cache")
+
+
+def test_settings_of_a_project_of_another_name_are_named_and_not_passed_over() -> None:
+    values = {f"ours:{key}": json.dumps(value) for key, value in GOOD.items()}
+    values["matrix-media-store:shared"] = json.dumps({"mount": {"cache": "20G"}})
+    with pytest.raises(ConfigurationError, match="matrix-media-store:shared: .* -- write ours:shared"):
+        read("ours", values, {"ours:server", "ours:store", "ours:host"})
+    del values["matrix-media-store:shared"]
+    assert read("ours", values, {"ours:server", "ours:store", "ours:host"})

@@ -129,7 +129,7 @@ def test_a_known_stores_address_says_its_region(endpoint: str, region: str) -> N
         ({**AWS, "keyGeneration": 0}, {}, "store.keyGeneration:", "from 1"),
         ({**AWS, "onDestroy": "burn"}, {}, "store.onDestroy:", "retain or delete"),
         ({**AWS, "region": "Frankfurt"}, {}, "store.region:", "aws:region"),
-        ({**AWS, "tags": {"a": 1}}, {}, "store.tags.a:", "names and values"),
+        ({**AWS, "tags": {"a": [1]}}, {}, "store.tags.a:", "names and values"),
         ({**AWS, "accessKeyId": "x"}, {}, "store.accessKeyId: is not a setting", "use one of kind, bucket"),
         ({"kind": "aws", "region": "eu-west-1"}, {}, "store.bucket: is missing", "nobody at AWS"),
         ({**B2, "bucket": "b2-media"}, {}, "store.bucket:", "nobody at B2"),
@@ -211,3 +211,16 @@ def test_the_example_stacks_are_complete_but_for_their_secrets(kind: str) -> Non
 def test_access_logs_that_are_no_bucket_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="store.accessLogs: is no bucket -- give a bucket whose policy"):
         parse({**GOOD, "store": {"kind": "aws", "bucket": "media", "region": "eu-central-1", "accessLogs": "Our Logs"}})
+
+
+def test_a_bucket_that_is_protected_is_not_to_be_deleted_too() -> None:
+    for kind in ({"kind": "aws", "bucket": "media", "region": "eu-central-1"}, {"kind": "b2", "bucket": "our-media"}):
+        with pytest.raises(ConfigurationError, match="store.protect: and store.onDestroy: delete do not go together"):
+            parse({**GOOD, "store": {**kind, "protect": True, "onDestroy": "delete"}})
+
+
+def test_numbers_as_the_command_line_stores_them_are_taken_for_texts() -> None:
+    store = settings(
+        {"kind": "aws", "bucket": "media", "region": "eu-central-1", "prefix": 2026, "tags": {"cost": 4711}}
+    ).store
+    assert isinstance(store, AwsStore) and (store.prefix, store.tags) == ("2026", {"cost": "4711"})

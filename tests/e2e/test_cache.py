@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from sandbox.demo import started
 
 from .owed import FOLDER, owed, write_beside
 from .test_move import SERVICES, STILL, STOOD, add_existing, move
-from .world import STORE, Begin, Migration, mounted, operate, subset, synapse_runs, synapse_started, wait_for
+from .world import STORE, Begin, Migration, mounted, operate, own_disk, subset, synapse_runs, synapse_started, wait_for
 
 #: For so long the bucket is away.
 AWAY_SECONDS = 30.0
@@ -89,3 +90,27 @@ def test_while_the_bucket_is_away_hot_media_are_served_and_nothing_that_was_take
     migration.up("prepare")
     migration.assert_serves_locally()
     assert subset(migration.before, synapse.tree()) == []
+
+
+def free() -> int:
+    """Bytes that are free on the disk of the cache."""
+    return int(server.ssh(f"df --output=avail --block-size=1 {FOLDER} | tail -1"))
+
+
+def test_where_its_disk_gets_full_the_cache_gives_way_and_uploads_go_on(begin: Begin) -> None:
+    """More comes than fits beside what must stay free on its disk of 450 MB."""
+    migration = begin("cache-full", kind="plain", thin=20)
+    with own_disk(Path(FOLDER), "ext4"):
+        migration.stack.set("mount.cacheKeepFree", "200M")
+        with_cache(migration, "5G")
+        left = []
+        for _ in range(20):
+            migration.upload(25_000_000)
+            wait_for(lambda: owed() == 0, every=0.2)  # what is not in the bucket yet never gives way
+            left.append(free())
+        assert min(left) > 50_000_000, left
+        wait_for(lambda: free() > 195 << 20, every=0.5)
+        assert migration.differing() == [], "what gave way comes from the bucket"
+        assert operate(migration, "status").returncode == 0
+        migration.up("prepare")
+        migration.assert_serves_locally()

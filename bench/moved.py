@@ -96,8 +96,9 @@ class Needed:
         first = _used()
 
         def look() -> None:
-            self.disk = max(self.disk, _used() - first)
-            self.memory = max(self.memory, _resident())
+            with contextlib.suppress(IndexError, ValueError):  # a process that has just gone says half a line
+                self.disk = max(self.disk, _used() - first)
+                self.memory = max(self.memory, _resident())
 
         with looking(look, 0.5):
             yield

@@ -36,26 +36,45 @@ class Changed:
         """Drop paths that were equal at a look since this last heard: the kernel tells again if anything changes."""
         self.paths.difference_update(paths)
 
+    def new_folders(self, top: Store) -> list[str]:
+        """Return the folders without a file in them that are told of: somebody is about to write there.
+
+        Those at the top are among them in any case: rclone looks for these once, when its mount begins.
+        """
+        found = []
+        for path in sorted(self.paths):
+            if top.has_folder(path):
+                found += empty_below(top, path) + ([] if "/" in path else [path])
+        return found
+
     def _counts(self, path: str) -> bool:
         top = path.partition("/")[0]
         return top not in self._exclude and names.is_media(top)
 
 
 class Look(NamedTuple):
-    """A `Look` is what is at a path that was told of, which names of ours are gone from there, and how long it took.
+    """A `Look` is what is at a path that was told of, and which names of ours are gone from there.
 
-    It is `whole` where the kernel tells of this path once more if anything changes in its files: no name that is gone
-    must be remembered, no folder waits for its first file, and no file has another name by which it may change.
+    It is `whole` where the kernel tells of this path once more if anything changes there: no name that is gone must be
+    remembered, and no folder waits for its first file. It is `linked` where a file has another name: what is written by
+    one is told of that alone. `seconds` is how long the look took.
     """
 
     files: list[Entry]
     gone: set[str]
     whole: bool
+    linked: bool
     seconds: float
 
 
-def look_at(top: Store, path: str, exclude: Sequence[str], uploaded: Iterable[str], check: Callable[[], None]) -> Look:
-    """Look at a path; `uploaded` are names of ours at and below it. `check` may end it by raising.
+def look_at(
+    top: Store,
+    path: str,
+    exclude: Sequence[str],
+    uploaded_below: Callable[[str], Iterable[str]],
+    check: Callable[[], None],
+) -> Look:
+    """Look at a path; `uploaded_below` tells names of ours at and below it. `check` may end it by raising.
 
     Raises what `walk` does.
     """
@@ -63,7 +82,9 @@ def look_at(top: Store, path: str, exclude: Sequence[str], uploaded: Iterable[st
     began, linked = time.monotonic(), list[str]()
     files = list(files_below(top, path, exclude, linked))
     there = {file.path for file in files}
-    gone = {*uploaded} - there
-    whole = bool(files) and "/" in path and not gone and not linked
-    whole = whole and (path in there or not empty_below(top, path))
-    return Look(files, gone, whole, time.monotonic() - began)
+    gone = {*uploaded_below(path)} - there
+    if files:
+        whole = "/" in path and not gone and (path in there or not empty_below(top, path))
+    else:
+        whole = not gone and not top.has_folder(path)
+    return Look(files, gone, whole, bool(linked), time.monotonic() - began)

@@ -85,15 +85,19 @@ def checksum_files(
             tell(len(lot), sum(each.size for each in lot))
 
 
-def read_back(manifest: Manifest, bucket: Bucket, objects: list[Object]) -> list[str]:
+def read_back(
+    manifest: Manifest, bucket: Bucket, objects: list[Object], between: Callable[[], None] = lambda: None
+) -> list[str]:
     """Read objects whose ETag does not prove their content, and keep the MD5 of each.
 
-    Returns the names of those that cannot be read with the stack's customer key, or without one if it has none. Raises
-    an error of `store.bucket.STORE_TROUBLE` where the store fails otherwise.
+    `between` is called before each, and may end it all by raising. Returns the names of those that cannot be read with
+    the stack's customer key, or without one if it has none. Raises an error of `store.bucket.STORE_TROUBLE` where the
+    store fails otherwise.
     """
     unreadable = []
 
     def read(item: Object) -> list[tuple[str, str, str]]:
+        between()
         try:
             return [(item.key, item.etag, bucket.md5(item.key))]
         except StoreError as error:
@@ -118,16 +122,21 @@ def with_other_key(bucket: Bucket, keys: list[str]) -> list[str]:
 
 
 def settle(
-    manifest: Manifest, bucket: Bucket, root: Path, tell: Callable[[int, int], None] = lambda files, size: None
+    manifest: Manifest,
+    bucket: Bucket,
+    root: Path,
+    tell: Callable[[int, int], None] = lambda files, size: None,
+    between: Callable[[], None] = lambda: None,
 ) -> list[str]:
     """Read whatever must be read, on either side, to say for every name whether it is equal.
 
-    `tell` is told how many more local files, and of how many bytes, were read. Returns the names of objects that cannot
-    be read with the stack's customer key, or without one if it has none. Raises what `read_back` does.
+    `tell` is told how many more local files, and of how many bytes, were read; `between` is as in `read_back`. Returns
+    the names of objects that cannot be read with the stack's customer key, or without one if it has none. Raises what
+    `read_back` does.
     """
-    checksum_files(manifest, root, manifest.without_checksum(), tell=tell)
+    checksum_files(manifest, root, manifest.without_checksum(), between, tell)
     doubtful = manifest.doubtful()
-    return read_back(manifest, bucket, doubtful) if doubtful else []
+    return read_back(manifest, bucket, doubtful, between) if doubtful else []
 
 
 def ask(manifest: Manifest, bucket: Bucket, paths: list[str], between: Callable[[], None] = lambda: None) -> None:

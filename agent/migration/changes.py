@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,9 +25,8 @@ from ..media import checksums
 from ..media.changed import Changed, Look, look_at
 from ..media.deletions import check_deletions
 from ..media.equality import Manifest
-from ..media.names import is_media
 from ..media.snapshot import Snapshot
-from ..media.walk import empty_below, walk
+from ..media.walk import file_at, walk
 from ..model.errors import CommandFailed, Problem
 from ..model.items import Entry, Object
 from ..serving.hold import Unfit
@@ -62,8 +61,11 @@ class Baseline:
     gone: frozenset[str]
     #: None where nobody tells, or something may have been missed.
     changed: Changed | None
-    #: Files that became equal since the walk.
-    settled: frozenset[Entry] = frozenset()
+    #: What was sent since the walk: the file that is equal there by now, or None. For these the walk's word is void: a
+    #: folder that comes back from elsewhere has the times that it had.
+    sent: dict[str, Entry | None] = field(default_factory=dict)
+    #: Names of ours that were found gone in a window that was given up.
+    purged: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,11 @@ def catch_up(run: Run, known: Baseline, clock: Clock | None = None) -> tuple[int
     with run.server.manifest() as manifest, run.server.manifest_in_memory() as late:
         before = time.time_ns() - TICK
         seen, _, looks = _look(run, manifest, known)
+        if any(look.linked for look in looks.values()):
+            return 0, replace(known, changed=None)  # what comes by another name, nobody tells of
         changed = [entry for entry in seen if entry.ctime < before]
         late.load_local(changed)
-        manifest.add_sent(entry.path for entry in changed)
+        _note_sent(manifest, known, changed)
         try:
             with contextlib.suppress(CommandFailed):
                 _send(run, late, root, changed, clock, one_by_one=True)
@@ -135,26 +139,14 @@ def catch_up(run: Run, known: Baseline, clock: Clock | None = None) -> tuple[int
         wrong = {*late.missing_remotely(), *late.different()}
         late.mark_equal()
         manifest.merge_from(late, [])
-    settled = {entry for entry in changed if entry.path not in wrong}
-    left = {*seen} - settled
+    settled = {entry.path: entry for entry in changed if entry.path not in wrong}
+    known.sent.update(settled)
+    left = {*seen} - {*settled.values()}
     known.changed.drop(path for path, look in looks.items() if look.whole and left.isdisjoint(look.files))
     to_look_at = {*known.changed.paths, *known.open}
     if sum(look.seconds for path, look in looks.items() if path in to_look_at) > LOOK_SECONDS:
         raise Unfit(f"{len(to_look_at):,} files and folders that changed must be looked at again: that takes long")
-    return len(changed), replace(known, settled=known.settled | settled)
-
-
-def new_folders(run: Run, known: Baseline) -> list[str]:
-    """Return the folders without a file in them that are told of: somebody is about to write there.
-
-    Those at the top are among them in any case: rclone looks for these once, when its mount begins.
-    """
-    found = []
-    with Store.at(run.server.store_path) as top:
-        for path in sorted(known.changed.paths if known.changed else ()):
-            if is_media(path.partition("/")[0]) and top.has_folder(path):
-                found += empty_below(top, path) + ([] if "/" in path else [path])
-    return found
+    return len(changed), known
 
 
 class TooMuch(Exception):
@@ -170,20 +162,21 @@ def in_window(run: Run, known: Baseline, clock: Clock, *, few: bool = False) -> 
     root = run.server.store_path
     # A manifest of their own: asking the whole one takes the longer the larger the store.
     known = hear(known)
-    if known.changed is None and few:
-        raise TooMuch
     with run.server.manifest() as manifest, run.server.manifest_in_memory() as late:
-        if known.changed:
-            changed, gone, _ = _look(run, manifest, known, clock.check)
-        else:
+        changed, gone, looks = _look(run, manifest, known, clock.check) if known.changed else ([], [], {})
+        if any(look.linked for look in looks.values()):
+            known = replace(known, changed=None)
+        if known.changed is None and few:
+            raise TooMuch
+        if known.changed is None:
             changed, gone = _changed_by_walk(run, manifest, known)
         gone = [path for path in gone if path not in known.gone]
         _check_deletions(run, known.uploaded_count, gone)
         late.load_local(changed)
         late.add_checksums(manifest.checksums(changed))
-        manifest.add_sent(entry.path for entry in changed)
         if few and not are_few(changed):
             raise TooMuch
+        _note_sent(manifest, known, changed)
         _send(run, late, root, changed, clock, one_by_one=few)
         clock.check()
         _compare(run, late, root, changed, clock)
@@ -195,7 +188,15 @@ def in_window(run: Run, known: Baseline, clock: Clock, *, few: bool = False) -> 
             )
         late.mark_equal()
         manifest.merge_from(late, gone)
-    return Found(len(changed), len(gone), walked=known.changed is None)
+    known.sent.update({entry.path: entry for entry in changed})
+    known.purged.update(gone)
+    return Found(len(changed), len(known.purged), walked=known.changed is None)
+
+
+def _note_sent(manifest: Manifest, known: Baseline, files: Sequence[Entry]) -> None:
+    """Note that these files are about to be sent: in the manifest, and that nothing is known of them meanwhile."""
+    manifest.add_sent(file.path for file in files)
+    known.sent.update(dict.fromkeys(file.path for file in files))
 
 
 def verify(run: Run, copy: Path) -> None:
@@ -229,16 +230,16 @@ def _look(
     """Return the files told of that are not known to be equal, names of ours that are gone, and all looks by path."""
     told = known.changed.paths if known.changed else set()
     with Store.at(run.server.store_path) as top:
+        exclude, nothing = run.settings.copy.exclude, lambda path: ()
         looks = {
-            path: look_at(
-                top, path, run.settings.copy.exclude, manifest.uploaded_below(path) if path in told else (), check
-            )
+            path: look_at(top, path, exclude, manifest.uploaded_below if path in told else nothing, check)
             for path in {*told, *known.open}
         }
     found = {entry.path: entry for look in looks.values() for entry in look.files}
     gone = {name for look in looks.values() for name in look.gone} - found.keys()
-    changed, _ = known.equal.part(each for each in found.values() if each not in known.settled)
-    return changed, sorted(gone), looks
+    sent = [file for path, file in found.items() if path in known.sent]
+    changed, _ = known.equal.part(file for path, file in found.items() if path not in known.sent)
+    return changed + [file for file in sent if known.sent[file.path] != file], sorted(gone), looks
 
 
 def _changed_by_walk(run: Run, manifest: Manifest, known: Baseline) -> tuple[list[Entry], list[str]]:
@@ -248,6 +249,9 @@ def _changed_by_walk(run: Run, manifest: Manifest, known: Baseline) -> tuple[lis
     """
     root, exclude = run.server.store_path, run.settings.copy.exclude
     changed, same = known.equal.compare(root, exclude)
+    with Store.at(root) as top:
+        sent = [file for path in known.sent for file in file_at(top, path)]
+    changed += [file for file in {*sent} - {*changed} if known.sent[file.path] != file]
     replaced = sum(1 for _ in manifest.local(entry.path for entry in changed))
     if same + replaced == manifest.walked():
         return changed, []
@@ -290,5 +294,6 @@ def _put(run: Run, root: Path, files: Sequence[Entry], clock: Clock | None) -> N
 
 
 def _compare(run: Run, manifest: Manifest, root: Path, changed: list[Entry], clock: Clock | None = None) -> None:
-    checksums.ask(manifest, run.bucket, [entry.path for entry in changed], clock.check if clock else lambda: None)
-    checksums.settle(manifest, run.bucket, root)
+    check = clock.check if clock else lambda: None
+    checksums.ask(manifest, run.bucket, [entry.path for entry in changed], check)
+    checksums.settle(manifest, run.bucket, root, between=check)

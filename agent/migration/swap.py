@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..host.linked import Store
 from ..model.errors import Problem
 from ..model.phases import Owed, Phase, Side, Stage, Window
 from ..serving import disk, hold, mount, playbook, probe, writers
@@ -102,7 +103,9 @@ class _Hold:
     def _last(self, clock: Clock) -> None:
         run = self.run
         self.found = changes.in_window(run, self.known, clock, few=True)
-        if folders := changes.new_folders(run, self.known):
+        with Store.at(run.server.store_path) as top:
+            folders = self.known.changed.new_folders(top) if self.known.changed else []
+        if folders:
             in_time(run, "new folders cannot be made in the mount", lambda: self._make(folders), clock)
         if dead := probe.why_dead(run.system, run.journal.owner, run.layout.mounting, ANSWER_SECONDS):
             raise Problem(f"the mount does not answer: {dead}", "look at its unit's journal")

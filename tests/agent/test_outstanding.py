@@ -15,7 +15,7 @@ from agent.state.run import Run
 from .conftest import Machine
 from .holding import fit, stopped
 from .moves import go
-from .window_of import Told, counts, mirrored
+from .window_of import Told, counts, in_window, mirrored
 
 LATE = "local_content/zz/zz/late"
 
@@ -89,18 +89,58 @@ def test_names_that_are_gone_from_a_folder_are_gone_still_though_something_new_i
     assert counts(server, known) == (0, 1)
 
 
-def test_a_file_with_another_name_is_looked_at_until_the_window(server: Machine) -> None:
-    """What is written through the other name is told of that one alone."""
+@pytest.mark.parametrize("written", ["one/deep", "local_content/linked"])
+def test_where_a_file_gets_another_name_the_window_walks(server: Machine, written: str) -> None:
+    """What is written by one name is told of that one alone."""
     told = Told()
     known = mirrored(server, told)
     os.link(server.store / "one/deep", server.store / "local_content/linked")
     told.paths = {"local_content/linked"}
+    came, heard = changes.catch_up(server.run(), known)
+    assert came == 0 and heard.changed is None
+    told.paths = {written}
+    (server.store / written).write_bytes(b"DEEP")
+    found = in_window(server, known)
+    assert found.changed == 2 and found.walked
+    assert server.bucket.objects["local_content/linked"] == server.bucket.objects["one/deep"] == b"DEEP"
+
+
+@pytest.mark.parametrize("walked", [False, True])
+def test_a_folder_that_comes_back_with_the_times_that_it_had_is_not_taken_for_equal(
+    server: Machine, walked: bool
+) -> None:
+    """Meanwhile another one was in its place, and was sent."""
+    told = Told()
+    known = mirrored(server, told)
+    aside = server.root / "aside"
+    os.rename(server.store / "one", aside)
+    server.write("one/deep", b"another")
+    told.paths = {"one", "one/deep"}
     came, known = changes.catch_up(server.run(), known)
-    assert came == 1 and server.bucket.objects["local_content/linked"] == b"deep"
+    assert came == 1 and server.bucket.objects["one/deep"] == b"another"
+    shutil.rmtree(server.store / "one")
+    os.rename(aside, server.store / "one")
+    told.paths = None if walked else {"one"}
+    assert counts(server, known) == (1, 0)
+    assert server.bucket.objects["one/deep"] == b"deep"
+
+
+def test_names_that_were_gone_in_a_window_that_was_given_up_are_gone_in_the_next(server: Machine) -> None:
+    told = Told()
+    known = mirrored(server, told)
+    os.unlink(server.store / "one/deep")
     told.paths = {"one/deep"}
-    (server.store / "one/deep").write_bytes(b"DEEP")
-    assert counts(server, known) == (2, 0)
-    assert server.bucket.objects["local_content/linked"] == b"DEEP"
+    assert in_window(server, known).gone == 1
+    told.paths = None
+    assert in_window(server, known).gone == 1
+
+
+def test_what_is_not_there_and_never_was_ours_is_not_kept_in_mind(server: Machine) -> None:
+    told = Told()
+    known = mirrored(server, told)
+    told.paths = {f"local_content/zz/{number}.tmp" for number in range(9)}
+    _, known = changes.catch_up(server.run(), known)
+    assert known.changed and known.changed.paths == set()
 
 
 def test_what_lies_in_a_folder_that_is_left_out_is_not_kept_in_mind(server: Machine) -> None:

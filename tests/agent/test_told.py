@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from agent.host.linked import Store
 from agent.media.snapshot import Snapshot
 from agent.migration import changes, mirror
 from agent.model.errors import Problem
@@ -18,6 +19,12 @@ from .window_of import FILES, Told, after_window, counts, fill, in_window, mirro
 def outstanding(known: changes.Baseline) -> set[str]:
     assert known.changed
     return known.changed.paths
+
+
+def folders(server: Machine, known: changes.Baseline) -> list[str]:
+    assert known.changed
+    with Store.at(server.store) as top:
+        return known.changed.new_folders(top)
 
 
 def test_what_the_kernel_tells_of_is_proven_without_a_walk(server: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,12 +160,12 @@ def test_a_folder_that_has_no_file_yet_is_told_of_until_the_window(
     (server.store / "local_content/yy").mkdir()
     told.paths = {"local_content/zz/zz", "local_content/yy"}
     _, known = changes.catch_up(server.run(), known)
-    assert changes.new_folders(server.run(), known) == ["local_content/yy", "local_content/zz/zz/new/empty"]
+    assert folders(server, known) == ["local_content/yy", "local_content/zz/zz/new/empty"]
     told.paths = set()
     server.write("local_content/yy/file", b"late")
     server.write("local_content/zz/zz/new/empty/file", b"late")
     _, known = changes.catch_up(server.run(), known)
-    assert outstanding(known) == set() and changes.new_folders(server.run(), known) == []
+    assert outstanding(known) == set() and folders(server, known) == []
 
 
 def test_where_too_much_is_left_to_look_at_the_services_are_not_held_for_it(
@@ -166,7 +173,9 @@ def test_where_too_much_is_left_to_look_at_the_services_are_not_held_for_it(
 ) -> None:
     told = Told()
     known = mirrored(server, told)
-    told.paths = {f"purged/{number}" for number in range(2000)}
+    told.paths = {f"local_content/{number}" for number in range(2000)}
+    for path in told.paths:
+        (server.store / path).mkdir()
     monkeypatch.setattr(changes, "LOOK_SECONDS", 1e-6)
     with pytest.raises(Unfit, match="2,000 files and folders that changed"):
         changes.catch_up(server.run(), known)

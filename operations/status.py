@@ -64,9 +64,9 @@ def waiting(settings: Settings, seen: Seen, applied: Applied) -> list[str]:
         found.append(_other_phase(settings, seen))
     if applied.serves_from(seen):
         found += _store(settings, seen)
-    if seen["version"] not in ("", zipapp.version()):
+    if _is_of_another_version(seen):
         agents = f"the agent on the server is {seen['version']}, the program's {zipapp.version()}"
-        found.append(f"{agents} -- run pulumi up")
+        found += [f"{line} -- run pulumi up" for line in (agents, *seen["drift"])]
     return found
 
 
@@ -89,7 +89,8 @@ def compare(settings: Settings, seen: Seen, applied: Applied) -> list[str]:
     if seen["phase"] != "local":
         found += _mount(seen) + _cache(seen)
         found += [] if applied.serves_from(seen) else _store(settings, seen)
-    found += [f"{line} -- run pulumi up" for line in seen["drift"]]
+    if not _is_of_another_version(seen):  # else what is missing there is what this version lays besides
+        found += [f"{line} -- run pulumi up" for line in seen["drift"]]
     found += _failed(seen)
     if not seen["homeserver_answers"]:
         found.append(
@@ -98,6 +99,10 @@ def compare(settings: Settings, seen: Seen, applied: Applied) -> list[str]:
             "host.homeserverUrl"
         )
     return found + _files(settings, seen)
+
+
+def _is_of_another_version(seen: Seen) -> bool:
+    return seen["version"] not in ("", zipapp.version())
 
 
 def _under_way(settings: Settings, seen: Seen, applied: Applied) -> list[str]:

@@ -235,6 +235,17 @@ def processes() -> list[int]:
     return found
 
 
+def owns(number: int) -> bool:
+    """Whether a process of this machine runs on the server, or in one of its containers."""
+    nspawn = process.pid(PROCESS)
+    while number > 1 and number != nspawn:
+        try:
+            number = int(Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it ended
+            return False
+    return number == nspawn
+
+
 def _ssh_words() -> list[str]:
     """A way to run a command on the server."""
     known = RUN / "known_hosts"

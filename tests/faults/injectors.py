@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.model.layout import HERE
 from sandbox import relay, server, stacks, store, synapse
 from sandbox.engine import Stack
 from sandbox.server import matrix
@@ -34,8 +35,11 @@ def agent_killed(scene: Scene) -> None:
 
 
 def agent_hangs(scene: Scene) -> None:
-    """It stands still itself, for good."""
+    """It stands still itself, for good, while services do; where those go on already, it goes on too."""
     kill_processes(r"agent\.pyz work", signal.SIGSTOP)
+    if not server.inside(HERE.held).exists():
+        kill_processes(r"agent\.pyz work", signal.SIGCONT)
+        raise AssertionError("the hold was over before the agent could be stopped")
 
 
 def pulumi_killed(scene: Scene) -> None:

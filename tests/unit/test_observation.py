@@ -80,10 +80,18 @@ def test_what_an_update_will_change_is_no_drift_and_what_nobody_updated_is(
 
 def test_a_run_that_is_under_way_and_an_older_agent_wait_and_drift_nothing() -> None:
     settings, applied = parse({**GOOD, "phase": "mirror"}), status.Applied("mirror")
-    seen: Seen = {**never_laid("mirror"), "version": "0123456789ab", "homeserver_answers": True}
+    seen: Seen = {
+        **never_laid("mirror"),
+        "version": "0123456789ab",
+        "homeserver_answers": True,
+        "drift": ["x is missing"],
+    }
     assert status.compare(settings, seen, applied) == []
-    (line,) = status.waiting(settings, seen, applied)
-    assert "the agent on the server is 0123456789ab" in line
+    older, laid_since = status.waiting(settings, seen, applied)
+    assert "the agent on the server is 0123456789ab" in older and laid_since == "x is missing -- run pulumi up"
+    seen["version"] = zipapp.version()
+    assert status.compare(settings, seen, applied) == ["x is missing -- run pulumi up"]
+    assert status.waiting(settings, seen, applied) == []
     seen["running"] = {"id": "1", "target": "mirror", "after": "1"}
     seen["settled"] = False
     seen["homeserver_answers"] = False  # the run may have stopped it

@@ -14,7 +14,7 @@ from components.host.connection import Connection, Unreachable, agent_trouble
 from components.host.last_known import LAST_KNOWN, is_strict, last_known
 from components.host.media_server import MediaServer
 from components.host.observation import StartFrom
-from components.outputs import latest, next_step, shown_verdict, summary
+from components.outputs import shown_verdict
 from components.settings import Settings
 from components.store import Store, provider_trouble
 
@@ -53,20 +53,15 @@ def main() -> None:
     connection = Connection.of(settings.server)
     start = look(settings, connection, preview)
     store, server = wiring.join(NAME, settings, connection, pulumi.get_stack(), start)
-    told = pulumi.Output.all(server.verdict, server.moved).apply(lambda both: latest(*both))
-    pulumi.export("phase", server.verdict.apply(lambda v: v.get("phase", settings.phase)))
-    pulumi.export("bucket", store.bucket)
-    pulumi.export("endpoint", store.endpoint)
-    for name, value in store.shown.items():
+    told = wiring.told(server)
+    for name, value in {**wiring.outputs(settings, store, server), **store.shown}.items():
         pulumi.export(name, value)
     pulumi.export("server", told.apply(shown_verdict))
     pulumi.export("repairs", server.repairs)
-    pulumi.export("summary", told.apply(lambda v: summary(v, settings.host.media_store)))
     if settings.mount.managed_by == "playbook":  # else its mount would cover a local media store
         export_playbook(store)
     if settings.host.storage_provider == "to":
         export_provider(settings, store, server)
-    pulumi.export("next", server.verdict.apply(lambda v: next_step(v.get("phase", ""), settings)))
 
     if not preview:
         told.apply(lambda v: leave_report(settings, v))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pulumi
 
 from .host import observation
@@ -9,6 +12,7 @@ from .host.connection import Connection, Unreachable
 from .host.media_server import MediaServer
 from .host.observation import Observation, StartFrom
 from .host.sections import api_token, asked_with, known_store, sections
+from .outputs import latest, next_step, summary
 from .settings import Settings, customer_key_of
 from .store import Store, make_stores
 
@@ -76,3 +80,19 @@ def join(
         opts=opts,
     )
     return store, server
+
+
+def told(server: MediaServer) -> pulumi.Output[Mapping[str, Any]]:
+    """Return the verdict of the last run to a phase, or that of the last move, whichever began later."""
+    return pulumi.Output.all(server.verdict, server.moved).apply(lambda both: latest(*both))
+
+
+def outputs(settings: Settings, store: Store, server: MediaServer) -> dict[str, pulumi.Output[str]]:
+    """Return what a stack and a component both tell, none of it secret, by name."""
+    return {
+        "phase": server.verdict.apply(lambda verdict: verdict.get("phase", settings.phase)),
+        "bucket": pulumi.Output.from_input(store.bucket),
+        "endpoint": pulumi.Output.from_input(store.endpoint),
+        "summary": told(server).apply(lambda verdict: summary(verdict, settings.host.media_store)),
+        "next": server.verdict.apply(lambda verdict: next_step(verdict.get("phase", ""), settings)),
+    }

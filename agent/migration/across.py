@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from ..store.bucket import STORE_TROUBLE
 from . import changes, unaccounted
 from .held import in_rounds
 from .told import Told
-from .window import Clock
+from .window import Clock, check_of
 
 if TYPE_CHECKING:
     from ..model.ports import Heard
@@ -93,14 +93,13 @@ class Stores:
         """Copy these objects. Raises CommandFailed where not all arrived; with `one_by_one` they are few."""
         if one_by_one:
             with ThreadPoolExecutor(changes.AT_ONCE) as pool:
-                list(pool.map(lambda item: self._send_one(item, clock), wanted))
+                list(pool.map(lambda item: self._send_one(item, check_of(clock)), wanted))
             return
         deadline = clock.deadline if clock else None
         self.there.copier.across(self.here.settings.store, wanted, self.here.journal.owner, progress, deadline)
 
-    def _send_one(self, item: Object, clock: Clock | None) -> None:
-        if clock:
-            clock.check()
+    def _send_one(self, item: Object, check: Callable[[], None]) -> None:
+        check()
         body = self.here.bucket.get(item.key)
         if body is not None:  # else it is deleted by now
             self.there.bucket.put_medium(item.key, body)
@@ -229,7 +228,7 @@ class Late(Told):
 
     def _look(self, late: Manifest, names: list[str], clock: Clock | None) -> list[Object]:
         """Ask both buckets for these names, and return the objects that are not equal in both."""
-        stores, check = self.stores, clock.check if clock else lambda: None
+        stores, check = self.stores, check_of(clock)
         found = [item for item in checksums.heads(stores.here.bucket, names, check) if item]
         objects.load(late, found, stores.is_plain)
         checksums.ask(late, stores.there.bucket, names, check)

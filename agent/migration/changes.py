@@ -33,7 +33,7 @@ from ..serving.hold import Unfit
 from ..state.run import Run
 from ..store.bucket import STORE_TROUBLE
 from . import unaccounted
-from .window import Clock
+from .window import Clock, check_of
 
 if TYPE_CHECKING:
     from ..model.ports import Listener
@@ -249,10 +249,10 @@ def _changed_by_walk(run: Run, manifest: Manifest, known: Baseline) -> tuple[lis
     """
     root, exclude = run.server.store_path, run.settings.copy.exclude
     changed, same = known.equal.compare(root, exclude)
+    replaced = sum(1 for _ in manifest.local(entry.path for entry in changed))
     with Store.at(root) as top:
         sent = [file for path in known.sent for file in file_at(top, path)]
-    changed += [file for file in {*sent} - {*changed} if known.sent[file.path] != file]
-    replaced = sum(1 for _ in manifest.local(entry.path for entry in changed))
+    changed = [file for file in {*changed, *sent} if known.sent.get(file.path) != file]
     if same + replaced == manifest.walked():
         return changed, []
     manifest.load_local(walk(root, exclude))
@@ -263,7 +263,7 @@ def _send(
     run: Run, manifest: Manifest, root: Path, changed: list[Entry], clock: Clock | None, one_by_one: bool = False
 ) -> None:
     if changed:
-        checksums.checksum_files(manifest, root, changed, clock.check if clock else lambda: None)
+        checksums.checksum_files(manifest, root, changed, check_of(clock))
         if one_by_one and are_few(changed):
             _put(run, root, changed, clock)
             return
@@ -278,11 +278,10 @@ def are_few(files: Sequence[Entry] | Sequence[Object]) -> bool:
 
 def _put(run: Run, root: Path, files: Sequence[Entry], clock: Clock | None) -> None:
     """Send a few files; one that is gone, or is not the store's owner's any more, is left out."""
-    owner = run.journal.owner
+    owner, check = run.journal.owner, check_of(clock)
 
     def put(file: Entry) -> None:
-        if clock:
-            clock.check()
+        check()
         # A hard link to somebody else's file would give its content away.
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), top.file(file.path) as opened:
             if os.fstat(opened.fileno()).st_uid == owner.uid:
@@ -294,6 +293,6 @@ def _put(run: Run, root: Path, files: Sequence[Entry], clock: Clock | None) -> N
 
 
 def _compare(run: Run, manifest: Manifest, root: Path, changed: list[Entry], clock: Clock | None = None) -> None:
-    check = clock.check if clock else lambda: None
+    check = check_of(clock)
     checksums.ask(manifest, run.bucket, [entry.path for entry in changed], check)
     checksums.settle(manifest, run.bucket, root, between=check)

@@ -28,7 +28,7 @@ from . import changes
 from .held import in_rounds
 from .pull import fetch
 from .told import Told
-from .window import Clock
+from .window import Clock, check_of
 
 if TYPE_CHECKING:
     from ..media.equality import Manifest
@@ -110,7 +110,7 @@ class Arrivals(Told):
         with run.server.manifest() as manifest, run.server.manifest_in_memory() as late, Store.at(root) as copy:
             late.load_local(_files(copy, names))
             late.add_checksums(manifest.checksums([*late.all_local()]))
-            checksums.ask(late, run.bucket, names, clock.check if clock else lambda: None)
+            checksums.ask(late, run.bucket, names, check_of(clock))
             few_of_all = changes.are_few([*late.remote(names)])
             if few and not few_of_all:
                 raise changes.TooMuch

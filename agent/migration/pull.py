@@ -31,7 +31,7 @@ from ..serving import disk
 from ..state.run import Run
 from . import changes, unaccounted
 from .aside import keep_linked, place_beside
-from .window import Clock
+from .window import Clock, check_of
 
 #: Where files arrive, in a folder of root's.
 ARRIVING = "files"
@@ -177,7 +177,7 @@ class _Fetch:
     def lot(self, lot: list[str], progress: Progress, clock: Clock | None) -> int:
         """Fetch these files and move them into place; return how many were moved."""
         run, manifest = self.run, self.manifest
-        check = clock.check if clock else lambda: None
+        check = check_of(clock)
         here = self._place_arrived(lot, check)
         progress.add(len(here), manifest.remote_bytes(here))
         rest = [path for path in lot if path not in here]

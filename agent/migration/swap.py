@@ -83,7 +83,8 @@ class _Hold:
     def _round(self, clock: Clock | None) -> int:
         came, self.known = changes.catch_up(self.run, self.known, clock)
         if self.known.changed is None:
-            raise hold.Unfit("the kernel told no more what changes in the media store")
+            lost = "the kernel told no more what changes in the media store"
+            raise hold.Unfit(f"{lost}, or a file there got another name (a hard link), by which it tells nothing")
         return came
 
     def swap(self, held: hold.Held, clock: Clock) -> str:

@@ -7,7 +7,7 @@ says what follows from it. `recovery.recover` makes it so.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -77,6 +77,11 @@ class Clock:
                 "the window was given up, nothing was moved; look why the store is slow, or set "
                 "migration.windowSeconds higher",
             )
+
+
+def check_of(clock: Clock | None) -> Callable[[], None]:
+    """Return what raises `Late` once the time is over; without a clock it never is."""
+    return clock.check if clock else lambda: None
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from components import settings as stack_settings
 from components import wiring
 from components.host.connection import Connection, Unreachable, agent_trouble
 from components.host.observation import StartFrom
-from components.outputs import latest, next_step, summary
 from components.settings import Settings, plain_secrets
 
 from .known import Known, unknown
@@ -58,14 +57,7 @@ class MediaStore(pulumi.ComponentResource):
         store, server = wiring.join(name, settings, connection, holder, start or unknown(), opts)
         if not start:
             return unknown()
-        told = pulumi.Output.all(server.verdict, server.moved).apply(lambda both: latest(*both))
-        return pulumi.Output.all(
-            phase=server.verdict.apply(lambda verdict: verdict.get("phase", settings.phase)),
-            bucket=store.bucket,
-            endpoint=store.endpoint,
-            summary=told.apply(lambda verdict: summary(verdict, settings.host.media_store)),
-            next=server.verdict.apply(lambda verdict: next_step(verdict.get("phase", ""), settings)),
-        )
+        return pulumi.Output.all(**wiring.outputs(settings, store, server))
 
 
 def _refusal(why: str) -> pulumi.InputPropertiesError:
@@ -95,7 +87,7 @@ async def _look(arguments: Mapping[str, Any], holder: str) -> tuple[Settings, St
     settings = _checked(await known.of(arguments))
     if not known.complete:
         if not pulumi.runtime.is_dry_run():
-            raise _refusal("an argument is not known, and this is no preview -- nothing was declared")
+            raise _refusal("an argument is not known, and this is no preview -- run pulumi up without --target")
         return settings, None
     if trouble := agent_trouble():
         raise _refusal(trouble)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.migration import changes, held
 from agent.migration.window import Clock
+from agent.model.items import Entry
 from agent.model.phases import Phase
 from agent.state.run import Run
 
@@ -123,6 +127,33 @@ def test_a_folder_that_comes_back_with_the_times_that_it_had_is_not_taken_for_eq
     told.paths = None if walked else {"one"}
     assert counts(server, known) == (1, 0)
     assert server.bucket.objects["one/deep"] == b"deep"
+
+
+def test_a_window_that_walks_sends_nothing_again_and_sees_what_is_gone_beside_what_came_back(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told()
+    known = mirrored(server, told)
+    os.rename(server.store / "one", server.root / "aside")
+    server.write("one/deep", b"another")
+    server.write(LATE, b"late")
+    told.paths = {"one", "one/deep", LATE}
+    came, known = changes.catch_up(server.run(), known)
+    assert came == 2
+    shutil.rmtree(server.store / "one")
+    os.rename(server.root / "aside", server.store / "one")
+    os.unlink(server.store / "at the top")
+    told.paths = None
+    sent: list[str] = []
+    upload = server.copier.upload
+
+    def noted(source: Path, entries: Sequence[Entry], *more: Any) -> None:
+        sent.extend(entry.path for entry in entries)
+        upload(source, entries, *more)
+
+    monkeypatch.setattr(server.copier, "upload", noted)
+    assert counts(server, known) == (1, 1)
+    assert sent == ["one/deep"], "what was brought over before is not sent while services are stopped"
 
 
 def test_names_that_were_gone_in_a_window_that_was_given_up_are_gone_in_the_next(server: Machine) -> None:

@@ -236,14 +236,16 @@ def processes() -> list[int]:
 
 
 def owns(number: int) -> bool:
-    """Whether a process of this machine runs on the server, or in one of its containers."""
+    """Whether a process of this machine runs on the server, or in one of its containers; nspawn itself does not."""
     nspawn = process.pid(PROCESS)
-    while number > 1 and number != nspawn:
+    while number > 1:
         try:
             number = int(Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[1])
         except OSError:  # it ended
             return False
-    return number == nspawn
+        if number == nspawn:
+            return True
+    return False
 
 
 def _ssh_words() -> list[str]:

@@ -30,6 +30,8 @@ from .world import (
     wait_for,
 )  # fmt: skip
 
+#: A program that mounts a bucket, whoever started it.
+MOUNTS = r"^\S*(goofys\S* -f|rclone\S* mount|mount\.rclone) "
 SERVICES = "'matrix-synapse*.service'"
 STOOD = re.compile(r"services stood still for ([0-9.]+) s")
 #: As in test_held: seconds that a client may wait longer than without, and for which services may stand still.
@@ -153,7 +155,7 @@ def test_a_mount_of_ones_own_is_taken_over_and_does_not_come_back_at_boot(begin:
     server.kill()
     server.up(wait=False)
     wait_for(lambda: served(migration), seconds=120, every=0.5)
-    assert state(MOUNT_UNIT) == "active" and len(server_processes(f"goofys|rclone mount.*{STORE}")) == 1
+    assert state(MOUNT_UNIT) == "active" and len(server_processes(MOUNTS)) == 1
     migration.assert_serves_from_bucket()
     refused = migration.stack.call("destroy", "--yes", "--skip-preview")
     assert refused.status != 0 and f"{unit}, whose mount this program took over" in refused.output, refused.output

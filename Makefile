@@ -5,7 +5,7 @@ PYTEST := $(PYTHON) -m pytest
 # Worlds of the sandbox that run side by side: most of their time they wait.
 WORLDS := -n 3 --dist loadfile
 E2E := $(PYTEST) -v --durations=40 $(WORLDS) tests/e2e tests/faults
-# Which kind of server: docker (the default of all but the tests), plain, bullseye or trixie.
+# Which kind of server: docker (the default of all but the benchmark), plain, bullseye or trixie.
 export MATRIX_MEDIA_STORE_SERVER := $(SERVER)
 # Bytecode is kept, whatever the environment says: else each process compiles all of it anew.
 export PYTHONDONTWRITEBYTECODE :=
@@ -63,8 +63,8 @@ unit: .venv/installed
 		TMPDIR=$$folder $(PYTEST) -n 2 --dist worksteal tests/unit tests/agent
 
 # Tests that ask for a kind of server get it, whatever the others run on.
-e2e bench: export MATRIX_MEDIA_STORE_SERVER = $(or $(SERVER),plain)
-nightly faults kills: export MATRIX_MEDIA_STORE_SERVER = $(or $(SERVER),docker)
+bench: export MATRIX_MEDIA_STORE_SERVER = $(or $(SERVER),plain)
+e2e nightly faults kills: export MATRIX_MEDIA_STORE_SERVER = $(or $(SERVER),docker)
 
 e2e: prerequisites
 	@$(PYTHON) -m sandbox build --for-tests

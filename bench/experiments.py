@@ -18,6 +18,7 @@ from sandbox.million import BODY
 from sandbox.world import HOME, ROOT
 
 from . import media
+from .at_rest import at_rest
 from .contenders import CONTENDERS, MANUAL, MOUNT, PROGRAM, goofys, manual, rsync
 from .distance import far_away
 from .felt import felt
@@ -245,5 +246,6 @@ EXPERIMENTS: dict[str, list[Callable[[int], Record]]] = {
     "unchanged": [lambda n: unchanged(100_000, n)],
     "felt": [*(lambda _, latency=latency: felt(1000, latency) for latency in (20, 80))],
     "serving": [*(lambda _, latency=latency: serving(5000, 600, latency) for latency in (0, 20))],
+    "at_rest": [lambda _: at_rest(1_000_000, 20_000)],
     "million": [lambda n: million(1_000_000)],
 }

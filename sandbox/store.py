@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import re
 import ssl
 import time
+import urllib.request
 from functools import cache
 from typing import Any
 
@@ -78,6 +80,8 @@ def up() -> None:
                 "MINIO_ROOT_USER": ACCESS_KEY_ID,
                 "MINIO_ROOT_PASSWORD": SECRET_ACCESS_KEY,
                 "MINIO_BROWSER": "off",
+                # Whoever is here may count requests.
+                "MINIO_PROMETHEUS_AUTH_TYPE": "public",
                 # Google's address may have the bucket in its name.
                 "MINIO_DOMAIN": GOOGLES_HOST,
             },
@@ -103,6 +107,15 @@ def _answers() -> bool:
 
 def down() -> None:
     process.stop(PROCESS)
+
+
+def requests() -> dict[str, int]:
+    """How many requests the store has had since it started, by kind."""
+    context = ssl.create_default_context(cafile=str(CERTIFICATES / "ca.crt"))
+    with urllib.request.urlopen(f"{ENDPOINT}/minio/v2/metrics/cluster", context=context) as answer:
+        lines = answer.read().decode().splitlines()
+    found = (re.fullmatch(r'minio_s3_requests_total\{.*\bapi="(\w+)".*\} (\S+)', line) for line in lines)
+    return {match[1]: int(float(match[2])) for match in found if match}
 
 
 @cache

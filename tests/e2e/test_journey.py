@@ -54,7 +54,7 @@ def readable_by_others(root: Path) -> list[Path]:
 
 
 def test_forward_to_clean_and_back_nothing_is_lost_and_no_secret_shows(begin: Begin) -> None:
-    migration = begin("journey", thin=0)
+    migration = begin("journey", kind="plain", thin=0)
     stack, token = migration.stack, migration.token
     with CommandLines() as lines:
         said = []

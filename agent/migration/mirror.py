@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from ..copying.progress import Progress
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 ROUNDS = 4
 #: Files copied in one go: names cost memory.
 LOT_FILES = 20_000
-#: Bytes copied in one go: what was just read for its checksum is still in the system's cache when it is copied, so
-#: that the disk reads it once.
+#: Bytes copied in one go, and read for their checksums meanwhile: whichever comes to a file second finds it in the
+#: system's cache, so that the disk reads it once.
 LOT_BYTES = 1 << 30
 
 
@@ -85,15 +86,18 @@ def _copy(run: Run, manifest: Manifest, progress: Progress, method: str) -> Comm
     """Copy what is unequal, lot by lot, and return the last failure; comparing shows what is wrong then."""
     root, failure = run.server.store_path, None
     at_once = (progress.files, progress.bytes + 1) if method == "b2" else (LOT_FILES, LOT_BYTES)
-    for lot in manifest.unequal(*at_once):
-        manifest.add_sent(entry.path for entry in lot)
-        checksums.checksum_files(manifest, root, lot)
-        try:
-            run.copier.upload(root, lot, run.journal.owner, progress, method, None)
-        except CommandFailed as error:
-            failure = error
-            run.say(f"mirror: {' '.join(str(error).split())[:500]} -- comparing what arrived")
-            next(run.bucket.list(page=1), None)  # a store that is gone ends it here, not lot by lot
+    with ThreadPoolExecutor(1) as beside:
+        for lot in manifest.unequal(*at_once):
+            manifest.add_sent(entry.path for entry in lot)
+            sent = beside.submit(run.copier.upload, root, lot, run.journal.owner, progress, method, None)
+            # A file that changes between the two is not equal, whichever read it first.
+            checksums.checksum_files(manifest, root, lot)
+            try:
+                sent.result()
+            except CommandFailed as error:
+                failure = error
+                run.say(f"mirror: {' '.join(str(error).split())[:500]} -- comparing what arrived")
+                next(run.bucket.list(page=1), None)  # a store that is gone ends it here, not lot by lot
     return failure
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -93,3 +94,27 @@ def test_a_comparison_of_what_is_there_already_says_how_far_it_is(
     mirror.mirror(server.run())
     told = [line.partition(",")[0] for line in server.said if "compared" in line]
     assert told == [f"mirror: compared {number} of {len(FILES)} files" for number in (2, 4, 6)]
+
+
+def test_files_are_read_for_their_checksums_while_they_are_copied(
+    server: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(server)
+    copying, reading = threading.Event(), threading.Event()
+    real_upload, real_checksum = server.copier.upload, checksums.checksum_files
+
+    def upload(*told: Any) -> None:
+        copying.set()
+        assert reading.wait(10), "the copy would have to end first"
+        real_upload(*told)
+
+    def checksum(*told: Any) -> None:
+        if len(told) == 3:  # not what a comparison reads
+            assert copying.wait(10), "the copy would have to wait"
+            reading.set()
+        real_checksum(*told)
+
+    monkeypatch.setattr(server.copier, "upload", upload)
+    monkeypatch.setattr(checksums, "checksum_files", checksum)
+    mirror.mirror(server.run())
+    assert server.bucket.objects == FILES

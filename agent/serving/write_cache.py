@@ -35,6 +35,11 @@ WRITE_BACK = "100ms"
 TRANSFERS = 16
 #: How often rclone looks whether the cache is too large, or its disk too full.
 LOOK = "10s"
+#: The share of its memory that the mount may take before it tidies up at any cost: ended for having too much, it would
+#: read all notes again before it serves.
+TIDY = 0.8
+#: How many MB a letter behind a number stands for.
+MB = {"M": 1, "G": 1024}
 #: Names stay known: this mount alone writes to the bucket. While that is away, what is not known cannot be read.
 NAMES_STAY = "24h"
 
@@ -161,8 +166,15 @@ def unit_lines(server: Server) -> list[str]:
     """
     if not wanted(server):
         return []
-    # rclone reads all notes before it mounts, and asks the bucket for each file that it owes.
-    return [f"RuntimeDirectory={MOUNT_FOLDER}", "RuntimeDirectoryMode=0700", "TimeoutStartSec=900"]
+    memory = server.settings.mount.memory_max
+    tidy = int(int(memory[:-1]) * MB[memory[-1]] * TIDY)
+    return [
+        f"RuntimeDirectory={MOUNT_FOLDER}", "RuntimeDirectoryMode=0700",
+        # rclone reads all notes before it mounts, and asks the bucket for each file that it owes.
+        "TimeoutStartSec=900",
+        # https://pkg.go.dev/runtime#hdr-Environment_Variables
+        f"Environment=GOMEMLIMIT={tidy}MiB",
+    ]  # fmt: skip
 
 
 def disks(server: Server) -> list[str]:

@@ -68,7 +68,7 @@ def mount_section(settings: Settings) -> Section:
             goofys_sha256=mount.goofys_sha256,
             rclone_url=mount.rclone_url,
             rclone_sha256=mount.rclone_sha256,
-            memory_max=mount.memory_max,
+            memory_max=mount.memory,
             managed_by=mount.managed_by,
             cache=mount.cache,
             cache_folder=mount.cache_folder,

@@ -104,6 +104,10 @@ def provider_clashes(host: Host, where: str, on_destroy: str) -> list[str]:
     return clashes
 
 
+#: Memory that a mount may take without a cache, and how many MB a letter behind a number stands for.
+MEMORY_MB, MB = 1024, {"M": 1, "G": 1024, "T": 1024 * 1024}
+
+
 class Mount(Section):
     """This section says how the bucket is mounted."""
 
@@ -133,12 +137,13 @@ class Mount(Section):
         "SHA-256 of that file; empty with an empty mount.rcloneUrl",
         "give the 64 hexadecimal digits of a file you trust",
     )
-    memory_max: Annotated[str, must(lambda v: bool(re.fullmatch(r"[1-9]\d*[MG]", v)), "is not an amount of memory")] = (
-        setting(
-            "1G",
-            "Most memory the mount may take, then it is restarted",
-            "use digits and M or G, such as 512M or 2G",
-        )
+    memory_max: Annotated[
+        str, must(lambda v: bool(re.fullmatch(r"([1-9]\d*[MG])?", v)), "is not an amount of memory")
+    ] = setting(
+        "",
+        "Most memory the mount may take, then it is restarted; empty for 1G, and for a tenth of mount.cache more, "
+        "since rclone remembers each file that is in it",
+        "use digits and M or G, such as 512M or 2G, or leave it out",
     )
     cache: Annotated[str, must(lambda v: bool(re.fullmatch(r"([1-9]\d*[MGT])?", v)), "is not an amount of disk")] = (
         setting(
@@ -166,6 +171,13 @@ class Mount(Section):
         "`media-store playbook-vars`; guard, watchdog and status stay",
         "use stack or playbook",
     )
+
+    @property
+    def memory(self) -> str:
+        """Return the most memory that the mount may take, as systemd reads it."""
+        if self.memory_max or not self.cache:
+            return self.memory_max or f"{MEMORY_MB // 1024}G"
+        return f"{MEMORY_MB + int(self.cache[:-1]) * MB[self.cache[-1]] // 10}M"
 
     def clashes(self) -> list[str]:
         """Return a line with its remedy for each thing of this section that is wrong together with another."""

@@ -47,6 +47,15 @@ def test_the_mount_that_serves_has_the_cache_and_the_one_beside_has_none(server:
     )
 
 
+@pytest.mark.parametrize(("most", "tidies"), [("3072M", "2457MiB"), ("2G", "1638MiB")])
+def test_the_mount_with_a_cache_tidies_its_memory_up_before_it_would_be_ended(
+    server: Machine, cache: Cache, most: str, tidies: str
+) -> None:
+    server.tell(mount={"memory_max": most})
+    serves = units.unit_files(server.agent, server.journal.owner)[MOUNT_UNIT].decode()
+    assert f"\nMemoryMax={most}\n" in serves and f"\nEnvironment=GOMEMLIMIT={tidies}\n" in serves
+
+
 def test_two_stores_with_buckets_of_one_name_have_caches_of_their_own(server: Machine, tmp_path: Path) -> None:
     first = with_cache(server, tmp_path / "cache")
     server.tell(store={"endpoint": "https://elsewhere.example.com"})

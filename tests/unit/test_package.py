@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 from typing import Any
 
@@ -86,6 +87,8 @@ def test_whatever_is_not_known_yet_the_settings_are_accepted_with_what_stands_fo
         given = {**values, section: {**values[section], name: unknown()}}
         return await known.of(given), known.complete
 
-    found, complete = asyncio.run(of())
+    # asyncio.run would leave none for the tests that come after it.
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        found, complete = loop.run_until_complete(of())
     assert not complete and parse(found)
     assert name != "bucket" or "adopt" not in found["store"], "nobody looks for a bucket of that name"

@@ -234,6 +234,22 @@ def test_workers_of_a_template_are_units_too(unit: str) -> None:
     assert parse({**GOOD, "host": {"services": [unit]}}).host.services == [unit]
 
 
+@pytest.mark.parametrize(
+    ("mount", "memory"),
+    [
+        ({}, "1G"),
+        ({"cache": "20G"}, "3072M"),
+        ({"cache": "500M"}, "1074M"),
+        ({"cache": "1T"}, "105881M"),
+        ({"cache": "20G", "memoryMax": "900M"}, "900M"),
+    ],
+)
+def test_a_cache_brings_memory_for_the_files_in_it_unless_the_stack_says_how_much(
+    mount: dict[str, Any], memory: str
+) -> None:
+    assert parse({**GOOD, "mount": mount}).mount.memory == memory
+
+
 def stack_of(own: dict[str, Any], shared: Any, *, encrypted: tuple[str, ...] = ("server", "store", "host")) -> Settings:
     """What a stack says itself, and what it shares with others."""
     config = {f"matrix-media-store:{key}": json.dumps(value) for key, value in own.items()}

@@ -16,11 +16,13 @@ WRITTEN = 60_000
 
 
 def some(root: Path, count: int) -> list[Path]:
-    """The first files of the store, originals and thumbnails as they come."""
+    """The first files of the store: each original with its thumbnails, as people look at them."""
     found: list[Path] = []
-    for folder, folders, names in os.walk(root):
+    for folder, folders, names in os.walk(root / "local_content"):
         folders.sort()
-        found += [Path(folder, name) for name in sorted(names)]
+        for original in (Path(folder, name) for name in sorted(names)):
+            thumbnails = root / "local_thumbnails" / original.relative_to(root / "local_content")
+            found += [original, *(sorted(thumbnails.iterdir()) if thumbnails.is_dir() else ())]
         if len(found) >= count:
             break
     return found[:count]

@@ -26,7 +26,6 @@ from .ground import MEDIA_STORE, TOOLS, Ground, await_mount, converge, looking, 
 from .held import held
 from .moved import moved
 from .noticed import noticed
-from .outside import outside
 
 Record = dict[str, Any]
 #: A slow contender copies so many files; how long more would take is calculated from that.
@@ -246,13 +245,7 @@ EXPERIMENTS: dict[str, list[Callable[[int], Record]]] = {
     "moved": [*(lambda n, latency=latency: moved(20_000, latency, n) for latency in (0, 1, 20))],
     "unchanged": [lambda n: unchanged(100_000, n)],
     "felt": [*(lambda _, latency=latency: felt(1000, latency) for latency in (20, 80))],
-    "serving": [
-        *(
-            lambda _, latency=latency, count=count: serving(5000, count, latency)
-            for latency, count in ((0, 600), (20, 600), (80, 200))
-        ),
-    ],
-    "outside": [lambda n: outside(5000, 600, 20, n), lambda n: outside(5000, 200, 80, n)],
+    "serving": [*(lambda _, latency=latency: serving(5000, 600, latency) for latency in (0, 20))],
     "at_rest": [lambda _: at_rest(1_000_000, 20_000)],
     "million": [lambda n: million(1_000_000)],
 }

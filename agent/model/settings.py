@@ -205,6 +205,11 @@ def of_any_format(document: dict[str, Any]) -> dict[str, Any]:
     return merge(sections, {"migration": kept}, moved)
 
 
+def megabytes(amount: str) -> int:
+    """Return how many MiB an amount of memory or disk is, such as `512M`, `20G` or `1T`."""
+    return int(amount[:-1]) * {"M": 1, "G": 1024, "T": 1024 * 1024}[amount[-1]]
+
+
 def is_regions_own(endpoint: str, region: str) -> bool:
     """Return whether `endpoint` is the address that a client of AWS takes for `region` when it is told none.
 

@@ -25,7 +25,7 @@ from ..media.names import trouble
 from ..model.errors import Problem
 from ..model.layout import MOUNT_FOLDER, MOUNT_UNIT, RESERVED_PREFIX, Layout
 from ..model.md5 import new_md5
-from ..model.settings import StoreSettings
+from ..model.settings import StoreSettings, megabytes
 from ..state.run import Server
 from ..store.rclone_conf import REMOTE
 
@@ -38,8 +38,6 @@ LOOK = "10s"
 #: The share of its memory that the mount may take before it tidies up at any cost: ended for having too much, it would
 #: read all notes again before it serves.
 TIDY = 0.8
-#: How many MB a letter behind a number stands for.
-MB = {"M": 1, "G": 1024}
 #: Names stay known: this mount alone writes to the bucket. While that is away, what is not known cannot be read.
 NAMES_STAY = "24h"
 
@@ -166,8 +164,7 @@ def unit_lines(server: Server) -> list[str]:
     """
     if not wanted(server):
         return []
-    memory = server.settings.mount.memory_max
-    tidy = int(int(memory[:-1]) * MB[memory[-1]] * TIDY)
+    tidy = int(megabytes(server.settings.mount.memory_max) * TIDY)
     return [
         f"RuntimeDirectory={MOUNT_FOLDER}", "RuntimeDirectoryMode=0700",
         # rclone reads all notes before it mounts, and asks the bucket for each file that it owes.

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, SecretStr
 
+from agent.model.settings import megabytes
+
 from .fields import Folder, OptionalFolder, Section, Unit, Url, fits, must, setting
 
 #: The published goofys 0.24.0 for linux/amd64, its last release.
@@ -104,8 +106,8 @@ def provider_clashes(host: Host, where: str, on_destroy: str) -> list[str]:
     return clashes
 
 
-#: Memory that a mount may take without a cache, and how many MB a letter behind a number stands for.
-MEMORY_MB, MB = 1024, {"M": 1, "G": 1024, "T": 1024 * 1024}
+#: Memory that a mount may take without a cache, in MiB.
+MEMORY = 1024
 
 
 class Mount(Section):
@@ -176,8 +178,8 @@ class Mount(Section):
     def memory(self) -> str:
         """Return the most memory that the mount may take, as systemd reads it."""
         if self.memory_max or not self.cache:
-            return self.memory_max or f"{MEMORY_MB // 1024}G"
-        return f"{MEMORY_MB + int(self.cache[:-1]) * MB[self.cache[-1]] // 10}M"
+            return self.memory_max or f"{MEMORY // 1024}G"
+        return f"{MEMORY + megabytes(self.cache) // 10}M"
 
     def clashes(self) -> list[str]:
         """Return a line with its remedy for each thing of this section that is wrong together with another."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from sandbox import server, store
@@ -52,16 +51,12 @@ def _fill(objects: int) -> None:
     store.client().put_object(Bucket=BUCKET, Key="local_content/aa/aa/first", Body=BODY)
     bucket = store.DATA / BUCKET
     content = (bucket / "local_content/aa/aa/first/xl.meta").read_bytes()
-    for name in _names(objects):
+    for name, _ in media.names(objects, seed=objects):
         folder = bucket / name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "xl.meta").write_bytes(content)
     listed = store.client().list_objects_v2(Bucket=BUCKET, Prefix="local_thumbnails/", MaxKeys=1000)
     assert listed["KeyCount"] == 1000, "the store does not see what was laid"
-
-
-def _names(objects: int) -> Iterator[str]:
-    return (name for name, _ in media.names(objects, seed=objects))
 
 
 def _mount_anew(between: str = "true") -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -203,7 +204,7 @@ def peak_memory(into: list[float]) -> Iterator[None]:
 
     def look() -> None:
         nonlocal most
-        most = max(most, sum(map(_resident, server.processes())))
+        most = max(most, sum(_resident(int(name)) for name in os.listdir("/proc") if name.isdigit()))
 
     try:
         with looking(look, 0.2):
@@ -215,7 +216,7 @@ def peak_memory(into: list[float]) -> Iterator[None]:
 def _resident(number: int) -> float:
     try:
         argv = Path(f"/proc/{number}/cmdline").read_bytes().decode(errors="replace")
-        if "agent.pyz\0work" not in argv and not re.search("rclone[^\0]*\0copy", argv):
+        if "agent.pyz\0work" not in argv and not re.search("rclone[^\0]*\0copy", argv) or not server.owns(number):
             return 0
         status = Path(f"/proc/{number}/status").read_text()
     except OSError:

@@ -93,9 +93,12 @@ def up() -> None:
         time.sleep(0.1)
 
 
+def _context() -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(CERTIFICATES / "ca.crt"))
+
+
 def _answers() -> bool:
-    context = ssl.create_default_context(cafile=str(CERTIFICATES / "ca.crt"))
-    connection = http.client.HTTPSConnection(HOST_ADDRESS, PORT, timeout=5, context=context)
+    connection = http.client.HTTPSConnection(HOST_ADDRESS, PORT, timeout=5, context=_context())
     try:
         connection.request("GET", "/minio/health/ready")
         return connection.getresponse().status == 200
@@ -111,8 +114,7 @@ def down() -> None:
 
 def requests() -> dict[str, int]:
     """How many requests the store has had since it started, by kind."""
-    context = ssl.create_default_context(cafile=str(CERTIFICATES / "ca.crt"))
-    with urllib.request.urlopen(f"{ENDPOINT}/minio/v2/metrics/cluster", context=context) as answer:
+    with urllib.request.urlopen(f"{ENDPOINT}/minio/v2/metrics/cluster", context=_context()) as answer:
         lines = answer.read().decode().splitlines()
     found = (re.fullmatch(r'minio_s3_requests_total\{.*\bapi="(\w+)".*\} (\S+)', line) for line in lines)
     return {match[1]: int(float(match[2])) for match in found if match}

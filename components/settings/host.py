@@ -106,8 +106,8 @@ def provider_clashes(host: Host, where: str, on_destroy: str) -> list[str]:
     return clashes
 
 
-#: Memory that a mount may take without a cache, in MiB.
-MEMORY = 1024
+#: Memory that a mount may take without a cache.
+MEMORY = "1G"
 
 
 class Mount(Section):
@@ -178,8 +178,8 @@ class Mount(Section):
     def memory(self) -> str:
         """Return the most memory that the mount may take, as systemd reads it."""
         if self.memory_max or not self.cache:
-            return self.memory_max or f"{MEMORY // 1024}G"
-        return f"{MEMORY + megabytes(self.cache) // 10}M"
+            return self.memory_max or MEMORY
+        return f"{megabytes(MEMORY) + megabytes(self.cache) // 10}M"
 
     def clashes(self) -> list[str]:
         """Return a line with its remedy for each thing of this section that is wrong together with another."""

@@ -218,23 +218,6 @@ def _children(number: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{number}/task/{number}/children").read_text().split()]
 
 
-def processes() -> list[int]:
-    """Ids, on this machine, of all that runs on the server, in its containers too: what its first process brought."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):  # it ended
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                children.setdefault(parent, []).append(int(entry.name))
-    found, nspawn = [], process.pid(PROCESS)
-    waiting = [nspawn] if nspawn else []
-    while waiting:
-        below = children.get(waiting.pop(), [])
-        found += below
-        waiting += below
-    return found
-
-
 def owns(number: int) -> bool:
     """Whether a process of this machine runs on the server, or in one of its containers; nspawn itself does not."""
     nspawn = process.pid(PROCESS)
